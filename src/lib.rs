@@ -1,0 +1,1 @@
+//! dogwatch: a process supervisor whose own death never reaches a service.
