@@ -1,0 +1,16 @@
+//! What crosses a process boundary or outlives a process.
+//!
+//! Version history: 1, the first. A newer dogwatch reads an older one's records (unknown fields are ignored,
+//! missing ones have defaults); an older one refuses a newer one's and names the version.
+
+pub mod goal;
+pub mod keeper;
+pub mod record;
+pub mod status;
+pub mod warden;
+
+/// The version that this program writes.
+pub const VERSION: u32 = 1;
+
+/// Largest packet on the keepers' and the warden's sockets, bytes.
+pub const MAX_PACKET: usize = 64 * 1024;
