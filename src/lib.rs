@@ -15,5 +15,6 @@
 
 pub mod exit_code;
 pub mod model;
+pub mod os;
 pub mod paths;
 pub mod wire;
