@@ -14,6 +14,7 @@
 //! Read [`model`] first, then `keeper`, then `warden`.
 
 pub mod exit_code;
+pub mod holder;
 pub mod model;
 pub mod os;
 pub mod paths;

@@ -4,6 +4,8 @@
 //! facts and errors, and `model` says what they mean.
 
 pub mod clock;
+pub mod inherit;
+pub mod launch;
 pub mod lock;
 pub mod packet;
 pub mod process;
