@@ -15,6 +15,7 @@
 
 pub mod exit_code;
 pub mod holder;
+pub mod keeper;
 pub mod model;
 pub mod os;
 pub mod paths;

@@ -6,6 +6,7 @@
 pub mod goal;
 pub mod keeper;
 pub mod record;
+pub mod spec;
 pub mod status;
 pub mod warden;
 
