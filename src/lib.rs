@@ -18,5 +18,7 @@ pub mod holder;
 pub mod keeper;
 pub mod model;
 pub mod os;
+pub mod own_log;
 pub mod paths;
+pub mod warden;
 pub mod wire;

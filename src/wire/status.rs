@@ -90,10 +90,8 @@ impl ServiceStatus {
     /// Whether a start is over, when the runs up to `before` belong to the past (0: any run counts).
     #[must_use]
     pub fn settled(&self, before: u64) -> Settled {
-        let ended_since = self
-            .last_end
-            .as_ref()
-            .is_some_and(|end| end.run > before && self.state != State::Starting);
+        let ended_since =
+            self.last_end.as_ref().is_some_and(|end| end.run > before && self.state != State::Starting);
         match self.state {
             State::Online if self.run > before => Settled::Up,
             State::Failed | State::BackingOff | State::CrashLoop if ended_since || self.run > before => {
