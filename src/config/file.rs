@@ -165,8 +165,14 @@ fn service(
     value: &Value<'_>,
     found: &mut Found,
 ) -> Option<Entry> {
-    let example = "[services.NAME], or a key of [dogwatch]?";
-    let mut table = value.table("a table", example, &keys::SERVICE, found)?;
+    let header = match keys::SERVICE.accepted.contains(written.get_ref()) {
+        true => "the services' names between: [services.NAME]".to_owned(),
+        false => format!(
+            "{}, with the keys below it",
+            value.at.place.inner(written.get_ref())
+        ),
+    };
+    let mut table = value.table("a table", &header, &keys::SERVICE, found)?;
     // What is missing in a service is shown at its name, not under the whole table.
     table.span = written.span();
     let compartment = table

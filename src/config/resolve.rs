@@ -85,9 +85,9 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         let compartment = home.compartments.get(&compartment);
         compartment.is_some_and(|compartment| compartment.critical)
     });
-    if critical && let Some(give_up) = &entry.restart.give_up {
-        let at = give_up.get_ref().clone();
-        found.note(give_up.span(), Kind::CriticalGivesUp { at });
+    if critical && let Some(gives_up) = &entry.restart.gives_up {
+        let at = gives_up.get_ref().clone();
+        found.note(gives_up.span(), Kind::CriticalGivesUp { at });
     }
     let environment = environment::build(&entry, home.folder, home.around, files, found);
     let command = match entry.command? {

@@ -8,13 +8,13 @@ use super::mistake::{At, Kind};
 use super::table::{Found, Value};
 use crate::model::spec::{RestartPolicy, RestartWhen};
 
-/// `restart = { policy, delay, max_delay, stable_after, give_up }`, and where `give_up` stands.
+/// `restart = { policy, delay, max_delay, stable_after, give_up }`, and what in it gives the service up.
 #[derive(Debug, Default)]
 pub(super) struct Restart {
     /// The rule.
     pub policy: RestartPolicy,
-    /// A critical service must not have it.
-    pub give_up: Option<Spanned<At>>,
+    /// `give_up`, or `policy = "never"`; a critical service must not have it.
+    pub gives_up: Option<Spanned<At>>,
 }
 
 /// Reads `restart`.
@@ -26,18 +26,23 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
     ];
     let table = value.table("a table", &example(value.value), &keys::RESTART, found)?;
     let mut policy = RestartPolicy::default();
-    if let Some(word) = table
-        .get("policy")
+    let when = table.get("policy");
+    if let Some(word) = when
+        .as_ref()
         .and_then(|key| key.word(&WORDS.map(|(word, _)| word), found))
     {
         policy.policy = WORDS[word].1;
     }
     let mut duration = |key| table.get(key).and_then(|key| key.duration(found));
     let (delay, cap, stable) = (duration("delay"), duration("max_delay"), duration("stable_after"));
-    if let Some(delay) = delay {
-        policy.delay = delay.into_inner();
-        // A cap that nobody wrote must not contradict a delay that somebody did.
-        policy.max_delay = policy.max_delay.max(policy.delay);
+    // A default must not contradict what somebody wrote.
+    match (delay, &cap) {
+        (Some(delay), _) => {
+            policy.delay = delay.into_inner();
+            policy.max_delay = policy.max_delay.max(policy.delay);
+        }
+        (None, Some(cap)) => policy.delay = policy.delay.min(*cap.get_ref()),
+        (None, None) => {}
     }
     if let Some(cap) = cap {
         policy.max_delay = *cap.get_ref();
@@ -65,9 +70,10 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
         }
         Some(most)
     });
+    let never = when.filter(|_| policy.policy == RestartWhen::Never);
     Some(Restart {
         policy,
-        give_up: give_up.map(|key| Spanned::new(key.span, key.at)),
+        gives_up: give_up.or(never).map(|key| Spanned::new(key.span, key.at)),
     })
 }
 

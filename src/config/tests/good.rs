@@ -121,6 +121,7 @@ fn short_forms_and_defaults_that_depend() {
         command = ["./b"]
         memory = { limit = "1G" }
         ready = { alive = "0s" }
+        restart = { max_delay = "50ms" }
         "#,
     );
     let a = ecosystem.service("a").unwrap();
@@ -143,6 +144,7 @@ fn short_forms_and_defaults_that_depend() {
     );
     assert_eq!(a.restart.max_delay, Duration::from_secs(30));
     let b = ecosystem.service("b").unwrap();
+    assert_eq!(b.restart.delay, Duration::from_millis(50));
     assert_eq!(b.memory.unwrap().max, (1 << 30) + (1 << 28));
     assert_eq!(
         b.ready,
