@@ -7,6 +7,7 @@ use super::{Ecosystem, Mistakes, Surroundings, load};
 mod any_text;
 mod good;
 mod mistakes;
+mod shipped;
 mod whole_file;
 
 /// A folder with an ecosystem.toml and the env_files that the tests name.
