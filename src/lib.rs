@@ -13,6 +13,8 @@
 //!
 //! Read [`model`] first, then `keeper`, then `warden`.
 
+pub mod cli;
+pub mod config;
 pub mod exit_code;
 pub mod holder;
 pub mod keeper;
