@@ -14,6 +14,7 @@
 //! Read [`model`] first, then `keeper`, then `warden`.
 
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod exit_code;
 pub mod holder;

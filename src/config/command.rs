@@ -38,10 +38,7 @@ pub(super) fn read(service: &Table<'_>, found: &mut Found) -> Option<Command> {
     match (command.value, shell_key) {
         (DeValue::String(_), _) if shell => line(&command, found),
         (DeValue::String(text), _) => {
-            let kind = Kind::NoShell {
-                at: command.at.clone(),
-                help: without_shell(text),
-            };
+            let kind = Kind::NoShell { at: command.at.clone(), help: without_shell(text) };
             found.note(command.span.clone(), kind);
             None
         }
@@ -56,10 +53,7 @@ pub(super) fn read(service: &Table<'_>, found: &mut Found) -> Option<Command> {
 fn line(command: &Value<'_>, found: &mut Found) -> Option<Command> {
     let text = command.text("\"./program\"", found)?;
     if text.get_ref().trim().is_empty() {
-        let kind = Kind::Empty {
-            at: command.at.clone(),
-            help: "write what the shell shall run",
-        };
+        let kind = Kind::Empty { at: command.at.clone(), help: "write what the shell shall run" };
         found.note(command.span.clone(), kind);
         return None;
     }
@@ -72,10 +66,7 @@ fn words(command: &Value<'_>, found: &mut Found) -> Option<Command> {
     for word in &list {
         words.push(word.text("\"argument\"", found));
     }
-    let no_program = Kind::Empty {
-        at: command.at.clone(),
-        help: "the first word is the program",
-    };
+    let no_program = Kind::Empty { at: command.at.clone(), help: "the first word is the program" };
     match words.first() {
         None => {
             found.note(command.span.clone(), no_program);

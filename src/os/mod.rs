@@ -12,6 +12,7 @@ pub mod launch;
 pub mod lock;
 pub mod packet;
 pub mod port;
+pub mod priority;
 pub mod process;
 pub mod socket;
 pub mod spawn;

@@ -9,8 +9,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signalfd::SignalFd;
 
 use super::cells::{self, Cells};
-use super::keepers::{KeeperProcess, PAUSE};
+use super::keepers::KeeperProcess;
 use super::log;
+use super::pace::Pace;
 use crate::exit_code;
 use crate::holder::Holdings;
 use crate::model::moment::Moment;
@@ -30,6 +31,8 @@ use super::orphans::Orphans;
 const CONTROL_GRACE: Duration = Duration::from_millis(300);
 /// How often a lost connection is tried again.
 const RECONNECT: Duration = Duration::from_millis(50);
+/// Until something that could not be started is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Connections at one time.
 const MOST_CLIENTS: usize = 16;
 
@@ -43,6 +46,9 @@ pub struct Warden {
     keepers: BTreeMap<ServiceName, KeeperProcess>,
     /// Keepers that are started again at this time.
     due: BTreeMap<ServiceName, Moment>,
+    /// How often each has died lately.
+    paces: BTreeMap<ServiceName, Pace>,
+    control_pace: Pace,
     holdings: Holdings,
     orphans: Orphans,
     control: Option<(PidFd, Moment)>,
@@ -70,6 +76,8 @@ impl Warden {
             clients: Vec::new(),
             keepers: BTreeMap::new(),
             due: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            control_pace: Pace::default(),
             holdings,
             orphans: Orphans::default(),
             control: None,
@@ -131,7 +139,7 @@ impl Warden {
             }
             Err(error) => {
                 log(&format!("cannot start a keeper for {name}: {error}; trying again in a second"));
-                self.due.insert(name, now.plus(PAUSE));
+                self.due.insert(name, now.plus(AGAIN));
             }
         }
     }
@@ -245,19 +253,18 @@ impl Warden {
         };
         if retired {
             self.holdings.forget(&name);
+            self.paces.remove(&name);
             return;
         }
         let now = clock::mono();
-        let lived = now.since(keeper.since);
-        if lived >= PAUSE {
-            log(&format!("the keeper of {name} (pid {}) has died: starting a new one", keeper.pid));
+        let pace = self.paces.get(&name).copied().unwrap_or_default();
+        let (pace, pause) = pace.after(now.since(keeper.since));
+        self.paces.insert(name.clone(), pace);
+        log(&format!("the keeper of {name} (pid {}) has died: a new one in {pause:.0?}", keeper.pid));
+        if pause.is_zero() {
             self.keep(name);
         } else {
-            log(&format!(
-                "the keeper of {name} (pid {}) has died after {lived:.1?}: a new one in a second",
-                keeper.pid
-            ));
-            self.due.insert(name, keeper.since.plus(PAUSE));
+            self.due.insert(name, now.plus(pause));
         }
     }
 
@@ -290,14 +297,13 @@ impl Warden {
             return;
         }
         let now = clock::mono();
-        let lived = now.since(*since);
+        let (pace, pause) = self.control_pace.after(now.since(*since));
+        self.control_pace = pace;
         self.control = None;
-        if self.quitting {
-            return;
+        if !self.quitting {
+            self.control_due = Some(now.plus(pause));
+            self.on_time();
         }
-        // One that ends at once, for lack of memory say, is not started again without a pause.
-        self.control_due = Some(if lived >= PAUSE { now } else { now.plus(PAUSE) });
-        self.on_time();
     }
 
     fn start_control(&mut self, now: Moment) {
@@ -325,7 +331,7 @@ impl Warden {
             }
             Err(error) => {
                 log(&format!("cannot start a control plane: {error}; trying again in a second"));
-                self.control_due = Some(now.plus(PAUSE));
+                self.control_due = Some(now.plus(AGAIN));
             }
         }
     }

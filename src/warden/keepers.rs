@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
 
 use super::cells::Cells;
 use crate::holder::Holdings;
@@ -16,9 +15,6 @@ use crate::paths::Paths;
 use crate::wire::VERSION;
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::keeper::{Op, Request};
-
-/// A keeper that lived longer than this is restarted at once; a shorter one after this pause.
-pub const PAUSE: Duration = Duration::from_secs(1);
 
 /// A keeper.
 #[derive(Debug)]

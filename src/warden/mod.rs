@@ -11,6 +11,7 @@ mod cells;
 mod event_loop;
 mod keepers;
 mod orphans;
+mod pace;
 
 use nix::sys::signal::Signal;
 

@@ -18,17 +18,11 @@ fn no_file() {
 fn a_folder_and_a_fifo_are_no_files() {
     let folder = Folder::with("");
     let text = load(folder.0.path(), &around()).unwrap_err().to_string();
-    assert!(
-        text.ends_with(": it is not a regular file\n  name a file"),
-        "{text}"
-    );
+    assert!(text.ends_with(": it is not a regular file\n  name a file"), "{text}");
     let fifo = folder.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let text = load(&fifo, &around()).unwrap_err().to_string();
-    assert!(
-        text.ends_with(": it is not a regular file\n  name a file"),
-        "{text}"
-    );
+    assert!(text.ends_with(": it is not a regular file\n  name a file"), "{text}");
 }
 
 #[test]
