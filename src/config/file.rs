@@ -204,7 +204,7 @@ fn path(table: &Table<'_>, key: &'static str, example: &str, found: &mut Found) 
 }
 
 fn user(key: &Value<'_>, found: &mut Found) -> Option<String> {
-    let user = key.text("\"www-data\"", found)?;
+    let user = key.any_text(found)?;
     if user.get_ref().is_empty() {
         let kind = Kind::Empty {
             at: key.at.clone(),
@@ -257,7 +257,7 @@ fn env(key: &Value<'_>, found: &mut Found) -> Vec<(Spanned<String>, Spanned<Stri
             let at = value.at.clone();
             found.note(name.span(), Kind::VariableName { at, bad });
         }
-        if let Some(value) = value.text("\"value\"", found) {
+        if let Some(value) = value.any_text(found) {
             pairs.push((Spanned::new(name.span(), text), value));
         }
     }

@@ -34,6 +34,7 @@ mod log;
 mod memory;
 mod mistake;
 mod order;
+pub mod pm2_file;
 mod ready;
 mod render;
 mod resolve;

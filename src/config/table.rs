@@ -125,12 +125,24 @@ impl<'a> Value<'a> {
 
     /// A string; `example` is a good one.
     pub fn text(&self, example: &str, found: &mut Found) -> Option<Spanned<String>> {
+        self.text_or(found, |_| format!("write a string, like {example}"))
+    }
+
+    /// A string that may say anything, so that a number lacks only its quotes.
+    pub fn any_text(&self, found: &mut Found) -> Option<Spanned<String>> {
+        self.text_or(found, |value| match as_written(value) {
+            Some(written) => format!("write \"{written}\""),
+            None => "write a string".to_owned(),
+        })
+    }
+
+    fn text_or(
+        &self,
+        found: &mut Found,
+        help: impl FnOnce(&DeValue<'_>) -> String,
+    ) -> Option<Spanned<String>> {
         let Some(text) = self.value.as_str() else {
-            let help = match as_written(self.value) {
-                Some(written) => format!("write \"{written}\""),
-                None => format!("write a string, like {example}"),
-            };
-            self.wrong_type("a string", help, found);
+            self.wrong_type("a string", help(self.value), found);
             return None;
         };
         if text.contains('\0') {

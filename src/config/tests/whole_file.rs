@@ -48,3 +48,12 @@ fn a_byte_order_mark_is_no_mistake() {
     let folder = Folder::with("\u{feff}[services.web]\ncommand = [\"./app\"]\n");
     assert!(folder.load().is_ok());
 }
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    let folder = Folder::with("[services.web]\r\ncommand = [\"./app\"]\r\ncwdd = \"x\"\r\n");
+    let expected = "ecosystem.toml:3:1: unknown key `cwdd` in [services.web]
+    3 | cwdd = \"x\"
+      | ^^^^ did you mean `cwd`?";
+    assert_eq!(folder.mistakes(), expected);
+}
