@@ -1,0 +1,102 @@
+//! A read-only connection that stays with the path, not with the file it first found there.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::connection::{BUSY_TIMEOUT, open_reader};
+use crate::file::FileId;
+use crate::{Error, Trouble, migrate};
+
+/// How long a reader waits for a lock to bring a file up to date; it can read an old file as well.
+const MIGRATION_PATIENCE: Duration = Duration::from_millis(200);
+const MIGRATION_RETRY: Duration = Duration::from_secs(10);
+
+/// Reads the events database; opens it when it is first asked, and again when it was replaced.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    open: Option<(Connection, FileId)>,
+    migration: Migration,
+}
+
+#[derive(Debug)]
+enum Migration {
+    /// Not tried yet. This first time a missing file is made; later only its writer may make one.
+    Untried,
+    Failed(Instant),
+    Done,
+}
+
+impl Reader {
+    /// A reader of the file at `path`. Nothing is opened yet.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            open: None,
+            migration: Migration::Untried,
+        }
+    }
+
+    /// Asks `question` of the file that is at the path now.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, or the question fails.
+    pub fn ask<T>(&mut self, question: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
+        let answer = question(self.connection()?);
+        if let Err(error) = &answer
+            && matches!(error.trouble(), Trouble::Corrupt | Trouble::Unavailable)
+        {
+            self.open = None;
+        }
+        answer
+    }
+
+    /// Opens the file if need be. True means: this is another file, or another opening, than before.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn refresh(&mut self) -> Result<bool, Error> {
+        let unchanged = self
+            .open
+            .as_ref()
+            .is_some_and(|(_, file)| file.is_still_at(&self.path));
+        if !unchanged {
+            self.open = None;
+        }
+        self.bring_up_to_date();
+        if unchanged {
+            return Ok(false);
+        }
+        let file = FileId::of(&self.path)?;
+        self.open = Some((open_reader(&self.path, BUSY_TIMEOUT)?, file));
+        Ok(true)
+    }
+
+    fn connection(&mut self) -> Result<&Connection, Error> {
+        self.refresh()?;
+        let gone = || Error::File(self.path.clone(), io::ErrorKind::NotFound.into());
+        self.open
+            .as_ref()
+            .map(|(connection, _)| connection)
+            .ok_or_else(gone)
+    }
+
+    /// Failing is no reason not to read: an old file answers the same questions, only slower.
+    fn bring_up_to_date(&mut self) {
+        let due = match self.migration {
+            Migration::Untried => true,
+            Migration::Failed(last) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
+            Migration::Done => self.open.is_none() && self.path.exists(),
+        };
+        if due {
+            self.migration = match migrate(&self.path, MIGRATION_PATIENCE) {
+                Ok(()) => Migration::Done,
+                Err(_) => Migration::Failed(Instant::now()),
+            };
+        }
+    }
+}
