@@ -47,7 +47,8 @@ pub fn bearer_matches(headers: &HeaderMap, token: &Secret) -> bool {
     }
 }
 
-/// What may not be: a service that the network reaches and that asks nobody for a token.
+/// What may not be: a service that the network reaches and that asks nobody for a secret.
+/// `names` are the variables of the address and of the secret.
 ///
 /// # Errors
 /// One sentence that says what to set.
@@ -61,7 +62,7 @@ pub fn refuse_open_service(
         return Ok(());
     }
     Err(format!(
-        "cannot listen on {address} without a token: everyone who reaches it could read the data; set {token_name}, or {bind}=127.0.0.1"
+        "cannot listen on {address} without {token_name}: everyone on the network could use this service; set it, or {bind}=127.0.0.1"
     ))
 }
 

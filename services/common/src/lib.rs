@@ -25,6 +25,6 @@ pub use accept::{Limits, serve};
 pub use env::{ConfigError, Env};
 pub use listener::{ListenError, Listener};
 pub use mask::mask;
-pub use runtime::run;
+pub use runtime::{About, main};
 pub use secret::Secret;
 pub use shutdown::Shutdown;
