@@ -7,12 +7,16 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 
 use crate::connection::{BUSY_TIMEOUT, open_reader};
+use crate::error::Doing;
 use crate::file::FileId;
 use crate::{Error, Trouble, migrate};
 
 /// How long a reader waits for a lock to bring a file up to date; it can read an old file as well.
 const MIGRATION_PATIENCE: Duration = Duration::from_millis(200);
 const MIGRATION_RETRY: Duration = Duration::from_secs(10);
+
+/// Steps of SQLite's machine between two looks at the clock; some tens of microseconds.
+const STEPS: i32 = 5_000;
 
 /// Reads the events database; opens it when it is first asked, and again when it was replaced.
 #[derive(Debug)]
@@ -53,6 +57,29 @@ impl Reader {
             self.open = None;
         }
         answer
+    }
+
+    /// The same, but stops the question after `limit`.
+    ///
+    /// # Errors
+    /// Also when it took longer: [`Trouble::TooSlow`].
+    pub fn ask_within<T>(
+        &mut self,
+        limit: Duration,
+        question: impl FnOnce(&Connection) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        const DOING: &str = "setting a time limit";
+        let deadline = Instant::now() + limit;
+        self.ask(|connection| {
+            connection
+                .progress_handler(STEPS, Some(move || Instant::now() >= deadline))
+                .doing(DOING)?;
+            let answer = question(connection);
+            connection
+                .progress_handler(0, None::<fn() -> bool>)
+                .doing(DOING)?;
+            answer
+        })
     }
 
     /// Opens the file if need be. True means: this is another file, or another opening, than before.
