@@ -23,7 +23,7 @@ mod schema;
 pub use error::{Error, Trouble};
 pub use event::{Entry, Kind, NewEvent, StoreText, Trigger};
 pub use logger::{Counters, Logger, fingerprint};
-pub use reader::Reader;
+pub use reader::{Freshness, Reader};
 pub use row::EventRow;
 pub use rusqlite::Connection;
 pub use schema::{VERSION, migrate};

@@ -23,7 +23,21 @@ const STEPS: i32 = 5_000;
 pub struct Reader {
     path: PathBuf,
     open: Option<(Connection, FileId)>,
+    /// The file that was open last, also when it is not open now.
+    last: Option<FileId>,
     migration: Migration,
+}
+
+/// What a reader has before it, compared with the time before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Freshness {
+    /// The same file over the same connection.
+    Same,
+    /// The same file over a new connection.
+    Reopened,
+    /// Another file, or the first.
+    Replaced,
 }
 
 #[derive(Debug)]
@@ -41,6 +55,7 @@ impl Reader {
         Self {
             path,
             open: None,
+            last: None,
             migration: Migration::Untried,
         }
     }
@@ -82,11 +97,11 @@ impl Reader {
         })
     }
 
-    /// Opens the file if need be. True means: this is another file, or another opening, than before.
+    /// Opens the file if need be, and tells whether it is the one that was there before.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn refresh(&mut self) -> Result<bool, Error> {
+    pub fn refresh(&mut self) -> Result<Freshness, Error> {
         let unchanged = self
             .open
             .as_ref()
@@ -96,15 +111,20 @@ impl Reader {
         }
         self.bring_up_to_date();
         if unchanged {
-            return Ok(false);
+            return Ok(Freshness::Same);
         }
         let file = FileId::of(&self.path)?;
         self.open = Some((open_reader(&self.path, BUSY_TIMEOUT)?, file));
-        Ok(true)
+        let before = self.last.replace(file);
+        Ok(if before == Some(file) {
+            Freshness::Reopened
+        } else {
+            Freshness::Replaced
+        })
     }
 
     fn connection(&mut self) -> Result<&Connection, Error> {
-        self.refresh()?;
+        let _ = self.refresh()?;
         let gone = || Error::File(self.path.clone(), io::ErrorKind::NotFound.into());
         self.open
             .as_ref()

@@ -179,7 +179,7 @@ impl Running {
     /// # Panics
     /// When it cannot be asked.
     pub fn ask_to_end(&self) {
-        kill(self.pid(), Signal::SIGTERM).expect("it is running");
+        kill(self.pid(), Signal::SIGTERM).expect("it is running, or was not waited for yet");
     }
 
     /// Asks it to end and waits until it has.

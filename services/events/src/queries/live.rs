@@ -105,3 +105,30 @@ pub fn dashboard_metrics(connection: &Connection) -> Result<DashboardMetrics, Er
         },
     )
 }
+
+/// One moment of the database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// Rows with a higher id than the cursor, in their order; at most the limit.
+    pub new: Vec<EventRow>,
+    /// The newest rows, newest first.
+    pub recent: Vec<EventRow>,
+    /// The six totals.
+    pub metrics: DashboardMetrics,
+}
+
+/// What a new watcher is shown, all of the same moment: what is new since `cursor`, and the newest
+/// `recent` rows.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn snapshot(connection: &Connection, cursor: i64, limit: u32, recent: u32) -> Result<Snapshot, Error> {
+    let moment = connection.unchecked_transaction().doing(DOING)?;
+    let snapshot = Snapshot {
+        new: rows_after(&moment, cursor, limit)?,
+        recent: super::recent(&moment, recent)?,
+        metrics: dashboard_metrics(&moment)?,
+    };
+    moment.finish().doing(DOING)?;
+    Ok(snapshot)
+}

@@ -9,7 +9,10 @@ mod realtime;
 mod recent;
 
 pub use conversations::{Conversations, Interaction, Session, Trend, conversations};
-pub use live::{DashboardMetrics, dashboard_metrics, data_version, generation, last_event_id, rows_after};
+pub use live::{
+    DashboardMetrics, Snapshot, dashboard_metrics, data_version, generation, last_event_id, rows_after,
+    snapshot,
+};
 pub use metrics::{Metrics, metrics};
 pub use realtime::{Activity, Realtime, realtime};
 pub use recent::{events_of_the_last_hour, recent};
