@@ -167,7 +167,16 @@ impl Keeper {
     fn look(&mut self) {
         let news = self.feed.look();
         self.metrics_old |= news.changed;
+        self.publish();
         self.deliver(&news.rows);
+    }
+
+    /// Before anybody is told of something, the outside can read it too.
+    fn publish(&self) {
+        self.gauges.clients.store(self.clients.len(), Ordering::Relaxed);
+        self.gauges
+            .last_event_id
+            .store(self.feed.cursor(), Ordering::Relaxed);
     }
 
     fn join(&mut self, id: ClientId, mailbox: Mailbox) {
@@ -181,6 +190,10 @@ impl Keeper {
             None => (DashboardMetrics::default(), Vec::new()),
         };
         let cursor = self.feed.cursor();
+        if self.clients.is_empty() {
+            // Nobody waits for the numbers of before.
+            self.metrics_old = false;
+        }
         let delivered = Delivered::new(cursor, Channels::ALL);
         self.clients.insert(
             id,
@@ -190,6 +203,7 @@ impl Keeper {
                 delivered,
             },
         );
+        self.publish();
         let first = frames::connection_established();
         let second = frames::initial_data(&self.view(&metrics, &recent), cursor);
         self.put(id, [first, second]);
