@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 const EVERY: Duration = Duration::from_secs(10);
+/// Who is not well is asked more often, for it may just be starting.
+const AGAIN: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 const MAX_BODY: usize = 64 * 1024;
 const MAX_WORD: usize = 32;
@@ -125,6 +127,7 @@ impl Probe {
                 Ok(Some(word)) => word,
                 Ok(None) | Err(_) => "disconnected".to_owned(),
             };
+            let pause = if word == "healthy" { EVERY } else { AGAIN };
             let finding = Finding {
                 word: Some(word),
                 checked: Some(clock::now_iso()),
@@ -132,7 +135,7 @@ impl Probe {
             };
             *self.finding.lock().unwrap_or_else(PoisonError::into_inner) = finding;
             // Being asked for earlier, or the time being over: both mean the same.
-            let _ = tokio::time::timeout(EVERY, self.wanted.notified()).await;
+            let _ = tokio::time::timeout(pause, self.wanted.notified()).await;
         }
     }
 }

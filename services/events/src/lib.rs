@@ -22,7 +22,7 @@ mod schema;
 
 pub use error::{Error, Trouble};
 pub use event::{Entry, Kind, NewEvent, StoreText, Trigger};
-pub use logger::{Counters, Logger, fingerprint};
+pub use logger::{Counters, Known, Logger, fingerprint};
 pub use reader::{Freshness, Reader};
 pub use row::EventRow;
 pub use rusqlite::Connection;

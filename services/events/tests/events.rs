@@ -26,8 +26,20 @@ impl Place {
         self.folder.path().join("data/webhook_events.db")
     }
 
+    fn spool(&self) -> PathBuf {
+        self.folder.path().join("data/events.spool")
+    }
+
+    fn count(&self) -> i64 {
+        self.sql()
+            .query_row("SELECT COUNT(*) FROM webhook_events", [], |row| row.get(0))
+            .expect("a count")
+    }
+
     fn logger(&self) -> Logger {
-        Logger::start(self.database(), |_| {}).expect("a thread").0
+        Logger::start(self.database(), self.spool(), |_| {})
+            .expect("a thread")
+            .0
     }
 
     fn sql(&self) -> Connection {
@@ -113,17 +125,60 @@ fn a_locked_database_costs_no_event() {
     for number in 0..600 {
         assert!(logger.log(click(&format!("m{number}"))));
     }
-    eventually("the logger notices the lock", || {
-        logger.counters().queued == 600 && !logger.counters().connected
+    eventually("all went to the spool", || {
+        let counters = logger.counters();
+        (counters.spooled, counters.queued, counters.connected) == (600, 0, false)
     });
+    assert!(logger.log(click("later")));
     lock.execute_batch("COMMIT").expect("the lock is given back");
-    eventually("all is written", || logger.counters().written == 600);
+    eventually("all is written", || logger.counters().written == 601);
     assert_eq!(logger.close(LIMIT), 0);
-    let count: i64 = place
+    assert_eq!((place.count(), place.spool().exists()), (601, false));
+    let last: String = place
         .sql()
-        .query_row("SELECT COUNT(*) FROM webhook_events", [], |row| row.get(0))
-        .expect("a count");
-    assert_eq!(count, 600);
+        .query_row(
+            "SELECT event_data FROM webhook_events ORDER BY id DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .expect("a row");
+    assert!(last.contains("later"), "{last}");
+}
+
+#[test]
+fn what_is_in_the_spool_outlives_the_process() {
+    let place = Place::new();
+    migrate(&place.database(), LIMIT).expect("a new database");
+    let lock = place.sql();
+    lock.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
+    let logger = place.logger();
+    assert!(logger.log(click("m1")) && logger.log(text("m2", "Hello")));
+    // At the end nobody waits for the lock: what is left goes to the spool.
+    assert_eq!(logger.close(LIMIT), 0);
+    assert_eq!(logger.counters().spooled, 2);
+    lock.execute_batch("COMMIT").expect("the lock is given back");
+    assert_eq!(place.count(), 0);
+
+    let kept = fs::read(place.spool()).expect("the spool");
+    let logger = place.logger();
+    eventually("the spool is taken over", || {
+        logger.counters().written == 2 && !place.spool().exists()
+    });
+    assert_eq!(logger.close(LIMIT), 0);
+
+    // As after a crash between taking over and removing: it is known how far it was taken over.
+    fs::write(place.spool(), kept).expect("the spool again");
+    let logger = place.logger();
+    eventually("it is removed", || !place.spool().exists());
+    assert_eq!(logger.close(LIMIT), 0);
+    assert_eq!(
+        (
+            place.count(),
+            logger.counters().written,
+            logger.counters().repeated
+        ),
+        (2, 0, 0)
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ environment:
   WHATSAPP_APP_SECRET         the key of the signatures (required without --allow-unsigned)
   WHATSAPP_PHONE_NUMBER_ID    shown by /health, last 4 characters only
   EVENTS_DB                   the events database (data/webhook_events.db)
+  EVENTS_SPOOL                where events wait while the database is away (data/events.spool)
   EVENTS_STORE_TEXT           full, or none to keep only the length of texts (full)
 Secrets can also be given as NAME_FILE, the path of a file whose first line is the secret.",
     flags: &[ALLOW_UNSIGNED],
@@ -41,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) app_secret: Option<Secret>,
     pub(crate) phone_number_id: Option<String>,
     pub(crate) database: PathBuf,
+    pub(crate) spool: PathBuf,
     pub(crate) store_text: StoreText,
 }
 
@@ -57,6 +59,7 @@ impl Config {
             },
             phone_number_id: env.text("WHATSAPP_PHONE_NUMBER_ID"),
             database: env.path("EVENTS_DB", "data/webhook_events.db"),
+            spool: env.path("EVENTS_SPOOL", "data/events.spool"),
             store_text: match env.text("EVENTS_STORE_TEXT").as_deref() {
                 None | Some("full") => StoreText::Full,
                 Some("none") => StoreText::None,

@@ -92,7 +92,7 @@ pub(crate) fn health(service: &Service) -> Response {
             queued: counters.queued,
             written: counters.written,
             dropped: counters.dropped,
-            spooled: 0,
+            spooled: counters.spooled,
         },
         messages: Messages {
             received: read(&messages.received),

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use events::Logger;
+use events::{Known, Logger};
 use service_common::{Env, Limits, Listener, Shutdown, guard, log};
 
 use crate::config::Config;
@@ -61,7 +61,8 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     if signed.is_none() {
         log::error(format_args!("requests need no signature: for development only"));
     }
-    let (logger, known) = Logger::start(config.database.clone(), |line| log::error(format_args!("{line}")))?;
+    let (database, spool) = (config.database.clone(), config.spool.clone());
+    let (logger, known) = Logger::start(database, spool, |line| log::error(format_args!("{line}")))?;
     let service = Arc::new(Service {
         config,
         logger,
@@ -89,11 +90,11 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Repeats must be known before the first request; but a database that is away must not keep us from serving.
-fn load_known_ids(service: &Arc<Service>, known: Receiver<Vec<u64>>) {
+fn load_known_ids(service: &Arc<Service>, known: Receiver<Known>) {
     match known.recv_timeout(KNOWN_IDS) {
-        Ok(keys) => service.gate().remember(keys, Instant::now()),
+        Ok(Known::Keys(keys)) => service.gate().remember(keys, Instant::now()),
         Err(RecvTimeoutError::Disconnected) => {}
-        Err(RecvTimeoutError::Timeout) => {
+        Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) => {
             log::error(format_args!(
                 "serving without the ids of earlier messages until the database can be read"
             ));
@@ -102,12 +103,12 @@ fn load_known_ids(service: &Arc<Service>, known: Receiver<Vec<u64>>) {
     }
 }
 
-async fn add_known_ids_later(service: Arc<Service>, known: Receiver<Vec<u64>>) {
+async fn add_known_ids_later(service: Arc<Service>, known: Receiver<Known>) {
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         match known.try_recv() {
-            Ok(keys) => return service.gate().remember(keys, Instant::now()),
-            Err(TryRecvError::Empty) => {}
+            Ok(Known::Keys(keys)) => return service.gate().remember(keys, Instant::now()),
+            Ok(Known::NotYet) | Err(TryRecvError::Empty) => {}
             Err(TryRecvError::Disconnected) => return,
         }
     }

@@ -17,14 +17,19 @@ pub(super) struct Outcome {
 
 const DOING: &str = "writing events";
 
-/// Writes all of `entries` or, on an error, none.
-pub(super) fn write(connection: &mut Connection, entries: &[Entry]) -> Result<Outcome, Error> {
-    match write_together(connection, entries) {
+/// Writes all of `entries` or, on an error, none; and, in the same transaction, how far the spool was
+/// taken over, if that is where they come from.
+pub(super) fn write(
+    connection: &mut Connection,
+    entries: &[Entry],
+    mark: Option<&str>,
+) -> Result<Outcome, Error> {
+    match write_together(connection, entries, mark) {
         // One row must not keep the others out for ever: find it by writing each entry alone.
         Err(error) if error.is_fault_of_a_row() => {
             let mut total = Outcome::default();
             for entry in entries {
-                match write_together(connection, std::slice::from_ref(entry)) {
+                match write_together(connection, std::slice::from_ref(entry), None) {
                     Ok(one) => {
                         total.written += one.written;
                         total.repeated += one.repeated;
@@ -34,13 +39,18 @@ pub(super) fn write(connection: &mut Connection, entries: &[Entry]) -> Result<Ou
                     Err(error) => return Err(error),
                 }
             }
+            write_together(connection, &[], mark)?;
             Ok(total)
         }
         outcome => outcome,
     }
 }
 
-fn write_together(connection: &mut Connection, entries: &[Entry]) -> Result<Outcome, Error> {
+fn write_together(
+    connection: &mut Connection,
+    entries: &[Entry],
+    mark: Option<&str>,
+) -> Result<Outcome, Error> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .doing(DOING)?;
@@ -54,6 +64,14 @@ fn write_together(connection: &mut Connection, entries: &[Entry]) -> Result<Outc
         } else {
             outcome.repeated += 1;
         }
+    }
+    if let Some(mark) = mark {
+        transaction
+            .execute(
+                "INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('spool', ?1)",
+                [mark],
+            )
+            .doing(DOING)?;
     }
     transaction.commit().doing(DOING)?;
     Ok(outcome)

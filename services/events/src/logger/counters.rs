@@ -11,6 +11,8 @@ pub struct Counters {
     pub written: u64,
     /// Lost: there was no room, or the database refused the very row.
     pub dropped: u64,
+    /// Put into the spool so far; those that the database has meanwhile are also counted as written.
+    pub spooled: u64,
     /// Not written, because the database had them already.
     pub repeated: u64,
     /// How often the writing thread had to be restarted.
@@ -26,6 +28,7 @@ pub(super) struct Gauges {
     pub(super) queued_bytes: AtomicUsize,
     pub(super) written: AtomicU64,
     pub(super) dropped: AtomicU64,
+    pub(super) spooled: AtomicU64,
     pub(super) repeated: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) connected: AtomicBool,

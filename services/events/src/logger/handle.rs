@@ -21,6 +21,21 @@ pub(super) enum Message {
     Wake,
 }
 
+/// What the writing thread finds out about the keys that the database knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// The database is away; the keys come when it is back.
+    NotYet,
+    /// The [`fingerprint`](super::fingerprint)s of all of them, oldest first. Comes once.
+    Keys(Vec<u64>),
+}
+
+/// Where events go.
+pub(super) struct Places {
+    pub(super) database: PathBuf,
+    pub(super) spool: PathBuf,
+}
+
 /// What both sides look at.
 pub(super) struct Shared {
     pub(super) gauges: Gauges,
@@ -37,24 +52,31 @@ pub struct Logger {
 }
 
 impl Logger {
-    /// Starts the writing thread for the file at `path`, which may not exist yet. `report` is called
-    /// from that thread with one line when the database goes away or comes back.
+    /// Starts the writing thread for the database, which may not exist yet, and the spool, where
+    /// events wait while the database is away. `report` is called from that thread with one line when
+    /// something goes wrong or is well again.
     ///
-    /// The receiver gets, once, the [`fingerprint`](super::fingerprint)s of all keys that the
-    /// database knows, as soon as it could be read.
+    /// The receiver gets one [`Known`] after the first attempt to open the database, and a second when
+    /// the first was [`Known::NotYet`] and it could be opened later.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub fn start(path: PathBuf, report: fn(&str)) -> io::Result<(Self, Receiver<Vec<u64>>)> {
+    pub fn start(database: PathBuf, spool: PathBuf, report: fn(&str)) -> io::Result<(Self, Receiver<Known>)> {
         let (queue, messages) = sync_channel(QUEUE_ENTRIES);
-        let (seen, seen_receiver) = sync_channel(1);
+        let (seen, seen_receiver) = sync_channel(2);
         let (end, ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             gauges: Gauges::default(),
             deadline: Mutex::new(None),
             deadline_set: Condvar::new(),
         });
-        let writer = thread::Writer::new(path, messages, seen, Arc::clone(&shared), report);
+        let writer = thread::Writer::new(
+            Places { database, spool },
+            messages,
+            seen,
+            Arc::clone(&shared),
+            report,
+        );
         std::thread::Builder::new().name("events".into()).spawn(move || {
             writer.run_whatever_happens();
             drop(end);
@@ -93,6 +115,7 @@ impl Logger {
             queued: gauges.queued.load(Ordering::Relaxed),
             written: gauges.written.load(Ordering::Relaxed),
             dropped: gauges.dropped.load(Ordering::Relaxed),
+            spooled: gauges.spooled.load(Ordering::Relaxed),
             repeated: gauges.repeated.load(Ordering::Relaxed),
             restarts: gauges.restarts.load(Ordering::Relaxed),
             connected: gauges.connected.load(Ordering::Relaxed),

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //! whoever reports --try_send--> bounded queue --> one writing thread --> transactions of up to 500 entries
+//!                                                        \-- database away --> spool, taken over later
 //! ```
-//! The queue is bounded by count and by bytes. A database that is locked, missing or full costs
-//! nobody but this thread: it keeps its batch and tries again every second, and the queue holds what
-//! comes meanwhile. What does not fit is dropped and counted.
+//! The queue is bounded by count and by bytes, the spool by bytes. A database that is locked, missing
+//! or full costs nobody but this thread: it looks for it every second, and what comes meanwhile waits
+//! on disk, where a kill cannot reach it. What fits nowhere is dropped and counted.
 
 mod batch;
 mod counters;
 mod handle;
+mod spool;
 mod thread;
 
 pub use counters::Counters;
-pub use handle::Logger;
+pub use handle::{Known, Logger};
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 

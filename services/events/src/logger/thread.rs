@@ -1,4 +1,4 @@
-//! The writing thread: take a batch, write it, keep it until it is written.
+//! The writing thread: take a batch, write it, keep it until it is written, here or in the spool.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -7,60 +7,69 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
-use super::batch;
+use super::batch::{self, Outcome};
 use super::fingerprint;
-use super::handle::{Message, Shared};
+use super::handle::{Known, Message, Places, Shared};
+use super::spool::Spool;
 use crate::connection::open_writer;
 use crate::error::{Doing, Error};
 use crate::file::{self, FileId};
-use crate::{Entry, schema};
+use crate::{Entry, Trouble, schema};
 
 const BATCH: usize = 500;
 /// How long a batch waits for company.
 const COMPANY: Duration = Duration::from_millis(20);
+/// How often a database that is away is looked for.
 const RETRY: Duration = Duration::from_secs(1);
+/// For how long it may be away before events go to the spool.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Shorter than for others: this thread keeps its batch and tries again, and must see the end coming.
 const BUSY: Duration = Duration::from_millis(500);
+const COMPLAINT: Duration = Duration::from_secs(10);
 const SEEN_LIMIT: i64 = 200_000;
 
 pub(super) struct Writer {
-    path: PathBuf,
+    database: PathBuf,
+    spool: Spool,
     messages: Receiver<Message>,
-    seen: Option<SyncSender<Vec<u64>>>,
+    seen: Option<SyncSender<Known>>,
     shared: Arc<Shared>,
     report: fn(&str),
     pending: Vec<Entry>,
-    pending_bytes: usize,
     open: Option<(Connection, FileId)>,
-    /// Whether the last report said that the database is away; none was made yet at start.
-    told_away: bool,
+    /// Since when the database is away.
+    away: Option<Instant>,
+    complained: Option<Instant>,
 }
 
-enum Wait {
-    Go,
+/// What to do after having waited.
+#[derive(PartialEq, Eq)]
+enum Next {
+    GoOn,
     End,
 }
 
 impl Writer {
     pub(super) fn new(
-        path: PathBuf,
+        places: Places,
         messages: Receiver<Message>,
-        seen: SyncSender<Vec<u64>>,
+        seen: SyncSender<Known>,
         shared: Arc<Shared>,
         report: fn(&str),
     ) -> Self {
         Self {
-            path,
+            database: places.database,
+            spool: Spool::new(places.spool),
             messages,
             seen: Some(seen),
             shared,
             report,
             pending: Vec::new(),
-            pending_bytes: 0,
             open: None,
-            told_away: false,
+            away: None,
+            complained: None,
         }
     }
 
@@ -70,7 +79,7 @@ impl Writer {
             self.open = None;
             self.shared.gauges.restarts.fetch_add(1, Ordering::Relaxed);
             (self.report)("the events writer met a defect and was started again");
-            if let Wait::End = self.wait(RETRY) {
+            if self.rest(RETRY) == Next::End {
                 return;
             }
         }
@@ -78,23 +87,21 @@ impl Writer {
 
     fn run(&mut self) {
         loop {
-            let attempt = self.keep_open().and_then(|()| self.write());
-            match attempt {
-                Ok(()) => self.tell_back(),
-                Err(error) => {
-                    self.tell_away(&error);
-                    let retry = if self.deadline().is_some() {
-                        RETRY / 10
-                    } else {
-                        RETRY
-                    };
-                    match self.wait(retry) {
-                        Wait::Go => continue,
-                        Wait::End => return,
-                    }
+            let next = match self
+                .keep_open()
+                .and_then(|()| self.take_over())
+                .and_then(|()| self.write())
+            {
+                Ok(()) => {
+                    self.is_back();
+                    self.collect(RETRY)
                 }
-            }
-            if let Wait::End = self.collect() {
+                Err(error) => {
+                    self.is_away(&error);
+                    self.hold_out()
+                }
+            };
+            if next == Next::End {
                 return;
             }
         }
@@ -105,26 +112,64 @@ impl Writer {
         if self
             .open
             .as_ref()
-            .is_some_and(|(_, file)| file.is_still_at(&self.path))
+            .is_some_and(|(_, file)| file.is_still_at(&self.database))
         {
             return Ok(());
         }
         self.open = None;
-        file::prepare(&self.path)?;
-        let file = FileId::of(&self.path)?;
-        let mut connection = open_writer(&self.path, BUSY)?;
+        file::prepare(&self.database)?;
+        let file = FileId::of(&self.database)?;
+        let mut connection = open_writer(&self.database, BUSY)?;
         schema::migrate_with(&mut connection)?;
-        if let Some(seen) = self.seen.take() {
-            match known_keys(&connection) {
-                // Nobody waits for it any more when the service already ends.
-                Ok(keys) => drop(seen.try_send(keys)),
-                Err(error) => {
-                    self.seen = Some(seen);
-                    return Err(error);
-                }
-            }
+        if let Some(seen) = &self.seen {
+            // Nobody waits for it any more when the service already ends.
+            let _ = seen.try_send(Known::Keys(known_keys(&connection)?));
+            self.seen = None;
         }
         self.open = Some((connection, file));
+        Ok(())
+    }
+
+    /// Brings what waits in the spool into the database, before anything newer.
+    fn take_over(&mut self) -> Result<(), Error> {
+        let Some((connection, _)) = &mut self.open else {
+            return Ok(());
+        };
+        let name = match self.spool.name() {
+            Ok(Some(name)) => name,
+            Ok(None) => return Ok(()),
+            // It stays where it is; what is new can be written all the same.
+            Err(error) => {
+                self.complain(&format!("the spool of events cannot be read: {error}"));
+                return Ok(());
+            }
+        };
+        let mut done = taken_over(connection, &name)?;
+        loop {
+            let chunk = match self.spool.read(done, BATCH) {
+                Ok(chunk) if chunk.end > done => chunk,
+                Ok(_) => break,
+                Err(error) => {
+                    self.complain(&format!("the spool of events cannot be read: {error}"));
+                    return Ok(());
+                }
+            };
+            done = chunk.end;
+            let Some((connection, _)) = &mut self.open else {
+                return Ok(());
+            };
+            let outcome = batch::write(connection, &chunk.entries, Some(&format!("{name}:{done}")))?;
+            self.count(&outcome);
+            self.shared
+                .gauges
+                .dropped
+                .fetch_add(chunk.broken, Ordering::Relaxed);
+        }
+        if let Err(error) = self.spool.remove() {
+            self.complain(&format!(
+                "the spool of events is in the database, but cannot be removed: {error}"
+            ));
+        }
         Ok(())
     }
 
@@ -135,34 +180,35 @@ impl Writer {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let outcome = batch::write(connection, &self.pending).inspect_err(|error| {
-            if error.trouble() != crate::Trouble::Locked {
-                self.open = None;
-            }
-        })?;
+        let outcome = batch::write(connection, &self.pending, None)?;
+        self.count(&outcome);
+        self.let_go(self.pending.len());
+        Ok(())
+    }
+
+    fn count(&self, outcome: &Outcome) {
         let gauges = &self.shared.gauges;
         gauges.written.fetch_add(outcome.written, Ordering::Relaxed);
         gauges.repeated.fetch_add(outcome.repeated, Ordering::Relaxed);
         gauges.dropped.fetch_add(outcome.refused, Ordering::Relaxed);
-        gauges
-            .queued
-            .fetch_sub(self.pending.len() as u64, Ordering::Relaxed);
-        gauges
-            .queued_bytes
-            .fetch_sub(self.pending_bytes, Ordering::Relaxed);
-        self.pending.clear();
-        self.pending_bytes = 0;
-        Ok(())
     }
 
-    /// Fills the batch; while there is nothing to do it comes back once a second to look after the file.
-    fn collect(&mut self) -> Wait {
+    /// The first entries of the batch are safe elsewhere, or lost.
+    fn let_go(&mut self, count: usize) {
+        let bytes: usize = self.pending.drain(..count).map(|entry| entry.weight()).sum();
+        let gauges = &self.shared.gauges;
+        gauges.queued.fetch_sub(count as u64, Ordering::Relaxed);
+        gauges.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Fills the batch, waiting up to `patience` for the first entry.
+    fn collect(&mut self, patience: Duration) -> Next {
         let ending = self.deadline().is_some();
-        let first = if ending { Duration::ZERO } else { RETRY };
+        let first = if ending { Duration::ZERO } else { patience };
         match self.messages.recv_timeout(first) {
             Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => return if ending { Wait::End } else { Wait::Go },
-            Err(RecvTimeoutError::Disconnected) => return Wait::End,
+            Err(RecvTimeoutError::Timeout) if !ending => return Next::GoOn,
+            Err(_) => return Next::End,
         }
         let until = Instant::now() + COMPANY;
         while self.pending.len() < BATCH {
@@ -176,13 +222,70 @@ impl Writer {
                 Err(_) => break,
             }
         }
-        Wait::Go
+        Next::GoOn
     }
 
     fn take(&mut self, message: Message) {
         if let Message::Entry(entry) = message {
-            self.pending_bytes += entry.weight();
             self.pending.push(entry);
+        }
+    }
+
+    /// The database is away: for a short while the batch waits, then all goes to the spool, until it
+    /// is time to look for the database again. At the end everything goes to the spool at once.
+    fn hold_out(&mut self) -> Next {
+        let until = Instant::now() + RETRY;
+        loop {
+            let end = self.deadline();
+            if end.is_some() || self.away.is_some_and(|since| since.elapsed() >= PATIENCE) {
+                self.move_to_spool();
+            }
+            let now = Instant::now();
+            let left = until.saturating_duration_since(now);
+            match end {
+                Some(_) if self.pending.is_empty() => {
+                    if self.collect(Duration::ZERO) == Next::End {
+                        return Next::End;
+                    }
+                }
+                Some(end) if now >= end => return Next::End,
+                _ if left.is_zero() => return Next::GoOn,
+                Some(_) => drop(self.rest(left.min(PATIENCE / 20))),
+                None if self.pending.len() >= BATCH => drop(self.rest(left)),
+                None => {
+                    if self.collect(left) == Next::End {
+                        self.move_to_spool();
+                        return Next::End;
+                    }
+                }
+            }
+        }
+    }
+
+    fn move_to_spool(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        match self.spool.append(&self.pending) {
+            Ok(count) => {
+                self.shared
+                    .gauges
+                    .spooled
+                    .fetch_add(count as u64, Ordering::Relaxed);
+                self.let_go(count);
+                let lost = self.pending.len();
+                if lost > 0 {
+                    self.shared
+                        .gauges
+                        .dropped
+                        .fetch_add(lost as u64, Ordering::Relaxed);
+                    self.let_go(lost);
+                    self.complain(&format!("the spool of events is full: {lost} messages lost"));
+                }
+            }
+            Err(error) => self.complain(&format!(
+                "events wait in memory: the spool cannot be written: {error}"
+            )),
         }
     }
 
@@ -195,7 +298,7 @@ impl Writer {
     }
 
     /// Waits for `time`, less if the end is asked for meanwhile.
-    fn wait(&self, time: Duration) -> Wait {
+    fn rest(&self, time: Duration) -> Next {
         let deadline = self
             .shared
             .deadline
@@ -208,28 +311,55 @@ impl Writer {
             .wait_timeout_while(deadline, time, |deadline| deadline.is_some() == was_set)
             .unwrap_or_else(PoisonError::into_inner);
         match *deadline {
-            Some(end) if Instant::now() >= end => Wait::End,
-            _ => Wait::Go,
+            Some(end) if Instant::now() >= end => Next::End,
+            _ => Next::GoOn,
         }
     }
 
-    fn tell_away(&mut self, error: &Error) {
+    fn is_away(&mut self, error: &Error) {
+        if error.trouble() != Trouble::Locked {
+            self.open = None;
+        }
         self.shared.gauges.connected.store(false, Ordering::Relaxed);
-        if !self.told_away {
-            self.told_away = true;
-            (self.report)(&format!(
-                "events wait in memory: {error}; trying again every second"
-            ));
+        if self.away.is_none() {
+            self.away = Some(Instant::now());
+            if let Some(seen) = &self.seen {
+                // A second time there is no room, and no need.
+                let _ = seen.try_send(Known::NotYet);
+            }
+            (self.report)(&format!("events wait: {error}; trying again every second"));
         }
     }
 
-    fn tell_back(&mut self) {
+    fn is_back(&mut self) {
         self.shared.gauges.connected.store(true, Ordering::Relaxed);
-        if self.told_away {
-            self.told_away = false;
+        if self.away.take().is_some() {
             (self.report)("events are written again");
         }
     }
+
+    /// Tells of a trouble, once in a while.
+    fn complain(&mut self, trouble: &str) {
+        if self.complained.is_none_or(|last| last.elapsed() >= COMPLAINT) {
+            self.complained = Some(Instant::now());
+            (self.report)(trouble);
+        }
+    }
+}
+
+/// How far the spool of this name is in the database.
+fn taken_over(connection: &Connection, name: &str) -> Result<u64, Error> {
+    let mark: Option<String> = connection
+        .query_row("SELECT value FROM dogwatch_meta WHERE key = 'spool'", [], |row| {
+            row.get(0)
+        })
+        .optional()
+        .doing("reading how far the spool was taken over")?;
+    let offset = mark
+        .as_deref()
+        .and_then(|mark| mark.split_once(':'))
+        .filter(|(known, _)| *known == name);
+    Ok(offset.and_then(|(_, offset)| offset.parse().ok()).unwrap_or(0))
 }
 
 /// The newest keys the database knows.
