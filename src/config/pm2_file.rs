@@ -133,21 +133,14 @@ pub fn read(path: &Path, around: &Surroundings) -> Result<Pm2File, Pm2FileError>
 
 fn read_within(path: &Path, around: &Surroundings, patience: Duration) -> Result<Pm2File, Pm2FileError> {
     let shown = path.display().to_string();
-    let unreadable = |cause| Pm2FileError::Unreadable {
-        path: shown.clone(),
-        cause,
-    };
+    let unreadable = |cause| Pm2FileError::Unreadable { path: shown.clone(), cause };
     let absolute = std::path::absolute(path).map_err(|error| unreadable(super::cause(&error)))?;
     let bytes = super::read_limited(&absolute).map_err(|kind| match kind {
         Kind::NoFile { .. } => Pm2FileError::NoFile(shown.clone()),
         Kind::Unreadable(cause) => unreadable(cause),
         other => unreadable(other.to_string()),
     })?;
-    let ending = path
-        .extension()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .to_lowercase();
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let value = match ending.as_str() {
         "yml" | "yaml" => return Err(Pm2FileError::Yaml(shown)),
         "json" => serde_json::from_slice(&bytes).map_err(|error| Pm2FileError::Failed {
@@ -168,10 +161,7 @@ fn evaluate(
     patience: Duration,
 ) -> Result<Value, Pm2FileError> {
     let path = shown.to_owned();
-    let failed = |message: String| Pm2FileError::Failed {
-        path: path.clone(),
-        message,
-    };
+    let failed = |message: String| Pm2FileError::Failed { path: path.clone(), message };
     let node = find_node(around).ok_or_else(|| Pm2FileError::NoNode(path.clone()))?;
     // The shell moves the pipe from descriptor 1, where a child of std has it, to 3.
     let mut child = Command::new("/bin/sh")
@@ -242,10 +232,7 @@ fn apps(value: &Value) -> Result<Vec<Pm2App>, String> {
     if list.is_empty() {
         return Err("names no apps".to_owned());
     }
-    list.iter()
-        .enumerate()
-        .map(|(index, value)| app(index, value))
-        .collect()
+    list.iter().enumerate().map(|(index, value)| app(index, value)).collect()
 }
 
 fn app(index: usize, value: &Value) -> Result<Pm2App, String> {
@@ -301,19 +288,10 @@ fn app(index: usize, value: &Value) -> Result<Pm2App, String> {
         Some((_, Value::Object(pairs))) => pairs.iter().filter_map(variable).collect(),
         Some((field, other)) => return Err(wrong(field, "an object", other)),
     };
-    let mut unused: Vec<String> = fields
-        .keys()
-        .filter(|key| !taken.contains(&key.as_str()))
-        .cloned()
-        .collect();
+    let mut unused: Vec<String> =
+        fields.keys().filter(|key| !taken.contains(&key.as_str())).cloned().collect();
     unused.sort_unstable();
-    Ok(Pm2App {
-        name,
-        script,
-        max_memory_restart,
-        env,
-        unused,
-    })
+    Ok(Pm2App { name, script, max_memory_restart, env, unused })
 }
 
 /// A variable as pm2 gives it to the app; none for `null`.

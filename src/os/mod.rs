@@ -7,6 +7,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod fifo;
 pub mod file;
+pub mod heap;
 pub mod inherit;
 pub mod launch;
 pub mod lock;

@@ -143,10 +143,7 @@ async fn say_farewell(socket: &mut WebSocket, end: End) {
             (Some(close_code::AWAY), "server shutdown")
         }
     };
-    let close = code.map(|code| CloseFrame {
-        code,
-        reason: reason.into(),
-    });
+    let close = code.map(|code| CloseFrame { code, reason: reason.into() });
     if socket.send(Message::Close(close)).await.is_ok() {
         while let Some(Ok(_)) = socket.recv().await {}
     }

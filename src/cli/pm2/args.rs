@@ -104,11 +104,7 @@ const LINES: usize = 15;
 /// An option: its long name, its short one, and an example if it takes a value.
 type Flag = (&'static str, &'static str, Option<&'static str>);
 
-const SILENT: [Flag; 3] = [
-    ("--silent", "-s", None),
-    ("--no-color", "", None),
-    ("--mini-list", "-m", None),
-];
+const SILENT: [Flag; 3] = [("--silent", "-s", None), ("--no-color", "", None), ("--mini-list", "-m", None)];
 const MEMORY: Flag = ("--max-memory-restart", "", Some("1G"));
 const UPDATE_ENV: Flag = ("--update-env", "-a", None);
 
@@ -117,11 +113,7 @@ const UPDATE_ENV: Flag = ("--update-env", "-a", None);
 /// # Errors
 /// A sentence for standard error; the exit code is 1.
 pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
-    let silent = |arg: &&String| {
-        SILENT
-            .iter()
-            .any(|(long, short, _)| *arg == long || *arg == short)
-    };
+    let silent = |arg: &&String| SILENT.iter().any(|(long, short, _)| *arg == long || *arg == short);
     let flags_before = args.iter().take_while(silent).count();
     let Some((command, rest)) = args[flags_before..].split_first() else {
         return Err("pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".to_owned());
@@ -165,33 +157,23 @@ fn start(line: Line<'_>) -> Result<Pm2Command, String> {
     let max_memory_restart = line.memory()?;
     let name = line.value("--name").map(str::to_owned);
     let update_env = line.has("--update-env");
-    let only: Option<Vec<String>> = line
-        .value("--only")
-        .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect());
+    let only: Option<Vec<String>> =
+        line.value("--only").map(|list| list.split(',').map(|name| name.trim().to_owned()).collect());
     let what = match line.words.iter().find(|word| is_file(word)) {
         Some(_) if line.words.len() > 1 => {
             return Err("pm2 start: an ecosystem file stands alone; choose of it with --only a,b".to_owned());
         }
-        Some(file) => StartWhat::File {
-            path: file.into(),
-            only: only.unwrap_or_default(),
-        },
+        Some(file) => StartWhat::File { path: file.into(), only: only.unwrap_or_default() },
         // pm2 without a word takes this file.
-        None if line.words.is_empty() => StartWhat::File {
-            path: "ecosystem.config.js".into(),
-            only: only.unwrap_or_default(),
-        },
+        None if line.words.is_empty() => {
+            StartWhat::File { path: "ecosystem.config.js".into(), only: only.unwrap_or_default() }
+        }
         None if only.is_some() => {
             return Err("pm2 start --only: chooses from an ecosystem file, and none is named".to_owned());
         }
         None => StartWhat::Targets(line.targets()?),
     };
-    Ok(Pm2Command::Start(Start {
-        what,
-        max_memory_restart,
-        name,
-        update_env,
-    }))
+    Ok(Pm2Command::Start(Start { what, max_memory_restart, name, update_env }))
 }
 
 fn logs(line: Line<'_>) -> Result<Pm2Command, String> {
@@ -217,14 +199,7 @@ fn logs(line: Line<'_>) -> Result<Pm2Command, String> {
 
 /// pm2 knows its ecosystem files by what their names contain.
 fn is_file(word: &str) -> bool {
-    const PARTS: [&str; 6] = [
-        ".json",
-        ".yml",
-        ".yaml",
-        ".config.js",
-        ".config.cjs",
-        ".config.mjs",
-    ];
+    const PARTS: [&str; 6] = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
     PARTS.iter().any(|part| word.contains(part))
 }
 
@@ -237,11 +212,7 @@ struct Line<'a> {
 
 impl<'a> Line<'a> {
     fn read(command: &'a str, args: &[String], allowed: &[Flag]) -> Result<Line<'a>, String> {
-        let mut line = Line {
-            command,
-            words: Vec::new(),
-            flags: BTreeMap::new(),
-        };
+        let mut line = Line { command, words: Vec::new(), flags: BTreeMap::new() };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             if !arg.starts_with('-') || arg == "-" {
@@ -253,9 +224,8 @@ impl<'a> Line<'a> {
                 None => (arg.as_str(), None),
             };
             let known = allowed.iter().chain(&SILENT);
-            let Some((long, _, example)) = known
-                .into_iter()
-                .find(|(long, short, _)| name == *long || name == *short)
+            let Some((long, _, example)) =
+                known.into_iter().find(|(long, short, _)| name == *long || name == *short)
             else {
                 return Err(not_yet(&format!("{command} {name}")));
             };

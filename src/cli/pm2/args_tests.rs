@@ -21,10 +21,7 @@ fn start(targets: &[&str], memory: Option<u64>) -> Pm2Command {
 
 fn start_file(path: &str, only: &[&str]) -> Pm2Command {
     Pm2Command::Start(Start {
-        what: StartWhat::File {
-            path: path.into(),
-            only: words(only),
-        },
+        what: StartWhat::File { path: path.into(), only: words(only) },
         max_memory_restart: None,
         name: None,
         update_env: false,
@@ -32,21 +29,11 @@ fn start_file(path: &str, only: &[&str]) -> Pm2Command {
 }
 
 fn restart(targets: &[&str], update_env: bool) -> Pm2Command {
-    Pm2Command::Restart(Restart {
-        targets: words(targets),
-        update_env,
-        max_memory_restart: None,
-    })
+    Pm2Command::Restart(Restart { targets: words(targets), update_env, max_memory_restart: None })
 }
 
 fn logs(target: Option<&str>, lines: usize) -> Logs {
-    Logs {
-        target: target.map(str::to_owned),
-        lines,
-        follow: true,
-        raw: false,
-        streams: Streams::Both,
-    }
+    Logs { target: target.map(str::to_owned), lines, follow: true, raw: false, streams: Streams::Both }
 }
 
 /// As they stand in the maintenance guide.
@@ -55,50 +42,23 @@ fn the_commands_of_the_maintenance_guide() {
     let table = [
         ("pm2 status", Pm2Command::List),
         ("pm2 list", Pm2Command::List),
-        (
-            "pm2 show dashboard-api-server",
-            Pm2Command::Show("dashboard-api-server".into()),
-        ),
-        (
-            "pm2 show websocket-server",
-            Pm2Command::Show("websocket-server".into()),
-        ),
-        (
-            "pm2 flush dashboard-api-server",
-            Pm2Command::Flush(words(&["dashboard-api-server"])),
-        ),
-        (
-            "pm2 flush websocket-server",
-            Pm2Command::Flush(words(&["websocket-server"])),
-        ),
-        (
-            "pm2 restart dashboard-api-server --update-env",
-            restart(&["dashboard-api-server"], true),
-        ),
-        (
-            "pm2 restart websocket-server --update-env",
-            restart(&["websocket-server"], true),
-        ),
+        ("pm2 show dashboard-api-server", Pm2Command::Show("dashboard-api-server".into())),
+        ("pm2 show websocket-server", Pm2Command::Show("websocket-server".into())),
+        ("pm2 flush dashboard-api-server", Pm2Command::Flush(words(&["dashboard-api-server"]))),
+        ("pm2 flush websocket-server", Pm2Command::Flush(words(&["websocket-server"]))),
+        ("pm2 restart dashboard-api-server --update-env", restart(&["dashboard-api-server"], true)),
+        ("pm2 restart websocket-server --update-env", restart(&["websocket-server"], true)),
         (
             "pm2 logs dashboard-api-server --lines 50",
             Pm2Command::Logs(logs(Some("dashboard-api-server"), 50)),
         ),
-        (
-            "pm2 restart dashboard-api-server",
-            restart(&["dashboard-api-server"], false),
-        ),
-        (
-            "pm2 restart websocket-server",
-            restart(&["websocket-server"], false),
-        ),
+        ("pm2 restart dashboard-api-server", restart(&["dashboard-api-server"], false)),
+        ("pm2 restart websocket-server", restart(&["websocket-server"], false)),
         (
             "pm2 logs webhook-button-handler --lines 100",
             Pm2Command::Logs(logs(Some("webhook-button-handler"), 100)),
         ),
-        (
-            "pm2 restart webhook-button-handler",
-            restart(&["webhook-button-handler"], false),
-        ),
+        ("pm2 restart webhook-button-handler", restart(&["webhook-button-handler"], false)),
         (
             "pm2 start dashboard-api-server --max-memory-restart 1G",
             start(&["dashboard-api-server"], Some(1 << 30)),
@@ -115,10 +75,7 @@ fn the_commands_of_the_maintenance_guide() {
             "pm2 logs dashboard-api-server --lines 200",
             Pm2Command::Logs(logs(Some("dashboard-api-server"), 200)),
         ),
-        (
-            "pm2 logs websocket-server --lines 200",
-            Pm2Command::Logs(logs(Some("websocket-server"), 200)),
-        ),
+        ("pm2 logs websocket-server --lines 200", Pm2Command::Logs(logs(Some("websocket-server"), 200))),
         (
             "pm2 start ecosystem.dashboard-integration.config.js",
             start_file("ecosystem.dashboard-integration.config.js", &[]),
@@ -155,10 +112,7 @@ fn every_other_form() {
             }),
         ),
         ("pm2 start", start_file("ecosystem.config.js", &[])),
-        (
-            "pm2 start apps.json --only a,b",
-            start_file("apps.json", &["a", "b"]),
-        ),
+        ("pm2 start apps.json --only a,b", start_file("apps.json", &["a", "b"])),
         (
             "pm2 start web -n other --update-env",
             Pm2Command::Start(Start {
@@ -179,13 +133,7 @@ fn every_other_form() {
                 ..logs(Some("web"), 15)
             }),
         ),
-        (
-            "pm2 logs --out --lines=0",
-            Pm2Command::Logs(Logs {
-                streams: Streams::Out,
-                ..logs(None, 0)
-            }),
-        ),
+        ("pm2 logs --out --lines=0", Pm2Command::Logs(Logs { streams: Streams::Out, ..logs(None, 0) })),
         ("pm2 flush", Pm2Command::Flush(vec![])),
         ("pm2 ping", Pm2Command::Ping),
         ("pm2 pid", Pm2Command::Pid(None)),
@@ -210,32 +158,17 @@ fn what_is_refused_and_how() {
         ("pm2 list --sort cpu", not_yet("list --sort")),
         ("pm2 list web", not_yet("list web")),
         ("pm2 restart /web/", not_yet("restart /web/")),
-        (
-            "pm2 restart ecosystem.config.js",
-            not_yet("restart ecosystem.config.js"),
-        ),
+        ("pm2 restart ecosystem.config.js", not_yet("restart ecosystem.config.js")),
         ("pm2 start -", not_yet("start -")),
         ("pm2 logs --json", not_yet("logs --json")),
         ("pm2 start web -- --port 1", not_yet("start --")),
-        (
-            "pm2",
-            "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into(),
-        ),
-        (
-            "pm2 -s",
-            "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into(),
-        ),
+        ("pm2", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into()),
+        ("pm2 -s", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into()),
         ("pm2 stop", "pm2 stop: name a service, its id, or all".into()),
         ("pm2 show", "pm2 show: name a service or its id".into()),
         ("pm2 show a b", "pm2 show: one service at a time".into()),
-        (
-            "pm2 logs --lines",
-            "pm2 logs --lines: needs a value; try: --lines 50".into(),
-        ),
-        (
-            "pm2 logs --lines many",
-            "pm2 logs --lines: \"many\" is not a number; try: --lines 50".into(),
-        ),
+        ("pm2 logs --lines", "pm2 logs --lines: needs a value; try: --lines 50".into()),
+        ("pm2 logs --lines many", "pm2 logs --lines: \"many\" is not a number; try: --lines 50".into()),
         (
             "pm2 start web --max-memory-restart 1.5G",
             "pm2 start --max-memory-restart: \"1.5G\" is not a size; write digits and K, M or G, like 512M"

@@ -51,11 +51,8 @@ struct Pm2Env<'a> {
 /// One line of JSON. `services` stand in the order of ecosystem.toml; `now_unix_ms` is the time of the wall
 /// clock; `me` is dogwatch's user.
 pub fn jlist(services: &[ServiceStatus], now_unix_ms: u64, me: &str) -> String {
-    let processes: Vec<Process<'_>> = services
-        .iter()
-        .enumerate()
-        .map(|(id, service)| process(id, service, now_unix_ms, me))
-        .collect();
+    let processes: Vec<Process<'_>> =
+        services.iter().enumerate().map(|(id, service)| process(id, service, now_unix_ms, me)).collect();
     let json = serde_json::to_string(&processes);
     json.expect("a process has only string keys, and its figures are finite or become null") + "\n"
 }
@@ -66,10 +63,7 @@ fn process<'a>(id: usize, service: &'a ServiceStatus, now_unix_ms: u64, me: &'a 
         pid: service.pid.unwrap_or(0),
         name: service.name.as_str(),
         pm_id: id,
-        monit: Monit {
-            memory: service.memory_bytes.unwrap_or(0),
-            cpu: service.cpu_percent.unwrap_or(0.0),
-        },
+        monit: Monit { memory: service.memory_bytes.unwrap_or(0), cpu: service.cpu_percent.unwrap_or(0.0) },
         pm2_env: Pm2Env {
             name: service.name.as_str(),
             namespace: &service.compartment,
@@ -129,10 +123,7 @@ mod tests {
         assert_eq!(api["pm2_env"]["status"], "waiting restart");
         assert_eq!(api["pm2_env"]["restart_time"], 8);
         assert_eq!(api["pm2_env"]["exit_code"], 139);
-        assert_eq!(
-            api["pm2_env"]["args"],
-            serde_json::json!(["server.js", "--port", "3002"])
-        );
+        assert_eq!(api["pm2_env"]["args"], serde_json::json!(["server.js", "--port", "3002"]));
         assert_eq!(api["pm2_env"]["username"], "deploy");
         assert_eq!(list.as_array().unwrap().len(), 3);
         assert_eq!(jlist(&[], 0, "x"), "[]\n");

@@ -14,17 +14,11 @@ pub fn list(services: &[ServiceStatus], columns: Option<usize>, me: &str) -> Str
     sorted.sort_by_key(|(_, service)| service.name.as_str());
     let narrow = columns.is_some_and(|columns| columns < NARROW);
     if narrow {
-        let rows: Vec<Vec<String>> = sorted
-            .into_iter()
-            .map(|(id, service)| condensed(id, service))
-            .collect();
+        let rows: Vec<Vec<String>> = sorted.into_iter().map(|(id, service)| condensed(id, service)).collect();
         let header = ["id", "name", "mode", "↺", "status", "cpu", "memory"];
         return draw(&header, &[2, 18, 8, 4, 9, 8, 8], &rows, columns);
     }
-    let rows: Vec<Vec<String>> = sorted
-        .into_iter()
-        .map(|(id, service)| full(id, service, me))
-        .collect();
+    let rows: Vec<Vec<String>> = sorted.into_iter().map(|(id, service)| full(id, service, me)).collect();
     let header = [
         "id",
         "name",
@@ -40,12 +34,7 @@ pub fn list(services: &[ServiceStatus], columns: Option<usize>, me: &str) -> Str
         "user",
         "watching",
     ];
-    draw(
-        &header,
-        &[2, 18, 11, 7, 7, 8, 6, 4, 9, 8, 8, 8, 8],
-        &rows,
-        columns,
-    )
+    draw(&header, &[2, 18, 11, 7, 7, 8, 6, 4, 9, 8, 8, 8, 8], &rows, columns)
 }
 
 fn condensed(id: usize, service: &ServiceStatus) -> Vec<String> {

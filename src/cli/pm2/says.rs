@@ -22,11 +22,7 @@ pub fn applying(action: Action, word: &str, ids: &[usize]) -> String {
         Action::Start | Action::Restart => "restartProcessId",
         Action::Stop => "stopProcessId",
     };
-    format!(
-        "[PM2] Applying action {action} on app [{}](ids: {})",
-        word.escape_debug(),
-        ids_of(ids)
-    )
+    format!("[PM2] Applying action {action} on app [{}](ids: {})", word.escape_debug(), ids_of(ids))
 }
 
 /// Said when it worked: `[PM2] [web](0) ✓`.
@@ -50,9 +46,7 @@ pub fn ids_of(ids: &[usize]) -> String {
 
 /// The answer to `pm2 pid`: a line for each service, 0 for one that does not run.
 pub fn pids_of<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> String {
-    services
-        .map(|service| format!("{}\n", service.pid.unwrap_or(0)))
-        .collect()
+    services.map(|service| format!("{}\n", service.pid.unwrap_or(0))).collect()
 }
 
 /// The answer to `pm2 ping`.

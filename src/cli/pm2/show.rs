@@ -21,14 +21,8 @@ pub fn show(id: usize, service: &ServiceStatus) -> String {
     rows.extend([
         ("restarts", service.restarts.to_string()),
         ("uptime", uptime(service.uptime_ms)),
-        (
-            "script path",
-            service.command.first().cloned().unwrap_or_default(),
-        ),
-        (
-            "script args",
-            if args.is_empty() { none() } else { args.join(" ") },
-        ),
+        ("script path", service.command.first().cloned().unwrap_or_default()),
+        ("script args", if args.is_empty() { none() } else { args.join(" ") }),
         ("error log path", service.log_error.display().to_string()),
         ("out log path", service.log_out.display().to_string()),
         ("pid", service.pid.unwrap_or(0).to_string()),
@@ -50,10 +44,8 @@ pub fn show(id: usize, service: &ServiceStatus) -> String {
     if let Some(hint) = &service.hint {
         rows.push(("what to do", hint.clone()));
     }
-    let rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .map(|(title, value)| vec![title.to_owned(), value])
-        .collect();
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|(title, value)| vec![title.to_owned(), value]).collect();
     format!(
         " Describing process with id {id} - name {name} \n{table} Use `pm2 logs {name} [--lines 1000]` to display logs\n",
         name = service.name,
@@ -104,17 +96,11 @@ mod tests {
     #[test]
     fn memory_and_cpu_can_be_grepped() {
         let shown = show(0, &services()[0]);
-        let found: Vec<&str> = shown
-            .lines()
-            .filter(|line| line.contains("memory") || line.contains("cpu"))
-            .collect();
+        let found: Vec<&str> =
+            shown.lines().filter(|line| line.contains("memory") || line.contains("cpu")).collect();
         let cell = |line: &str, column: usize| line.split('│').nth(column).unwrap().trim().to_owned();
         let found: Vec<_> = found.iter().map(|line| (cell(line, 1), cell(line, 2))).collect();
-        let expected = [
-            ("max memory restart", "256.0mb"),
-            ("cpu", "0.3%"),
-            ("memory", "12.0mb"),
-        ];
+        let expected = [("max memory restart", "256.0mb"), ("cpu", "0.3%"), ("memory", "12.0mb")];
         assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

@@ -4,10 +4,8 @@
 /// longest cell if that is more or if the terminal has not so many `columns`. Nothing is cut off: scripts read
 /// these tables.
 pub(super) fn draw(header: &[&str], least: &[usize], rows: &[Vec<String>], columns: Option<usize>) -> String {
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|cell| printable(cell)).collect())
-        .collect();
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let longest = |column: usize| {
         let cells = rows.iter().map(|row| row[column].as_str());
         let title = header.get(column).copied().unwrap_or("");
@@ -26,10 +24,7 @@ pub(super) fn draw(header: &[&str], least: &[usize], rows: &[Vec<String>], colum
         format!("{left}{}{right}\n", lines.join(between))
     };
     let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let cells: Vec<String> = cells
-            .zip(&widths)
-            .map(|(cell, width)| format!(" {cell:width$} "))
-            .collect();
+        let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!(" {cell:width$} ")).collect();
         format!("│{}│\n", cells.join("│"))
     };
     let mut text = rule("┌", "┬", "┐");

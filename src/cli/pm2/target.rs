@@ -25,10 +25,7 @@ pub fn resolve(words: &[String], services: &[ServiceStatus]) -> Result<Vec<usize
 
 /// pm2's message about a word that means nothing.
 pub fn unknown(word: &str) -> String {
-    format!(
-        "[PM2][ERROR] Process or Namespace {} not found",
-        word.escape_debug()
-    )
+    format!("[PM2][ERROR] Process or Namespace {} not found", word.escape_debug())
 }
 
 /// The positions of what one word means; none if it is unknown.
@@ -38,9 +35,7 @@ pub fn meant(word: &str, services: &[ServiceStatus]) -> Vec<usize> {
     }
     let matching = |test: &dyn Fn(&ServiceStatus) -> bool| -> Vec<usize> {
         let all = services.iter().enumerate();
-        all.filter(|(_, service)| test(service))
-            .map(|(position, _)| position)
-            .collect()
+        all.filter(|(_, service)| test(service)).map(|(position, _)| position).collect()
     };
     let named = matching(&|service| service.name.as_str() == word);
     if !named.is_empty() {
@@ -76,11 +71,7 @@ mod tests {
             (&[], &[]),
         ];
         for (targets, expected) in table {
-            assert_eq!(
-                resolve(&words(targets), &services).as_deref(),
-                Ok(expected),
-                "{targets:?}"
-            );
+            assert_eq!(resolve(&words(targets), &services).as_deref(), Ok(expected), "{targets:?}");
         }
         // A name that is a number outranks the id.
         services[0].name = crate::model::name::ServiceName::new("1").unwrap();

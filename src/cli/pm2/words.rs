@@ -42,13 +42,8 @@ pub(super) fn uptime(millis: Option<u64>) -> String {
         return "0".to_owned();
     };
     let seconds = millis / 1000;
-    const UNITS: [(u64, &str); 5] = [
-        (31_536_000, "Y"),
-        (2_592_000, "M"),
-        (86_400, "D"),
-        (3600, "h"),
-        (60, "m"),
-    ];
+    const UNITS: [(u64, &str); 5] =
+        [(31_536_000, "Y"), (2_592_000, "M"), (86_400, "D"), (3600, "h"), (60, "m")];
     match UNITS.iter().find(|(length, _)| seconds / length > 1) {
         Some((length, unit)) => format!("{}{unit}", seconds / length),
         None => format!("{seconds}s"),
@@ -73,12 +68,9 @@ mod tests {
         for (bytes, text) in sizes {
             assert_eq!(memory(bytes), text);
         }
-        for (percent, text) in [
-            (None, "0%"),
-            (Some(0.04), "0%"),
-            (Some(12.53), "12.5%"),
-            (Some(100.0), "100%"),
-        ] {
+        for (percent, text) in
+            [(None, "0%"), (Some(0.04), "0%"), (Some(12.53), "12.5%"), (Some(100.0), "100%")]
+        {
             assert_eq!(cpu(percent), text);
         }
         let ages = [

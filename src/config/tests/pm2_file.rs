@@ -72,10 +72,7 @@ fn json_in_every_shape() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
     api.unused = ["env_production", "instances", "watch"].map(str::to_owned).into();
-    assert_eq!(
-        read(full),
-        Ok(vec![api, app("ws", Some("dir/ws.js"), Some(1024))])
-    );
+    assert_eq!(read(full), Ok(vec![api, app("ws", Some("dir/ws.js"), Some(1024))]));
     let one = Ok(vec![app("a", None, None)]);
     for shape in [
         r#"[{"name": "a"}]"#,
@@ -94,32 +91,17 @@ fn what_is_wrong_is_said_in_words() {
         ("7", "e.json: must export { apps: [ … ] }, not a number"),
         ("null", "e.json: must export { apps: [ … ] }, not nothing"),
         ("[]", "e.json: names no apps"),
-        (
-            r#"{"apps": "x"}"#,
-            "e.json: must export { apps: [ … ] }, not a string",
-        ),
+        (r#"{"apps": "x"}"#, "e.json: must export { apps: [ … ] }, not a string"),
         ("[1]", "e.json: apps[0] must be an object, not a number"),
         ("[{}]", "e.json: apps[0] has neither a name nor a script"),
-        (
-            r#"[{"name": "a"}, {"name": ""}]"#,
-            "e.json: apps[1].name must be a name, not \"\"",
-        ),
-        (
-            r#"[{"script": ["a"]}]"#,
-            "e.json: apps[0].script must be a string, not an array",
-        ),
+        (r#"[{"name": "a"}, {"name": ""}]"#, "e.json: apps[1].name must be a name, not \"\""),
+        (r#"[{"script": ["a"]}]"#, "e.json: apps[0].script must be a string, not an array"),
         (
             r#"[{"name": "a", "max_memory_restart": "100MB"}]"#,
             "e.json: apps[0].max_memory_restart must be bytes, or digits with K, M or G, not \"100MB\"",
         ),
-        (
-            r#"[{"name": "a", "env": "A=1"}]"#,
-            "e.json: apps[0].env must be an object, not \"A=1\"",
-        ),
-        (
-            "{apps: []}",
-            "cannot read e.json: not JSON: key must be a string at line 1 column 2",
-        ),
+        (r#"[{"name": "a", "env": "A=1"}]"#, "e.json: apps[0].env must be an object, not \"A=1\""),
+        ("{apps: []}", "cannot read e.json: not JSON: key must be a string at line 1 column 2"),
     ];
     for (text, expected) in table {
         let said = folder.read("e.json", text, &Surroundings::default());
@@ -132,9 +114,7 @@ fn files_that_cannot_be_read() {
     let folder = Folder::new();
     let around = Surroundings::default();
     assert_eq!(
-        read(Path::new("no/such.config.js"), &around)
-            .unwrap_err()
-            .to_string(),
+        read(Path::new("no/such.config.js"), &around).unwrap_err().to_string(),
         "cannot read no/such.config.js: there is no such file"
     );
     assert_eq!(
@@ -142,15 +122,11 @@ fn files_that_cannot_be_read() {
         "cannot read e.yml: dogwatch reads pm2's .config.js and .json files, not YAML"
     );
     assert_eq!(
-        folder
-            .read("e.config.js", "module.exports = {}", &around)
-            .unwrap_err(),
+        folder.read("e.config.js", "module.exports = {}", &around).unwrap_err(),
         "cannot read e.config.js: it is JavaScript, and there is no `node` in PATH\n  install node, or write the apps as JSON"
     );
     std::fs::create_dir(folder.0.path().join("d.json")).unwrap();
-    let said = read(&folder.0.path().join("d.json"), &around)
-        .unwrap_err()
-        .to_string();
+    let said = read(&folder.0.path().join("d.json"), &around).unwrap_err().to_string();
     assert!(said.ends_with("/d.json: it is not a regular file"), "{said}");
 }
 
@@ -168,20 +144,10 @@ fn javascript_that_talks_requires_and_looks_around() {
     assert_eq!(folder.read("e.config.js", common, &around), expected);
     assert_eq!(folder.read("e.config.cjs", common, &around), expected);
     let module = "export default { apps: [{ name: 'a' }] };";
+    assert_eq!(folder.read("e.config.mjs", module, &around), Ok(vec![app("a", None, None)]));
+    let padding = format!("module.exports = [{{ name: 'a', script: 'x'.repeat({}) }}]", 300_000);
     assert_eq!(
-        folder.read("e.config.mjs", module, &around),
-        Ok(vec![app("a", None, None)])
-    );
-    let padding = format!(
-        "module.exports = [{{ name: 'a', script: 'x'.repeat({}) }}]",
-        300_000
-    );
-    assert_eq!(
-        folder.read("big.config.js", &padding, &around).unwrap()[0]
-            .script
-            .as_ref()
-            .unwrap()
-            .len(),
+        folder.read("big.config.js", &padding, &around).unwrap()[0].script.as_ref().unwrap().len(),
         300_000
     );
 }
@@ -192,39 +158,17 @@ fn javascript_that_fails() {
     let folder = Folder::new();
     let table = [
         ("throw new Error('no luck')", "cannot read e.config.js: no luck"),
-        (
-            "require('./nowhere')",
-            "cannot read e.config.js: Cannot find module './nowhere'",
-        ),
-        (
-            "module.exports = () => 1",
-            "e.config.js: must export { apps: [ … ] }, not nothing",
-        ),
-        (
-            "module.exports = { apps: 7n }",
-            "cannot read e.config.js: Do not know how to serialize a BigInt",
-        ),
-        (
-            "process.exit(3)",
-            "cannot read e.config.js: node ended without an answer",
-        ),
-        (
-            "module.exports = 'x'.repeat(5 << 20)",
-            "cannot read e.config.js: it exports more than 4 MiB",
-        ),
+        ("require('./nowhere')", "cannot read e.config.js: Cannot find module './nowhere'"),
+        ("module.exports = () => 1", "e.config.js: must export { apps: [ … ] }, not nothing"),
+        ("module.exports = { apps: 7n }", "cannot read e.config.js: Do not know how to serialize a BigInt"),
+        ("process.exit(3)", "cannot read e.config.js: node ended without an answer"),
+        ("module.exports = 'x'.repeat(5 << 20)", "cannot read e.config.js: it exports more than 4 MiB"),
     ];
     for (text, expected) in table {
-        assert_eq!(
-            folder.read("e.config.js", text, &around),
-            Err(expected.to_owned()),
-            "{text}"
-        );
+        assert_eq!(folder.read("e.config.js", text, &around), Err(expected.to_owned()), "{text}");
     }
     let said = folder.read("e.config.js", "\n{ apps: ", &around).unwrap_err();
-    assert!(
-        said.contains("e.config.js:") && said.contains("Unexpected"),
-        "{said}"
-    );
+    assert!(said.contains("e.config.js:") && said.contains("Unexpected"), "{said}");
 }
 
 #[test]
@@ -242,17 +186,7 @@ fn the_dashboards_file_of_this_repository() {
     let Some(around) = with_node() else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ecosystem.dashboard-integration.config.js");
     let file = read(&path, &around).unwrap();
-    let limits: Vec<_> = file
-        .apps
-        .iter()
-        .map(|app| (app.name.as_str(), app.max_memory_restart))
-        .collect();
-    assert_eq!(
-        limits,
-        [
-            ("dashboard-api-server", Some(1 << 30)),
-            ("websocket-server", Some(512 << 20))
-        ]
-    );
+    let limits: Vec<_> = file.apps.iter().map(|app| (app.name.as_str(), app.max_memory_restart)).collect();
+    assert_eq!(limits, [("dashboard-api-server", Some(1 << 30)), ("websocket-server", Some(512 << 20))]);
     assert_eq!(file.apps[0].unused, ["interpreter"]);
 }
