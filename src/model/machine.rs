@@ -189,7 +189,7 @@ fn spawn_failed(
         instance.phase = Phase::Stopped;
         return Action::None;
     }
-    after_failure(spec, instance, false, false, now.mono, roll)
+    after_failure(spec, instance, Was::NeverStarted, now.mono, roll)
 }
 
 fn ready(instance: &mut Instance) -> Action {
@@ -245,8 +245,12 @@ fn exited(spec: &ServiceSpec, instance: &mut Instance, exit: Exit, now: Now, rol
             final_end(instance, exit)
         }
         Then::BackOff => {
-            let stable = was_up && lived >= spec.restart.stable_after;
-            after_failure(spec, instance, stable, was_up, now.mono, roll)
+            let was = match was_up {
+                true if lived >= spec.restart.stable_after => Was::Stable,
+                true => Was::Up,
+                false => Was::NotReady,
+            };
+            after_failure(spec, instance, was, now.mono, roll)
         }
     }
 }
@@ -327,17 +331,26 @@ fn final_end(instance: &mut Instance, exit: Exit) -> Action {
     Action::None
 }
 
+/// How far a run came before it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Was {
+    /// There was no process.
+    NeverStarted,
+    /// It ended before it was ready.
+    NotReady,
+    /// It was ready, but not for long.
+    Up,
+    /// It was up for `stable_after`.
+    Stable,
+}
+
+/// A program that cannot be started at all is not tried more often than this, even with `delay = "0s"`.
+const START_FAILURE_DELAY: Duration = Duration::from_millis(100);
+
 /// The restart rule (design §1.3).
-fn after_failure(
-    spec: &ServiceSpec,
-    instance: &mut Instance,
-    stable: bool,
-    was_up: bool,
-    now: Moment,
-    roll: f64,
-) -> Action {
+fn after_failure(spec: &ServiceSpec, instance: &mut Instance, was: Was, now: Moment, roll: f64) -> Action {
     let rule = &spec.restart;
-    if stable {
+    if was == Was::Stable {
         instance.unstable = 0;
         let granted = instance
             .last_immediate
@@ -350,13 +363,18 @@ fn after_failure(
     } else {
         instance.unstable = instance.unstable.saturating_add(1);
     }
-    let never_again = rule.policy == RestartWhen::Never && !was_up;
+    let never_again = rule.policy == RestartWhen::Never && matches!(was, Was::NeverStarted | Was::NotReady);
     let given_up = rule.give_up.is_some_and(|most| instance.unstable >= most) && !spec.critical;
     if never_again || given_up {
         instance.phase = Phase::Failed;
         return Action::None;
     }
     let delay = backoff::delay(rule, instance.unstable.max(1), roll);
+    let delay = if was == Was::NeverStarted {
+        delay.max(START_FAILURE_DELAY)
+    } else {
+        delay
+    };
     if delay.is_zero() {
         instance.restarts += 1;
         return spawn(instance);

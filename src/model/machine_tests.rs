@@ -256,6 +256,28 @@ fn policies() {
 }
 
 #[test]
+fn no_delay_means_at_once_but_a_start_that_fails_is_not_retried_without_a_pause() {
+    let restart = RestartPolicy {
+        delay: Duration::ZERO,
+        ..RestartPolicy::default()
+    };
+    let mut world = World::new(ServiceSpec { restart, ..spec() });
+    world.tell(Event::Start);
+    world.die(Exit::Code(1));
+    assert_eq!(
+        (world.instance.state(), world.instance.restarts),
+        (State::Starting, 1)
+    );
+    world.spawns_fail = true;
+    world.die(Exit::Code(1));
+    assert_eq!(world.instance.state(), State::BackingOff);
+    assert_eq!(
+        world.instance.last_end.as_ref().unwrap().to_string(),
+        "exec /bin/true: no such file"
+    );
+}
+
+#[test]
 fn a_process_that_nobody_asked_for_is_killed() {
     for phase in [
         Phase::Stopped,

@@ -3,9 +3,17 @@
 //! Each file promises one thing; every `unsafe` block says why it is sound. Nothing here decides: callers get
 //! facts and errors, and `model` says what they mean.
 
+pub mod cgroup;
 pub mod clock;
+pub mod fifo;
 pub mod inherit;
 pub mod launch;
 pub mod lock;
 pub mod packet;
+pub mod port;
 pub mod process;
+pub mod socket;
+pub mod spawn;
+pub mod tree;
+pub mod users;
+pub mod wait;

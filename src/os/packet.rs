@@ -200,6 +200,11 @@ pub fn short_address(path: &Path) -> io::Result<(File, UnixAddr)> {
     Ok((folder, address))
 }
 
+/// Closes a descriptor that came with a message and is not wanted.
+pub fn close_received(fd: RawFd) {
+    drop(own(fd));
+}
+
 fn own(fd: RawFd) -> OwnedFd {
     #[expect(unsafe_code, reason = "a descriptor from the kernel becomes an owned one")]
     // SAFETY: the kernel has just made this descriptor for us (accept4, SCM_RIGHTS); nobody else owns it.
