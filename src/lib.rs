@@ -13,6 +13,8 @@
 //!
 //! Read [`model`] first, then `keeper`, then `warden`.
 
+pub mod config;
+pub mod control;
 pub mod exit_code;
 pub mod holder;
 pub mod model;

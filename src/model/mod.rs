@@ -17,3 +17,4 @@ pub mod phase;
 pub mod signal;
 pub mod spec;
 pub mod units;
+pub mod utc;

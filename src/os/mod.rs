@@ -9,6 +9,7 @@ pub mod fifo;
 pub mod inherit;
 pub mod launch;
 pub mod lock;
+pub mod own;
 pub mod packet;
 pub mod port;
 pub mod process;

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod goal;
 pub mod keeper;
+pub mod names;
 pub mod record;
 pub mod spec_file;
 pub mod status;

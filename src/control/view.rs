@@ -1,0 +1,177 @@
+//! What the API shows of the services: what the keepers say, completed by what only the control plane knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::api::error::Refused;
+use super::folder;
+use super::link::Link;
+use super::plane::Plane;
+use crate::model::name::ServiceName;
+use crate::model::phase::State;
+use crate::model::spec::ServiceSpec;
+use crate::os::clock;
+use crate::wire::VERSION;
+use crate::wire::api::Services;
+use crate::wire::keeper::{Op, Reply};
+use crate::wire::status::ServiceStatus;
+
+/// A keeper that does not say how it is within this time is shown as it was.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// All services, as they are now.
+pub async fn all(plane: &Arc<Plane>) -> Services {
+    let mut asked = JoinSet::new();
+    for name in plane.names() {
+        let plane = Arc::clone(plane);
+        asked.spawn(async move { one(&plane, &name).await });
+    }
+    let mut services: Vec<ServiceStatus> = asked.join_all().await;
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    Services {
+        v: VERSION,
+        problems: problems(plane, &services),
+        services,
+    }
+}
+
+/// One service, as it is now.
+pub async fn one(plane: &Plane, name: &ServiceName) -> ServiceStatus {
+    if plane.roster.is_present(name)
+        && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
+        && let Ok(Reply::Status(status)) = link.ask(Op::Status, Instant::now() + PATIENCE).await
+    {
+        return completed(plane, *status);
+    }
+    last_known(plane, name)
+}
+
+/// A service as its keeper described it last, or as its entry promises it.
+pub fn last_known(plane: &Plane, name: &ServiceName) -> ServiceStatus {
+    let said = plane.roster.get(name).and_then(|entry| entry.said);
+    if let Some((status, at)) = said {
+        let age = clock::mono().since(at);
+        return completed(plane, status.aged(age.as_millis() as u64));
+    }
+    let spec = plane.book.entry(name);
+    let spec = spec.or_else(|| Some(folder::read_spec(&plane.paths.service(name))?.spec));
+    from_entry(plane, name, spec)
+}
+
+/// Refuses the name of a service that there is not.
+///
+/// # Errors
+/// 404, with what was perhaps meant and what there is.
+pub fn known(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
+    let names = plane.names();
+    if names.contains(name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
+    let refused = Refused::new(StatusCode::NOT_FOUND, format!("there is no service {name}"));
+    Err(refused.hint(crate::wire::names::suggest(name.as_str(), &names)))
+}
+
+/// Adds what a keeper cannot know.
+pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
+    let present = folder::read_spec(&plane.paths.service(&status.name));
+    status.limit_overridden = present.is_some_and(|file| file.limit_overridden);
+    status.changed = match plane.book.entry(&status.name) {
+        None => false,
+        Some(entry) if entry.fingerprint() == status.fingerprint => false,
+        Some(entry) if status.limit_overridden => {
+            // Only the limit is another, and that is said in its own place.
+            let overridden = |max: u64, limit: u64| {
+                let memory = Some(crate::model::spec::MemoryLimit { limit, max });
+                ServiceSpec { memory, ..entry }.fingerprint() == status.fingerprint
+            };
+            !status
+                .memory_limit_bytes
+                .is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
+        }
+        Some(_) => true,
+    };
+    status
+}
+
+/// A service that has no keeper yet.
+fn from_entry(plane: &Plane, name: &ServiceName, spec: Option<ServiceSpec>) -> ServiceStatus {
+    let reason = match &spec {
+        Some(spec) => plane
+            .blocker(spec)
+            .map(|blocker| format!("waits for {blocker}, which is not online")),
+        None => Some("its entry cannot be read".to_owned()),
+    };
+    let fingerprint = spec.as_ref().map_or(0, ServiceSpec::fingerprint);
+    let log = |stream: &str| {
+        let folder = spec.as_ref().map(|spec| spec.log.dir.clone()).unwrap_or_default();
+        folder.join(format!("{name}-{stream}.log"))
+    };
+    let (log_out, log_error) = (log("out"), log("error"));
+    let spec = spec.as_ref();
+    ServiceStatus {
+        v: VERSION,
+        name: name.clone(),
+        compartment: spec.map_or_else(String::new, |spec| spec.compartment.clone()),
+        critical: spec.is_some_and(|spec| spec.critical),
+        goal: folder::read_goal(&plane.paths.service(name)),
+        state: State::Stopped,
+        pid: None,
+        run: 0,
+        uptime_ms: None,
+        restarts: 0,
+        unstable: 0,
+        next_start_ms: None,
+        reason,
+        hint: None,
+        last_end: None,
+        memory_bytes: None,
+        memory_limit_bytes: spec.and_then(|spec| Some(spec.memory?.limit)),
+        cpu_percent: None,
+        processes: None,
+        listen: spec.map(|spec| spec.listen.clone()).unwrap_or_default(),
+        command: spec.map(|spec| spec.command.clone()).unwrap_or_default(),
+        cwd: spec.map(|spec| spec.cwd.clone()).unwrap_or_default(),
+        user: spec.and_then(|spec| spec.user.clone()),
+        log_out,
+        log_error,
+        keeper_pid: 0,
+        fingerprint,
+        changed: false,
+        limit_overridden: false,
+    }
+}
+
+/// What is not as it should be.
+pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
+    let mut problems = plane.problems();
+    if let Some(mistakes) = plane.book.mistakes() {
+        let count = mistakes.count;
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        let file = plane.book.path().display();
+        problems.push(format!(
+            "{file} has {count} {noun}: what runs goes on as it was; see: dogwatch check"
+        ));
+        return problems;
+    }
+    let changed: Vec<&str> = names(services.iter().filter(|service| service.changed));
+    if !changed.is_empty() {
+        let list = changed.join(" ");
+        problems.push(format!("the entry in ecosystem.toml has changed; take it over: dogwatch restart {list}"));
+    }
+    let in_file = plane.book.names();
+    let gone = names(services.iter().filter(|service| !in_file.contains(&service.name)));
+    if !gone.is_empty() {
+        let list = gone.join(", ");
+        problems.push(format!("not in ecosystem.toml any more, but still here: {list}"));
+    }
+    problems
+}
+
+fn names<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> Vec<&'a str> {
+    services.map(|service| service.name.as_str()).collect()
+}
