@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod exit_code;
 pub mod holder;
+pub mod keeper;
 pub mod model;
 pub mod os;
 pub mod paths;

@@ -5,13 +5,15 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use crate::model::phase::Goal;
+use crate::model::spec::ServiceSpec;
 use crate::os::lock::{self, Attempt};
 use crate::os::process::{self, Identity};
-use crate::os::{clock, own};
+use crate::os::{clock, file, own};
 use crate::paths::ServicePaths;
+use crate::wire::VERSION;
 use crate::wire::goal::{self, SLOT};
 use crate::wire::record::Record;
-use crate::wire::spec_file::SpecFile;
+use crate::wire::spec::SpecFile;
 
 /// Whether the service has a living keeper. This process may have held the lock itself ([`write_goal`]).
 pub fn keeper_lives(paths: &ServicePaths) -> bool {
@@ -48,15 +50,24 @@ pub fn read_spec(paths: &ServicePaths) -> Option<SpecFile> {
     SpecFile::decode(&std::fs::read(paths.spec()).ok()?).ok()
 }
 
+/// An entry as ecosystem.toml has it.
+pub fn as_written(spec: ServiceSpec) -> SpecFile {
+    SpecFile {
+        v: VERSION,
+        spec,
+        limit_overridden: false,
+    }
+}
+
 /// Leaves an entry for the keeper.
 ///
 /// # Errors
 /// A sentence that names the file.
-pub fn write_spec(paths: &ServicePaths, file: &SpecFile) -> Result<(), String> {
+pub fn write_spec(paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
     let path = paths.spec();
     let write = || -> io::Result<()> {
         own::make_folder(&paths.dir)?;
-        own::replace_file(&path, &serde_json::to_vec(file)?)
+        file::replace(&path, &SpecFile::encode(&spec.spec, spec.limit_overridden), false)
     };
     write().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

@@ -1,7 +1,7 @@
 //! A connection to a keeper or to the warden that tokio can wait on.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::os::packet::{Connection, Packet};
 use crate::os::process::PidFd;
+use crate::os::watched::{self, Lasting};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::{VERSION, warden};
 
@@ -21,17 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One connection.
 #[derive(Debug)]
-pub struct Link(AsyncFd<Raw<Connection>>);
-
-/// Something with a descriptor, in the form that tokio asks for.
-#[derive(Debug)]
-struct Raw<T>(T);
-
-impl<T: AsFd> AsRawFd for Raw<T> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
+pub struct Link(AsyncFd<Lasting<Connection>>);
 
 impl Link {
     /// Connects to the socket at `path`.
@@ -39,7 +30,7 @@ impl Link {
     /// # Errors
     /// ENOENT or ECONNREFUSED if nobody listens there.
     pub fn connect(path: &Path) -> io::Result<Link> {
-        Ok(Link(AsyncFd::new(Raw(Connection::connect(path)?))?))
+        Ok(Link(watched::connection(Connection::connect(path)?)?))
     }
 
     /// Sends one packet.
@@ -49,7 +40,7 @@ impl Link {
     pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
         let bytes = serde_json::to_vec(packet)?;
         self.0
-            .async_io(Interest::WRITABLE, |raw| raw.0.send(&bytes, &[]))
+            .async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[]))
             .await
     }
 
@@ -58,7 +49,7 @@ impl Link {
     /// # Errors
     /// Those of recvmsg(2).
     pub async fn receive(&self) -> io::Result<Option<Packet>> {
-        self.0.async_io(Interest::READABLE, |raw| raw.0.receive()).await
+        self.0.async_io(Interest::READABLE, |link| link.get().receive()).await
     }
 
     /// The next packet, read as `T`.
@@ -108,7 +99,7 @@ pub async fn ended(process: &PidFd) {
     let Ok(duplicate) = process.as_fd().try_clone_to_owned() else {
         return look_until_ended(process).await;
     };
-    match AsyncFd::with_interest(duplicate, Interest::READABLE) {
+    match watched::readable(duplicate) {
         Ok(watched) => drop(watched.readable().await),
         Err(_) => look_until_ended(process).await,
     }

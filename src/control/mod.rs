@@ -23,7 +23,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::exit_code;
 use crate::holder::Holdings;
 use crate::os::lock::{self, Attempt};
-use crate::os::{inherit, own, wait};
+use crate::os::{file, inherit, own, wait};
 use crate::paths::Paths;
 
 mod api;
@@ -102,7 +102,7 @@ fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
     };
     let path = start.paths.ecosystem();
     let content = start.file.to_string_lossy().into_owned();
-    own::replace_file(&path, content.as_bytes())
+    file::replace(&path, content.as_bytes(), false)
         .map_err(|error| failed(format!("cannot write {}", path.display()), error))?;
     Ok(lock)
 }

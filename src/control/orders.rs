@@ -23,7 +23,7 @@ use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome};
 use crate::wire::keeper::{Op, Reply, Request};
-use crate::wire::spec_file::SpecFile;
+use crate::wire::spec::SpecFile;
 use crate::wire::status::{ServiceStatus, Settled};
 
 /// What can be ordered.
@@ -162,7 +162,7 @@ async fn prepare_start(
     let present = folder::read_spec(&paths);
     let file = match (order.memory_limit, runs, entry) {
         (None, true, _) => return Ok(()),
-        (None, false, Some(entry)) => SpecFile::new(entry),
+        (None, false, Some(entry)) => folder::as_written(entry),
         (None, false, None) => return Ok(()),
         (Some(limit), true, entry) => {
             let Some(spec) = present.map(|file| file.spec).or(entry) else {
@@ -201,7 +201,7 @@ fn prepare_restart(
         notes.push(format!("{name} is not in ecosystem.toml any more: it runs with the entry it had"));
     }
     let file = match (order.memory_limit, entry) {
-        (None, Some(entry)) => SpecFile::new(entry),
+        (None, Some(entry)) => folder::as_written(entry),
         (None, None) => return Ok(()),
         (Some(limit), entry) => {
             let Some(spec) = entry.or(folder::read_spec(&paths).map(|file| file.spec)) else {
@@ -219,7 +219,7 @@ fn limited(mut spec: ServiceSpec, limit: u64) -> SpecFile {
     spec.memory = Some(MemoryLimit { limit, max });
     SpecFile {
         limit_overridden: true,
-        ..SpecFile::new(spec)
+        ..folder::as_written(spec)
     }
 }
 
@@ -237,7 +237,7 @@ async fn connect(plane: &Arc<Plane>, name: &ServiceName) -> Result<Link, Refused
                 && !folder::keeper_lives(&paths)
                 && !folder::service_lives(&paths)
             {
-                folder::write_spec(&paths, &SpecFile::new(entry)).map_err(Refused::failed)?;
+                folder::write_spec(&paths, &folder::as_written(entry)).map_err(Refused::failed)?;
             }
             // Without a warden this fails, and is tried again when the next one rings the bell.
             let _ = reconcile::keep(plane, name).await;

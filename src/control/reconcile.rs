@@ -17,7 +17,6 @@ use super::say::say;
 use super::warden_link;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
-use crate::wire::spec_file::SpecFile;
 
 /// What could not be done is tried again after this time, or when something changes.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -102,7 +101,7 @@ async fn see_to(plane: &Arc<Plane>, name: &ServiceName) -> Result<(), String> {
             if goal == Goal::Up && plane.blocker(&spec).is_some() {
                 return Ok(());
             }
-            folder::write_spec(&paths, &SpecFile::new(spec))?;
+            folder::write_spec(&paths, &folder::as_written(spec))?;
         }
         // Not in the file and not alive: it goes on if it ran in this boot, else it is a leftover.
         None if folder::of_this_boot(&paths) => {}

@@ -108,11 +108,15 @@ async fn connection(
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(serving);
-    let last = |now: &Option<Ending>| matches!(now, Some(Ending::Alone | Ending::Down));
+    let over = async {
+        let last = |now: &Option<Ending>| matches!(now, Some(Ending::Alone | Ending::Down));
+        // The answer borrows the channel and must not live across an await.
+        drop(ending.wait_for(last).await);
+    };
     tokio::select! {
         // A client that went away or spoke nonsense is no event worth telling.
         _ = &mut serving => {}
-        _ = ending.wait_for(last) => {
+        () = over => {
             serving.as_mut().graceful_shutdown();
             let _ = timeout(LAST_CALL, serving).await;
         }

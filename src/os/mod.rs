@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod clock;
 pub mod fifo;
+pub mod file;
 pub mod inherit;
 pub mod launch;
 pub mod lock;
@@ -18,3 +19,4 @@ pub mod spawn;
 pub mod tree;
 pub mod users;
 pub mod wait;
+pub mod watched;

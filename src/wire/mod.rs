@@ -8,7 +8,7 @@ pub mod goal;
 pub mod keeper;
 pub mod names;
 pub mod record;
-pub mod spec_file;
+pub mod spec;
 pub mod status;
 pub mod warden;
 

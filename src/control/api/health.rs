@@ -36,14 +36,15 @@ pub async fn look(plane: &Arc<Plane>) -> Health {
 }
 
 fn host() -> Host {
-    let load = System::load_average();
-    let mut host = Host {
-        load: [load.one, load.five, load.fifteen],
-        ..Host::default()
-    };
-    let mut system = System::new();
-    system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-    host.memory_total_bytes = system.total_memory();
-    host.memory_available_bytes = system.available_memory();
+    let mut host = Host::default();
+    // What the machine does not tell stays 0: no reason to withhold the rest.
+    if let Ok(load) = System::load_average() {
+        host.load = [load.one, load.five, load.fifteen];
+    }
+    if let Ok(mut system) = System::new() {
+        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
+        host.memory_total_bytes = system.total_memory();
+        host.memory_available_bytes = system.available_memory();
+    }
     host
 }
