@@ -13,6 +13,7 @@
 //!
 //! Read [`model`] first, then `keeper`, then `warden`.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod exit_code;

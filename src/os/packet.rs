@@ -212,6 +212,11 @@ pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((folder, short))
 }
 
+/// Closes a descriptor that came with a message and is not wanted.
+pub fn close_received(fd: RawFd) {
+    drop(own(fd));
+}
+
 fn own(fd: RawFd) -> OwnedFd {
     #[expect(unsafe_code, reason = "a descriptor from the kernel becomes an owned one")]
     // SAFETY: the kernel has just made this descriptor for us (accept4, SCM_RIGHTS); nobody else owns it.
