@@ -1,2 +1,10 @@
 //! The one binary of dogwatch.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dogwatch::cli;
+
+fn main() -> ExitCode {
+    ExitCode::from(cli::run(cli::args::Args::parse()))
+}

@@ -21,23 +21,10 @@ use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::wire::VERSION;
-use crate::wire::api::{Answer, Order, Outcome};
+use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{ServiceStatus, Settled};
-
-/// What can be ordered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verb {
-    /// It shall run.
-    Start,
-    /// It shall not.
-    Stop,
-    /// It shall run anew, as its entry says now.
-    Restart,
-    /// Its logs shall be empty.
-    Flush,
-}
 
 /// Carries out an order and waits for the outcome as long as it says. Earlier orders that still wait for their
 /// turn are void.
@@ -90,7 +77,7 @@ pub async fn give(
             .map_err(|error| Refused::failed(format!("cannot write the goal of {name}: {error}")))?;
         if written {
             plane.roster.ring();
-            return Ok(answer(plane, name, Outcome::Down, None, notes));
+            return answer(plane, name, Outcome::Down, None, notes);
         }
     }
     let link = connect(plane, name).await?;
@@ -110,7 +97,7 @@ pub async fn give(
     };
     let (run, not_persisted) = done(&link, name, op, soon).await?;
     if verb == Verb::Flush {
-        return Ok(answer(plane, name, Outcome::Done, None, notes));
+        return answer(plane, name, Outcome::Done, None, notes);
     }
     let mark = match verb {
         // An earlier start may have been under way, or done: then it is the outcome.
@@ -127,7 +114,7 @@ pub async fn give(
         },
     };
     let (outcome, last) = wait(&link, name, until, over).await?;
-    Ok(answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes))
+    answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
 }
 
 /// Reads the file again; a sentence if it has mistakes.
@@ -324,16 +311,16 @@ fn answer(
     outcome: Outcome,
     last: Option<(ServiceStatus, Option<String>)>,
     notes: Vec<String>,
-) -> Answer {
+) -> Result<Answer, Refused> {
     let (service, not_persisted) = match last {
         Some((status, not_persisted)) => (view::completed(plane, status), not_persisted),
-        None => (view::last_known(plane, name), None),
+        None => (view::last_known_or_gone(plane, name)?, None),
     };
-    Answer {
+    Ok(Answer {
         v: VERSION,
         outcome,
         service,
         not_persisted,
         notes,
-    }
+    })
 }

@@ -8,13 +8,13 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::api::error::Refused;
-use super::orders::{self, Verb};
+use super::orders;
 use super::plane::Plane;
 use super::view;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::wire::VERSION;
-use crate::wire::api::{Answer, Answers, Order, Outcome, Up};
+use crate::wire::api::{Answer, Answers, Order, Outcome, Up, Verb};
 
 /// How long a start that nobody waits for any more is watched.
 const WATCHED_MS: u64 = 3_600_000;
@@ -52,15 +52,16 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
     let mut finished = gather(plane, &names, reports, until).await;
     let mut answers = Vec::new();
     for name in &names {
-        answers.push(match finished.remove(name) {
-            Some(Ok(answer)) => answer,
+        let answer = match finished.remove(name) {
+            Some(Ok(answer)) => Ok(answer),
             Some(Err(refused)) => {
                 problems.push(refused.refusal.error);
                 unfinished(plane, name, Outcome::Failed).await
             }
             None if is_blocked(plane, name) => unfinished(plane, name, Outcome::Waiting).await,
             None => unfinished(plane, name, Outcome::NotYet).await,
-        });
+        };
+        answers.extend(answer);
     }
     let services: Vec<_> = answers.iter().map(|answer| answer.service.clone()).collect();
     problems.extend(view::problems(plane, &services));
@@ -106,7 +107,7 @@ async fn bring_up(plane: &Arc<Plane>, name: &ServiceName, number: u64) -> Finish
     loop {
         bell.mark_unchanged();
         if !plane.roster.is_latest_order(name, number) || plane.is_going_down() {
-            return Ok(unfinished(plane, name, Outcome::NotYet).await);
+            return unfinished(plane, name, Outcome::NotYet).await;
         }
         if !is_blocked(plane, name) {
             break;
@@ -166,12 +167,16 @@ fn is_at_rest(plane: &Plane, name: &ServiceName) -> bool {
     })
 }
 
-async fn unfinished(plane: &Plane, name: &ServiceName, outcome: Outcome) -> Answer {
-    Answer {
+async fn unfinished(plane: &Plane, name: &ServiceName, outcome: Outcome) -> Finished {
+    let service = match view::one(plane, name).await {
+        Some(service) => service,
+        None => view::last_known_or_gone(plane, name)?,
+    };
+    Ok(Answer {
         v: VERSION,
         outcome,
-        service: view::one(plane, name).await,
+        service,
         not_persisted: None,
         notes: Vec::new(),
-    }
+    })
 }

@@ -30,7 +30,7 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
         let plane = Arc::clone(plane);
         asked.spawn(async move { one(&plane, &name).await });
     }
-    let mut services: Vec<ServiceStatus> = asked.join_all().await;
+    let mut services: Vec<ServiceStatus> = asked.join_all().await.into_iter().flatten().collect();
     services.sort_by(|one, other| one.name.cmp(&other.name));
     Services {
         v: VERSION,
@@ -39,27 +39,36 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
     }
 }
 
-/// One service, as it is now.
-pub async fn one(plane: &Plane, name: &ServiceName) -> ServiceStatus {
+/// One service, as it is now; none if there is no such service.
+pub async fn one(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     if plane.roster.is_present(name)
         && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
         && let Ok(Reply::Status(status)) = link.ask(Op::Status, Instant::now() + PATIENCE).await
     {
-        return completed(plane, *status);
+        return Some(completed(plane, *status));
     }
     last_known(plane, name)
 }
 
 /// A service as its keeper described it last, or as its entry promises it.
-pub fn last_known(plane: &Plane, name: &ServiceName) -> ServiceStatus {
+pub fn last_known(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     let said = plane.roster.get(name).and_then(|entry| entry.said);
-    if let Some((status, at)) = said {
-        let age = clock::mono().since(at);
-        return completed(plane, status.aged(age.as_millis() as u64));
+    match said {
+        Some((status, at)) => {
+            let age = clock::mono().since(at);
+            Some(completed(plane, status.aged(age.as_millis() as u64)))
+        }
+        None => from_entry(plane, name),
     }
-    let spec = plane.book.entry(name);
-    let spec = spec.or_else(|| Some(folder::read_spec(&plane.paths.service(name))?.spec));
-    from_entry(plane, name, spec)
+}
+
+/// The same, of a service that there is.
+///
+/// # Errors
+/// 404: it has gone away meanwhile.
+pub fn last_known_or_gone(plane: &Plane, name: &ServiceName) -> Result<ServiceStatus, Refused> {
+    last_known(plane, name)
+        .ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("service {name} is not there any more")))
 }
 
 /// Refuses the name of a service that there is not.
@@ -98,52 +107,16 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
     status
 }
 
-/// A service that has no keeper yet.
-fn from_entry(plane: &Plane, name: &ServiceName, spec: Option<ServiceSpec>) -> ServiceStatus {
-    let reason = match &spec {
-        Some(spec) => plane
-            .blocker(spec)
-            .map(|blocker| format!("waits for {blocker}, which is not online")),
-        None => Some("its entry cannot be read".to_owned()),
-    };
-    let fingerprint = spec.as_ref().map_or(0, ServiceSpec::fingerprint);
-    let log = |stream: &str| {
-        let folder = spec.as_ref().map(|spec| spec.log.dir.clone()).unwrap_or_default();
-        folder.join(format!("{name}-{stream}.log"))
-    };
-    let (log_out, log_error) = (log("out"), log("error"));
-    let spec = spec.as_ref();
-    ServiceStatus {
-        v: VERSION,
-        name: name.clone(),
-        compartment: spec.map_or_else(String::new, |spec| spec.compartment.clone()),
-        critical: spec.is_some_and(|spec| spec.critical),
-        goal: folder::read_goal(&plane.paths.service(name)),
-        state: State::Stopped,
-        pid: None,
-        run: 0,
-        uptime_ms: None,
-        restarts: 0,
-        unstable: 0,
-        next_start_ms: None,
-        reason,
-        hint: None,
-        last_end: None,
-        memory_bytes: None,
-        memory_limit_bytes: spec.and_then(|spec| Some(spec.memory?.limit)),
-        cpu_percent: None,
-        processes: None,
-        listen: spec.map(|spec| spec.listen.clone()).unwrap_or_default(),
-        command: spec.map(|spec| spec.command.clone()).unwrap_or_default(),
-        cwd: spec.map(|spec| spec.cwd.clone()).unwrap_or_default(),
-        user: spec.and_then(|spec| spec.user.clone()),
-        log_out,
-        log_error,
-        keeper_pid: 0,
-        fingerprint,
-        changed: false,
-        limit_overridden: false,
-    }
+/// A service that has no keeper yet; none if its entry cannot be read either.
+fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
+    let paths = plane.paths.service(name);
+    let spec = plane.book.entry(name).or_else(|| Some(folder::read_spec(&paths)?.spec))?;
+    let blocker = plane.blocker(&spec);
+    Some(ServiceStatus {
+        goal: folder::read_goal(&paths),
+        reason: blocker.map(|blocker| format!("waits for {blocker}, which is not online")),
+        ..ServiceStatus::of_spec(&spec)
+    })
 }
 
 /// What is not as it should be.

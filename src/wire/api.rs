@@ -60,6 +60,37 @@ pub struct Host {
     pub memory_available_bytes: u64,
 }
 
+/// What can be ordered of one service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// It shall run.
+    Start,
+    /// It shall not.
+    Stop,
+    /// It shall run anew, as its entry says now.
+    Restart,
+    /// Its logs shall be empty.
+    Flush,
+}
+
+impl Verb {
+    /// The word on the command line and in the API's paths.
+    pub fn word(self) -> &'static str {
+        match self {
+            Verb::Start => "start",
+            Verb::Stop => "stop",
+            Verb::Restart => "restart",
+            Verb::Flush => "flush",
+        }
+    }
+
+    /// The order with this word.
+    pub fn parse(word: &str) -> Option<Verb> {
+        let all = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Flush];
+        all.into_iter().find(|verb| verb.word() == word)
+    }
+}
+
 /// Body of `POST /v1/services/NAME/start|stop|restart|flush`; all of it may be left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::end::End;
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
+use crate::model::spec::ServiceSpec;
 
 /// One service, now. Times are milliseconds, sizes bytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +107,43 @@ impl ServiceStatus {
             State::Stopped => Settled::NotYet,
             State::Starting | State::Stopping if ended_since => Settled::Failed,
             State::Starting | State::Stopping => Settled::NotYet,
+        }
+    }
+
+    /// A service that has an entry but no keeper yet.
+    #[must_use]
+    pub fn of_spec(spec: &ServiceSpec) -> ServiceStatus {
+        let log = |stream: &str| spec.log.dir.join(format!("{}-{stream}.log", spec.name));
+        ServiceStatus {
+            v: super::VERSION,
+            name: spec.name.clone(),
+            compartment: spec.compartment.clone(),
+            critical: spec.critical,
+            goal: Goal::Up,
+            state: State::Stopped,
+            pid: None,
+            run: 0,
+            uptime_ms: None,
+            restarts: 0,
+            unstable: 0,
+            next_start_ms: None,
+            reason: None,
+            hint: None,
+            last_end: None,
+            memory_bytes: None,
+            memory_limit_bytes: spec.memory.map(|memory| memory.limit),
+            cpu_percent: None,
+            processes: None,
+            listen: spec.listen.clone(),
+            command: spec.command.clone(),
+            cwd: spec.cwd.clone(),
+            user: spec.user.clone(),
+            log_out: log("out"),
+            log_error: log("error"),
+            keeper_pid: 0,
+            fingerprint: spec.fingerprint(),
+            changed: false,
+            limit_overridden: false,
         }
     }
 

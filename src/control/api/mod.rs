@@ -22,11 +22,11 @@ use serde::de::DeserializeOwned;
 
 use self::error::Refused;
 use super::down::down;
-use super::orders::{self, Verb};
+use super::orders;
 use super::plane::{Ending, Plane};
 use super::{up, view};
 use crate::model::name::ServiceName;
-use crate::wire::api::{Order, Up};
+use crate::wire::api::{Order, Up, Verb};
 
 pub mod error;
 mod health;
@@ -89,7 +89,10 @@ fn looks(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         get(move |Path(name): Path<String>| async move {
             let name = named(&plane, &name)?;
-            Ok::<_, Refused>(Json(view::one(&plane, &name).await))
+            match view::one(&plane, &name).await {
+                Some(service) => Ok(Json(service)),
+                None => view::last_known_or_gone(&plane, &name).map(Json),
+            }
         })
     };
     let health = {
@@ -107,12 +110,8 @@ async fn order(
     Path((name, verb)): Path<(String, String)>,
     body: Bytes,
 ) -> Result<Response, Refused> {
-    let verb = match verb.as_str() {
-        "start" => Verb::Start,
-        "stop" => Verb::Stop,
-        "restart" => Verb::Restart,
-        "flush" => Verb::Flush,
-        _ => return Err(nothing_here().await),
+    let Some(verb) = Verb::parse(&verb) else {
+        return Err(nothing_here().await);
     };
     // The file may have a service that nobody has heard of yet.
     if matches!(verb, Verb::Start | Verb::Restart) {
