@@ -21,9 +21,8 @@ impl Holdings {
         let mut holdings = Holdings::default();
         let mut others = BTreeMap::new();
         for (name, fd) in inherited {
-            let parts = name
-                .split_once('/')
-                .and_then(|(service, key)| Some((ServiceName::new(service).ok()?, key)));
+            let parts =
+                name.split_once('/').and_then(|(service, key)| Some((ServiceName::new(service).ok()?, key)));
             match parts {
                 Some((service, key)) => {
                     holdings.0.insert((service, key.to_owned()), fd);
@@ -64,10 +63,7 @@ impl Holdings {
 
     /// What a new warden or control plane inherits: `SERVICE/KEY` and descriptor.
     pub fn all(&self) -> Vec<(String, BorrowedFd<'_>)> {
-        self.0
-            .iter()
-            .map(|((name, key), fd)| (format!("{name}/{key}"), fd.as_fd()))
-            .collect()
+        self.0.iter().map(|((name, key), fd)| (format!("{name}/{key}"), fd.as_fd())).collect()
     }
 
     /// How many descriptors are held.

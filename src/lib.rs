@@ -14,6 +14,7 @@
 //! Read [`model`] first, then `keeper`, then `warden`.
 
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod control;
 pub mod exit_code;
@@ -21,5 +22,7 @@ pub mod holder;
 pub mod keeper;
 pub mod model;
 pub mod os;
+pub mod own_log;
 pub mod paths;
+pub mod warden;
 pub mod wire;

@@ -73,20 +73,12 @@ impl Paths {
             Some(runtime) => runtime.join("dogwatch"),
             None => state.join("run"),
         };
-        Ok(Paths {
-            run,
-            state,
-            log: home.join(".local/share/dogwatch/log"),
-        })
+        Ok(Paths { run, state, log: home.join(".local/share/dogwatch/log") })
     }
 
     /// All three below one folder, as `--home` has it.
     pub fn below(home: &Path) -> Paths {
-        Paths {
-            run: home.join("run"),
-            state: home.join("state"),
-            log: home.join("log"),
-        }
+        Paths { run: home.join("run"), state: home.join("state"), log: home.join("log") }
     }
 
     /// HTTP of the control plane.
@@ -197,25 +189,10 @@ mod tests {
             cwd: "/srv".into(),
         };
         let run = |around: &Surroundings| Paths::resolve(around).unwrap().run;
-        assert_eq!(
-            run(&around(0, None, Some("/run/user/0"))),
-            Path::new("/run/dogwatch")
-        );
-        assert_eq!(
-            run(&around(7, None, Some("/run/user/7"))),
-            Path::new("/run/user/7/dogwatch")
-        );
-        assert_eq!(
-            run(&around(7, None, None)),
-            Path::new("/home/u/.local/state/dogwatch/run")
-        );
+        assert_eq!(run(&around(0, None, Some("/run/user/0"))), Path::new("/run/dogwatch"));
+        assert_eq!(run(&around(7, None, Some("/run/user/7"))), Path::new("/run/user/7/dogwatch"));
+        assert_eq!(run(&around(7, None, None)), Path::new("/home/u/.local/state/dogwatch/run"));
         assert_eq!(run(&around(0, Some(".dw"), None)), Path::new("/srv/.dw/run"));
-        assert!(
-            Paths::resolve(&Surroundings {
-                euid: 7,
-                ..Surroundings::default()
-            })
-            .is_err()
-        );
+        assert!(Paths::resolve(&Surroundings { euid: 7, ..Surroundings::default() }).is_err());
     }
 }

@@ -71,9 +71,7 @@ pub fn select<'a>(services: &'a [ServiceStatus], words: &[String]) -> Outcome<Ve
 /// A word that no service can have as its name.
 pub fn names(words: &[String]) -> Outcome<Vec<ServiceName>> {
     let words = words.iter().filter(|word| *word != "all");
-    words
-        .map(|word| ServiceName::new(word).map_err(|_| Failure::unknown(word, &[])))
-        .collect()
+    words.map(|word| ServiceName::new(word).map_err(|_| Failure::unknown(word, &[]))).collect()
 }
 
 #[cfg(test)]

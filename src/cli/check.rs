@@ -81,11 +81,7 @@ pub fn check(path: &Path, around: &Surroundings, json: bool) -> (String, String,
         }
         Ok(ecosystem) => {
             let warnings = warnings(&ecosystem);
-            (
-                summary(path, &ecosystem, warnings.len()),
-                in_words(&warnings),
-                code,
-            )
+            (summary(path, &ecosystem, warnings.len()), in_words(&warnings), code)
         }
     }
 }
@@ -138,11 +134,7 @@ fn summary(path: &Path, ecosystem: &Ecosystem, warnings: usize) -> String {
         some => format!(", {}", count(some, "warning")),
     };
     let mut text = format!("{}: {services}, no mistakes{warnings}\n", path.display());
-    let width = ecosystem
-        .services
-        .iter()
-        .map(|service| service.name.as_str().len())
-        .max();
+    let width = ecosystem.services.iter().map(|service| service.name.as_str().len()).max();
     let width = width.unwrap_or(0);
     for spec in &ecosystem.services {
         let mut facts = vec![match spec.critical {
@@ -166,16 +158,8 @@ fn summary(path: &Path, ecosystem: &Ecosystem, warnings: usize) -> String {
 
 fn in_words(warnings: &[Warning]) -> String {
     let mut text = String::new();
-    for Warning {
-        service,
-        message,
-        help,
-    } in warnings
-    {
-        let service = service
-            .as_ref()
-            .map(|name| format!("{name}: "))
-            .unwrap_or_default();
+    for Warning { service, message, help } in warnings {
+        let service = service.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         let _ = writeln!(text, "warning: {service}{message}\n  {help}");
     }
     text
@@ -193,11 +177,7 @@ fn list<T: ToString>(items: &[T]) -> String {
 /// none of this is a mistake.
 fn warnings(ecosystem: &Ecosystem) -> Vec<Warning> {
     let mut all = Vec::new();
-    let about_file = |message, help: &str| Warning {
-        service: None,
-        message,
-        help: help.to_owned(),
-    };
+    let about_file = |message, help: &str| Warning { service: None, message, help: help.to_owned() };
     for path in std::iter::once(&ecosystem.path).chain(&ecosystem.env_files) {
         let Ok(metadata) = path.metadata() else { continue };
         let is_env_file = *path != ecosystem.path;
@@ -213,11 +193,7 @@ fn warnings(ecosystem: &Ecosystem) -> Vec<Warning> {
     for spec in &ecosystem.services {
         let found = [program(spec), cwd(spec), user(spec)];
         for (message, help) in found.into_iter().flatten() {
-            all.push(Warning {
-                service: Some(spec.name.clone()),
-                message,
-                help,
-            });
+            all.push(Warning { service: Some(spec.name.clone()), message, help });
         }
     }
     all
@@ -231,10 +207,7 @@ fn program(spec: &ServiceSpec) -> Option<(String, String)> {
             std::env::split_paths(path).any(|folder| is_program(&spec.cwd.join(folder).join(program)));
         return (!found).then(|| {
             let message = format!("{program} is in no folder of its PATH");
-            (
-                message,
-                "write its path in `command`, or set PATH in `env`".to_owned(),
-            )
+            (message, "write its path in `command`, or set PATH in `env`".to_owned())
         });
     }
     let help = "check `command`, or build it first".to_owned();
@@ -244,14 +217,12 @@ fn program(spec: &ServiceSpec) -> Option<(String, String)> {
         }
         Err(_) => None,
         Ok(metadata) if !metadata.is_file() => Some((format!("{program} is not a file"), help)),
-        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => Some((
-            format!("{program} is not executable"),
-            format!("run: chmod +x {program}"),
-        )),
-        Ok(metadata) if writable_by_others(&metadata) => Some((
-            format!("{program} can be changed by every user"),
-            format!("run: chmod o-w {program}"),
-        )),
+        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
+            Some((format!("{program} is not executable"), format!("run: chmod +x {program}")))
+        }
+        Ok(metadata) if writable_by_others(&metadata) => {
+            Some((format!("{program} can be changed by every user"), format!("run: chmod o-w {program}")))
+        }
         Ok(_) => None,
     }
 }
@@ -261,10 +232,9 @@ fn cwd(spec: &ServiceSpec) -> Option<(String, String)> {
     match spec.cwd.metadata() {
         Ok(metadata) if metadata.is_dir() => None,
         Ok(_) => Some((format!("{cwd} is not a folder"), "check `cwd`".to_owned())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some((
-            format!("the folder {cwd} does not exist"),
-            format!("run: mkdir -p {cwd}"),
-        )),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Some((format!("the folder {cwd} does not exist"), format!("run: mkdir -p {cwd}")))
+        }
         Err(_) => None,
     }
 }
@@ -283,8 +253,7 @@ fn user(spec: &ServiceSpec) -> Option<(String, String)> {
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 fn writable_by_others(metadata: &Metadata) -> bool {

@@ -26,9 +26,7 @@ impl Folder {
 }
 
 fn around() -> Surroundings {
-    Surroundings {
-        env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
-    }
+    Surroundings { env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into() }
 }
 
 #[test]
@@ -72,17 +70,11 @@ fn mistakes() {
       |        ^ write \"7\"
 /srv/ecosystem.toml: 2 mistakes
 ";
-    assert_eq!(
-        (out.as_str(), err.as_str(), code),
-        ("", expected, exit_code::CONFIG)
-    );
+    assert_eq!((out.as_str(), err.as_str(), code), ("", expected, exit_code::CONFIG));
     let (out, err, code) = folder.check(true);
     let expected = r#"{"v":1,"path":"/srv/ecosystem.toml","ok":false,"services":[],"mistakes":[{"line":2,"column":1,"message":"unknown key `comand` in [services.web]","help":"did you mean `command`?"},{"line":3,"column":8,"message":"`user` in [services.web] must be a string, not a bare number","help":"write \"7\""}],"warnings":[]}
 "#;
-    assert_eq!(
-        (out.as_str(), err.as_str(), code),
-        (expected, "", exit_code::CONFIG)
-    );
+    assert_eq!((out.as_str(), err.as_str(), code), (expected, "", exit_code::CONFIG));
 }
 
 #[test]
@@ -115,10 +107,7 @@ fn what_is_likely_to_go_wrong() {
     folder.write("open", "", 0o757);
     folder.write("open.env", "SECRET=hunter2\n", 0o644);
     let (out, err, code) = folder.check(false);
-    assert!(
-        out.starts_with("/srv/ecosystem.toml: 5 services, no mistakes, 10 warnings\n"),
-        "{out}"
-    );
+    assert!(out.starts_with("/srv/ecosystem.toml: 5 services, no mistakes, 10 warnings\n"), "{out}");
     let expected = "warning: /srv/ecosystem.toml can be changed by every user
   run: chmod o-w /srv/ecosystem.toml
 warning: /srv/open.env can be read by every user
@@ -147,8 +136,5 @@ warning: open: /srv/open can be changed by every user
 fn no_file() {
     let (out, err, code) = check(Path::new("/nowhere/ecosystem.toml"), &around(), false);
     let expected = "no ecosystem.toml in /nowhere: run `dogwatch init`, or name one with -f FILE\n";
-    assert_eq!(
-        (out.as_str(), err.as_str(), code),
-        ("", expected, exit_code::CONFIG)
-    );
+    assert_eq!((out.as_str(), err.as_str(), code), ("", expected, exit_code::CONFIG));
 }

@@ -89,9 +89,8 @@ impl Client {
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
         let exchange = async {
-            let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(|error| broken(&error))?;
+            let (mut sender, connection) =
+                http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
             let answer = async {
                 let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
                 let code = response.status();
@@ -109,10 +108,11 @@ impl Client {
                 },
             }
         };
-        let (code, body) = timeout(patience, exchange).await.map_err(|_| {
-            CallError::Silent(format!("no answer within {} s", patience.as_secs()))
-        })??;
-        let text = |error: serde_json::Error| CallError::Silent(format!("its answer makes no sense: {error}"));
+        let (code, body) = timeout(patience, exchange)
+            .await
+            .map_err(|_| CallError::Silent(format!("no answer within {} s", patience.as_secs())))??;
+        let text =
+            |error: serde_json::Error| CallError::Silent(format!("its answer makes no sense: {error}"));
         if code.is_success() {
             serde_json::from_slice(&body).map_err(text)
         } else {
@@ -126,10 +126,9 @@ impl CallError {
     pub fn into_failure(self) -> Failure {
         match self {
             CallError::Absent => Failure::new(exit_code::NOT_RUNNING, "the control plane is not running"),
-            CallError::Silent(why) => Failure::new(
-                exit_code::NOT_RUNNING,
-                format!("the control plane does not answer: {why}"),
-            ),
+            CallError::Silent(why) => {
+                Failure::new(exit_code::NOT_RUNNING, format!("the control plane does not answer: {why}"))
+            }
             CallError::Refused(code, refusal) => {
                 let code = match code {
                     StatusCode::NOT_FOUND => exit_code::UNKNOWN_SERVICE,

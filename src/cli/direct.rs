@@ -9,10 +9,10 @@ use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::os::packet::Connection;
 use crate::paths::Paths;
+use crate::wire::VERSION;
 use crate::wire::api::{self, Answer, Services, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::status::{ServiceStatus, Settled};
-use crate::wire::VERSION;
 
 /// A keeper answers within this time, or it hangs.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,11 +35,7 @@ pub fn services(paths: &Paths, why: &str) -> Outcome<Services> {
         return Err(Failure::not_running(paths));
     }
     tell(format_args!("{why}: asked the keepers directly"));
-    Ok(Services {
-        v: VERSION,
-        services,
-        problems,
-    })
+    Ok(Services { v: VERSION, services, problems })
 }
 
 /// Whether any keeper has a socket here.
@@ -86,7 +82,9 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
     };
     let mark = match verb {
         // An earlier start may have been under way, or done: then it is the outcome.
-        Verb::Start if matches!(before.state, State::Starting | State::Online) => before.run.saturating_sub(1),
+        Verb::Start if matches!(before.state, State::Starting | State::Online) => {
+            before.run.saturating_sub(1)
+        }
         Verb::Start => before.run,
         Verb::Stop | Verb::Restart | Verb::Flush => run,
     };
@@ -100,13 +98,7 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
         },
     };
     let (outcome, service) = watch(&keeper, deadline, over).map_err(failed)?;
-    Ok(Answer {
-        v: VERSION,
-        outcome,
-        service,
-        not_persisted,
-        notes: Vec::new(),
-    })
+    Ok(Answer { v: VERSION, outcome, service, not_persisted, notes: Vec::new() })
 }
 
 fn watch(
@@ -173,9 +165,8 @@ fn is_absence(error: &io::Error) -> bool {
 /// The services that have a folder.
 fn known(paths: &Paths) -> Vec<ServiceName> {
     let entries = std::fs::read_dir(paths.services()).into_iter().flatten();
-    let mut names: Vec<ServiceName> = entries
-        .filter_map(|entry| ServiceName::new(entry.ok()?.file_name().to_str()?).ok())
-        .collect();
+    let mut names: Vec<ServiceName> =
+        entries.filter_map(|entry| ServiceName::new(entry.ok()?.file_name().to_str()?).ok()).collect();
     names.sort();
     names
 }

@@ -51,7 +51,8 @@ pub async fn start(here: &Here, file: &Path) -> Outcome<Health> {
         if process.has_ended() {
             match wait::reap(pid).map(|ended| ended.exit()) {
                 // Another one is just starting: it will answer.
-                Some(Exit::Code(code)) if code == i32::from(exit_code::LOCKED) && Instant::now() < deadline => {}
+                Some(Exit::Code(code))
+                    if code == i32::from(exit_code::LOCKED) && Instant::now() < deadline => {}
                 Some(Exit::Code(code)) => {
                     let said = since(&log, before);
                     let code = u8::try_from(code).unwrap_or(exit_code::FAILED);
@@ -59,7 +60,9 @@ pub async fn start(here: &Here, file: &Path) -> Outcome<Health> {
                 }
                 Some(other) => return Err(Failure::failed(format!("the control plane was {other}"))),
                 None if Instant::now() < deadline => {}
-                None => return Err(Failure::failed("another control plane holds the lock and does not answer")),
+                None => {
+                    return Err(Failure::failed("another control plane holds the lock and does not answer"));
+                }
             }
         }
         if Instant::now() >= deadline {

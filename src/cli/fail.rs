@@ -21,11 +21,7 @@ pub type Outcome<T = ()> = Result<T, Failure>;
 impl Failure {
     /// A failure with a sentence: what was being done, to what, why it did not work.
     pub fn new(code: u8, message: impl Into<String>) -> Failure {
-        Failure {
-            code,
-            message: message.into(),
-            hint: None,
-        }
+        Failure { code, message: message.into(), hint: None }
     }
 
     /// The same with what to do.
@@ -63,11 +59,7 @@ impl Failure {
 
     /// The control plane said no.
     pub fn refused(code: u8, refusal: Refusal) -> Failure {
-        Failure {
-            code,
-            message: refusal.error,
-            hint: refusal.hint,
-        }
+        Failure { code, message: refusal.error, hint: refusal.hint }
     }
 }
 

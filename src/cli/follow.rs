@@ -43,10 +43,7 @@ impl Logs {
             };
             let paths = [(which.out, &service.log_out), (which.err, &service.log_error)];
             for (_, path) in paths.into_iter().filter(|(wanted, _)| *wanted) {
-                sources.push(Source {
-                    prefix: prefix.clone().into_bytes(),
-                    tail: Tail::from_end(path),
-                });
+                sources.push(Source { prefix: prefix.clone().into_bytes(), tail: Tail::from_end(path) });
             }
         }
         Logs(sources)

@@ -63,6 +63,11 @@ impl Here {
         self.file_in_force().filter(|file| file.exists())
     }
 
+    /// The file that `-f` named.
+    pub fn file_as_typed(&self) -> Option<PathBuf> {
+        self.named.clone()
+    }
+
     /// Where the ecosystem file was when the control plane was started last.
     pub fn file_in_force(&self) -> Option<PathBuf> {
         let text = std::fs::read_to_string(self.paths.ecosystem()).ok()?;

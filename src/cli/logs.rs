@@ -22,10 +22,7 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
         Err(failure) => return Err(failure),
     };
     let chosen = ask::select(&services, &options.names)?;
-    let which = Which {
-        out: !options.err,
-        err: !options.out,
-    };
+    let which = Which { out: !options.err, err: !options.out };
     let named = chosen.len() > 1 || !options.nostream;
     let mut logs = Logs::new(&chosen, which, named, Screen::of_stdout());
     logs.print_last(options.lines)?;

@@ -18,6 +18,7 @@ mod here;
 pub mod init;
 mod logs;
 mod order;
+pub mod pm2;
 mod screen;
 mod show;
 mod status;
@@ -79,12 +80,12 @@ fn dispatch(args: Args) -> Outcome<u8> {
                 only_down: options.only_down,
             }));
         }
-        Command::Warden => return Ok(crate::warden::run(here.paths)),
+        Command::Warden => return Ok(crate::warden::run(&here.paths)),
         Command::Keeper(options) => {
             let name = ServiceName::new(&options.name).map_err(|error| {
                 Failure::new(exit_code::USAGE, format!("{:?} is not a service: {error}", options.name))
             })?;
-            return Ok(crate::keeper::run(here.paths, name));
+            return Ok(crate::keeper::run(&here.paths, &name));
         }
     }
     Ok(exit_code::OK)

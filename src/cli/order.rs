@@ -29,10 +29,7 @@ const LAST_WORDS: usize = 10;
 /// # Errors
 /// Nothing runs here; there is no such service; it did not work.
 pub fn run(here: &Here, verb: Verb, options: &Orders) -> Outcome {
-    let order = Order {
-        wait_ms: LONGEST_WAIT.as_millis() as u64,
-        memory_limit: None,
-    };
+    let order = Order { wait_ms: LONGEST_WAIT.as_millis() as u64, memory_limit: None };
     let answers = block_on(give(here, verb, &options.names, order))??;
     if options.json {
         print_json(&answers)?;
@@ -90,11 +87,7 @@ pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Ou
             }
         });
     }
-    Ok(Answers {
-        v: VERSION,
-        answers,
-        problems: Vec::new(),
-    })
+    Ok(Answers { v: VERSION, answers, problems: Vec::new() })
 }
 
 /// The words as services. One that the control plane has not heard of may be new in the file, so it is asked

@@ -37,10 +37,7 @@ impl Screen {
         let width = stdout.is_terminal().then(|| own::terminal_width(&stdout).unwrap_or(80));
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Screen {
-            width: width.map(usize::from),
-            colour: width.is_some() && !no_colour && !dumb,
-        }
+        Screen { width: width.map(usize::from), colour: width.is_some() && !no_colour && !dumb }
     }
 
     /// `text` in a colour, where colours are welcome.

@@ -11,7 +11,7 @@ use super::screen::{Colour, Screen, print, print_json};
 use crate::model::phase::State;
 use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
 use crate::model::units::{show_duration, show_size};
-use crate::model::utc::show_utc;
+use crate::os::clock;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::ServiceStatus;
 
@@ -89,7 +89,7 @@ fn state(service: &ServiceStatus, screen: Screen) -> Vec<Fact> {
     if let Some(end) = &service.last_end {
         facts.push((
             "ended",
-            format!("run {}, after {}, {} UTC", end.run, duration(end.lived_ms), show_utc(end.at_unix_ms)),
+            format!("run {}, after {}, {} UTC", end.run, duration(end.lived_ms), utc(end.at_unix_ms)),
         ));
     }
     if let Some(hint) = &service.hint {
@@ -145,15 +145,20 @@ fn entry(service: &ServiceStatus, spec: Option<&ServiceSpec>) -> Vec<Fact> {
     };
     let (delay, most) = (show_duration(spec.restart.delay), show_duration(spec.restart.max_delay));
     facts.push(("restart", format!("{when}, {delay} up to {most}")));
-    facts.push((
-        "stop",
-        format!("{}, SIGKILL after {}", spec.stop.signal, show_duration(spec.stop.timeout)),
-    ));
+    facts.push(("stop", format!("{}, SIGKILL after {}", spec.stop.signal, show_duration(spec.stop.timeout))));
     facts
 }
 
 fn duration(ms: u64) -> String {
     show_duration(Duration::from_millis(ms))
+}
+
+/// `2026-11-22 18:53:11`, from the stamp `20261122T185311.000Z`.
+fn utc(unix_ms: u64) -> String {
+    let (_, stamp) = clock::utc_stamps(unix_ms);
+    let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
+    let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
+    format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))
 }
 
 fn number(pid: i32) -> String {
@@ -185,6 +190,11 @@ fn quoted(words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_can_be_read() {
+        assert_eq!(utc(1_795_373_591_999), "2026-11-22 18:53:11");
+    }
 
     #[test]
     fn commands_can_be_pasted() {

@@ -58,9 +58,8 @@ pub fn render(services: &[ServiceStatus], screen: Screen) -> String {
         .collect();
     // Nobody looks for a column of dashes.
     let is_empty = |index: usize| texts.iter().all(|row| row[index] == "-");
-    let wanted: Vec<usize> = (0..COLUMNS.len())
-        .filter(|index| *index <= STATE || !is_empty(*index))
-        .collect();
+    let wanted: Vec<usize> =
+        (0..COLUMNS.len()).filter(|index| *index <= STATE || !is_empty(*index)).collect();
     let (shown, reason_width) = fit(&widths, &wanted, screen.width);
     let name_width = screen.width.map_or(usize::MAX, |width| width.saturating_sub(19).max(8));
     for row in &mut texts {
@@ -83,7 +82,8 @@ fn draw(services: &[ServiceStatus], texts: &[Vec<String>], shown: &[usize], scre
     } else {
         table.force_no_tty();
     }
-    table.set_header(shown.iter().map(|index| Cell::new(COLUMNS[*index].head).add_attribute(Attribute::Bold)));
+    table
+        .set_header(shown.iter().map(|index| Cell::new(COLUMNS[*index].head).add_attribute(Attribute::Bold)));
     for (service, row) in services.iter().zip(texts) {
         table.add_row(shown.iter().map(|index| {
             let cell = Cell::new(&row[*index]);
@@ -211,10 +211,7 @@ mod tests {
 
     #[test]
     fn into_a_pipe_it_is_plain_and_whole() {
-        let screen = Screen {
-            width: None,
-            colour: false,
-        };
+        let screen = Screen { width: None, colour: false };
         let text = render(&services(), screen);
         assert_eq!(
             text,
@@ -228,10 +225,7 @@ mod tests {
     #[test]
     fn on_a_terminal_no_line_is_too_long_and_the_essential_stays() {
         for width in [40, 60, 80, 100, 132, 200] {
-            let screen = Screen {
-                width: Some(width),
-                colour: false,
-            };
+            let screen = Screen { width: Some(width), colour: false };
             let text = render(&services(), screen);
             for line in text.lines() {
                 assert!(line.chars().count() <= width, "{width}: {line}");
@@ -242,10 +236,7 @@ mod tests {
 
     #[test]
     fn colours_only_where_they_are_welcome() {
-        let screen = |colour| Screen {
-            width: Some(100),
-            colour,
-        };
+        let screen = |colour| Screen { width: Some(100), colour };
         assert!(render(&services(), screen(true)).contains("\x1b["));
         assert!(!render(&services(), screen(false)).contains("\x1b["));
     }

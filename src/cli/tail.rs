@@ -77,11 +77,7 @@ struct Open {
 impl Tail {
     /// Follows from the present end of the file. One that is not there yet is followed from its beginning.
     pub fn from_end(path: &Path) -> Tail {
-        let mut tail = Tail {
-            path: path.to_owned(),
-            open: None,
-            partial: Vec::new(),
-        };
+        let mut tail = Tail { path: path.to_owned(), open: None, partial: Vec::new() };
         if let Ok(mut open) = Open::new(path) {
             open.position = open.file.metadata().map_or(0, |about| about.len());
             tail.open = Some(open);
@@ -165,11 +161,7 @@ impl Open {
     fn new(path: &Path) -> io::Result<Open> {
         let file = File::open(path)?;
         let about = file.metadata()?;
-        Ok(Open {
-            file,
-            id: (about.dev(), about.ino()),
-            position: 0,
-        })
+        Ok(Open { file, id: (about.dev(), about.ino()), position: 0 })
     }
 }
 

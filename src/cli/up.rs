@@ -57,10 +57,7 @@ async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<
         None => engine::start(here, file).await?,
     };
     refuse_another_file(here, file, &health.config)?;
-    let order = Up {
-        names,
-        wait_ms: LONGEST_WAIT.as_millis() as u64,
-    };
+    let order = Up { names, wait_ms: LONGEST_WAIT.as_millis() as u64 };
     let client = Client::new(here.paths.control_sock());
     let answer = client.post("/v1/up", &order, LONGEST_WAIT).await;
     answer.map_err(super::client::CallError::into_failure)
@@ -74,23 +71,14 @@ fn refuse_another_file(here: &Here, wanted: &Path, running: &Path) -> Outcome {
     }
     let folder = here.paths.run.display();
     let (running, wanted) = (running.display(), wanted.display());
-    Err(
-        Failure::failed(format!("dogwatch already runs in {folder}, from {running}, not from {wanted}"))
-            .hint("take that down first (dogwatch down), or run this one beside it: dogwatch --home DIR up"),
-    )
+    Err(Failure::failed(format!("dogwatch already runs in {folder}, from {running}, not from {wanted}"))
+        .hint("take that down first (dogwatch down), or run this one beside it: dogwatch --home DIR up"))
 }
 
 /// The table, what went wrong, and where everything is.
 fn summary(here: &Here, answers: &Answers, screen: Screen) -> Outcome {
     let services: Vec<ServiceStatus> = answers.answers.iter().map(|answer| answer.service.clone()).collect();
-    print(&super::status::text(
-        &Services {
-            v: answers.v,
-            services,
-            problems: Vec::new(),
-        },
-        screen,
-    ))?;
+    print(&super::status::text(&Services { v: answers.v, services, problems: Vec::new() }, screen))?;
     let mut code = exit_code::OK;
     for answer in &answers.answers {
         if answer.outcome != api::Outcome::Up {
@@ -185,9 +173,8 @@ struct Endings {
 
 impl Endings {
     fn new() -> Outcome<Endings> {
-        let on = |kind| {
-            signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")))
-        };
+        let on =
+            |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")));
         Ok(Endings {
             int: on(SignalKind::interrupt())?,
             term: on(SignalKind::terminate())?,

@@ -21,11 +21,7 @@ pub(super) fn read(value: &Value<'_>, text: &Spanned<String>, found: &mut Found)
         Err(_) => {
             let value_text = text.clone();
             let help = correction(text);
-            let kind = Kind::Address {
-                at,
-                value: value_text,
-                help,
-            };
+            let kind = Kind::Address { at, value: value_text, help };
             found.note(value.span.clone(), kind);
             None
         }
@@ -94,14 +90,8 @@ mod tests {
             ("*:80", "write \"0.0.0.0:80\" for every address of this machine"),
             ("127.0.0.1", "add a port, like :3000"),
             ("::1", "add a port, like :3000"),
-            (
-                "fe80::1:zz",
-                "write an IP address and a port, like \"127.0.0.1:3000\"",
-            ),
-            (
-                "127.0.0.1:70000",
-                "write an IP address and a port, like \"127.0.0.1:3000\"",
-            ),
+            ("fe80::1:zz", "write an IP address and a port, like \"127.0.0.1:3000\""),
+            ("127.0.0.1:70000", "write an IP address and a port, like \"127.0.0.1:3000\""),
         ];
         for (text, help) in table {
             assert_eq!(correction(text), help, "{text}");

@@ -38,10 +38,7 @@ pub(super) fn read(service: &Table<'_>, found: &mut Found) -> Option<Command> {
     match (command.value, shell_key) {
         (DeValue::String(_), _) if shell => line(&command, found),
         (DeValue::String(text), _) => {
-            let kind = Kind::NoShell {
-                at: command.at.clone(),
-                help: without_shell(text),
-            };
+            let kind = Kind::NoShell { at: command.at.clone(), help: without_shell(text) };
             found.note(command.span.clone(), kind);
             None
         }
@@ -54,12 +51,9 @@ pub(super) fn read(service: &Table<'_>, found: &mut Found) -> Option<Command> {
 }
 
 fn line(command: &Value<'_>, found: &mut Found) -> Option<Command> {
-    let text = command.text("\"./program\"", found)?;
+    let text = command.any_text(found)?;
     if text.get_ref().trim().is_empty() {
-        let kind = Kind::Empty {
-            at: command.at.clone(),
-            help: "write what the shell shall run",
-        };
+        let kind = Kind::Empty { at: command.at.clone(), help: "write what the shell shall run" };
         found.note(command.span.clone(), kind);
         return None;
     }
@@ -70,12 +64,9 @@ fn words(command: &Value<'_>, found: &mut Found) -> Option<Command> {
     let list = command.list("an array of strings", EXAMPLE, false, found)?;
     let mut words = Vec::with_capacity(list.len());
     for word in &list {
-        words.push(word.text("\"argument\"", found));
+        words.push(word.any_text(found));
     }
-    let no_program = Kind::Empty {
-        at: command.at.clone(),
-        help: "the first word is the program",
-    };
+    let no_program = Kind::Empty { at: command.at.clone(), help: "the first word is the program" };
     match words.first() {
         None => {
             found.note(command.span.clone(), no_program);

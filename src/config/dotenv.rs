@@ -29,10 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<(String, String)>, DotenvError> {
     let mut rest = text;
     while !rest.is_empty() {
         let before = &text[..text.len() - rest.len()];
-        let fail = |why| DotenvError {
-            line: 1 + before.matches('\n').count(),
-            why,
-        };
+        let fail = |why| DotenvError { line: 1 + before.matches('\n').count(), why };
         let (head, after) = rest.split_once('\n').unwrap_or((rest, ""));
         let head = head.trim();
         if head.is_empty() || head.starts_with('#') {
@@ -74,9 +71,8 @@ fn value_of(text: &str) -> Result<(String, &str), &'static str> {
         return Ok((value, end_of_line(after)?));
     }
     let (line, after) = text.split_once('\n').unwrap_or((text, ""));
-    let comment = line
-        .char_indices()
-        .find(|(at, c)| *c == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t'])));
+    let comment =
+        line.char_indices().find(|(at, c)| *c == '#' && (*at == 0 || line[..*at].ends_with([' ', '\t'])));
     let value = comment.map_or(line, |(at, _)| &line[..at]);
     Ok((value.trim().to_owned(), after))
 }

@@ -39,20 +39,14 @@ impl EnvFiles {
 }
 
 fn read(path: &Path) -> Result<Vec<(String, String)>, Broken> {
-    let broken = |why: &str, help: &str| Broken {
-        why: why.to_owned(),
-        help: help.to_owned(),
-    };
+    let broken = |why: &str, help: &str| Broken { why: why.to_owned(), help: help.to_owned() };
     let bytes = match read_limited(path) {
         Ok(bytes) => bytes,
         Err(Kind::NoFile { .. }) => {
             return Err(broken("does not exist", "create it, or remove it from here"));
         }
         Err(Kind::Unreadable(cause)) => {
-            return Err(broken(
-                &format!("cannot be read: {cause}"),
-                "dogwatch must be able to read it",
-            ));
+            return Err(broken(&format!("cannot be read: {cause}"), "dogwatch must be able to read it"));
         }
         Err(Kind::TooLarge) => return Err(broken("has more than 1 MiB", "is it the right file?")),
         Err(_) => return Err(broken("is not a regular file", "name a file")),
@@ -86,11 +80,7 @@ pub(super) fn build<'a>(
         let value = around.env.get(*name)?;
         Some(((*name).to_owned(), value.clone()))
     });
-    let mut environment = Environment {
-        env: inherited.collect(),
-        around,
-        incomplete: false,
-    };
+    let mut environment = Environment { env: inherited.collect(), around, incomplete: false };
     for path in &entry.env_files {
         match files.get(&super::below(folder, path.get_ref())) {
             Ok(pairs) => environment.env.extend(pairs.iter().cloned()),
@@ -106,10 +96,7 @@ pub(super) fn build<'a>(
         }
     }
     for (index, (name, value)) in entry.env.iter().enumerate() {
-        let at = At {
-            key: name.get_ref().clone(),
-            place: entry.place.inner("env"),
-        };
+        let at = At { key: name.get_ref().clone(), place: entry.place.inner("env") };
         let below = &entry.env[index + 1..];
         if let Some(text) = environment.expand(value, &at, below, found) {
             environment.env.insert(name.get_ref().clone(), text);

@@ -78,10 +78,7 @@ fn reference(
         let why = format!("`{}` is not understood", part.escape_debug());
         return Err(malformed(part, why, "only ${NAME} and ${NAME:-default} are"));
     }
-    match (
-        lookup(name).filter(|value| default.is_none() || !value.is_empty()),
-        default,
-    ) {
+    match (lookup(name).filter(|value| default.is_none() || !value.is_empty()), default) {
         (Some(value), _) => result.push_str(&value),
         (None, None) => return Err(ExpandError::Unset(name.to_owned())),
         (None, Some(_)) if depth == DEEPEST => {
@@ -114,11 +111,7 @@ fn is_name_char(c: char) -> bool {
 }
 
 fn malformed(part: String, why: impl Into<String>, help: impl Into<String>) -> ExpandError {
-    ExpandError::Malformed {
-        part,
-        why: why.into(),
-        help: help.into(),
-    }
+    ExpandError::Malformed { part, why: why.into(), help: help.into() }
 }
 
 #[cfg(test)]
@@ -164,22 +157,8 @@ mod tests {
         assert_eq!(expand("${NO}", &lookup), Err(ExpandError::Unset("NO".into())));
         let deep = format!("{}x{}", "${NO:-".repeat(50), "}".repeat(50));
         let never_closed = "${NO:-".repeat(50);
-        for bad in [
-            "${",
-            "${A",
-            "${}",
-            "${A-b}",
-            "${A:?no}",
-            "${1}",
-            "$A",
-            "$_x",
-            &deep,
-            &never_closed,
-        ] {
-            assert!(
-                matches!(expand(bad, &lookup), Err(ExpandError::Malformed { .. })),
-                "{bad}"
-            );
+        for bad in ["${", "${A", "${}", "${A-b}", "${A:?no}", "${1}", "$A", "$_x", &deep, &never_closed] {
+            assert!(matches!(expand(bad, &lookup), Err(ExpandError::Malformed { .. })), "{bad}");
         }
     }
 

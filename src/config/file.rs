@@ -92,17 +92,10 @@ fn dogwatch(value: &Value<'_>, file: &mut File, found: &mut Found) {
         let text = key.text("\"127.0.0.1:9615\"", found)?;
         let address = address::read(&key, &text, found)?;
         if !address.ip().is_loopback() {
-            let kind = Kind::NotLoopback {
-                at: key.at.clone(),
-                address: address.to_string(),
-            };
+            let kind = Kind::NotLoopback { at: key.at.clone(), address: address.to_string() };
             found.note(key.span.clone(), kind);
         }
-        Some(Address {
-            at: key.at,
-            span: key.span,
-            address,
-        })
+        Some(Address { at: key.at, span: key.span, address })
     });
     file.log_dir = path(&table, "log_dir", "\"logs\"", found);
 }
@@ -119,8 +112,7 @@ fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
         };
         let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
         if let Some(name) = checked {
-            file.compartments
-                .push((name.to_string(), critical.unwrap_or(false)));
+            file.compartments.push((name.to_string(), critical.unwrap_or(false)));
         }
     }
 }
@@ -167,17 +159,12 @@ fn service(
 ) -> Option<Entry> {
     let header = match keys::SERVICE.accepted.contains(written.get_ref()) {
         true => "the services' names between: [services.NAME]".to_owned(),
-        false => format!(
-            "{}, with the keys below it",
-            value.at.place.inner(written.get_ref())
-        ),
+        false => format!("{}, with the keys below it", value.at.place.inner(written.get_ref())),
     };
     let mut table = value.table("a table", &header, &keys::SERVICE, found)?;
     // What is missing in a service is shown at its name, not under the whole table.
     table.span = written.span();
-    let compartment = table
-        .get("compartment")
-        .and_then(|key| key.text("\"production\"", found));
+    let compartment = table.get("compartment").and_then(|key| key.text("\"production\"", found));
     let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
     let command = command::read(&table, found);
     let cwd = path(&table, "cwd", "\"app\"", found);
@@ -217,7 +204,7 @@ fn path(table: &Table<'_>, key: &'static str, example: &str, found: &mut Found) 
 }
 
 fn user(key: &Value<'_>, found: &mut Found) -> Option<String> {
-    let user = key.text("\"www-data\"", found)?;
+    let user = key.any_text(found)?;
     if user.get_ref().is_empty() {
         let kind = Kind::Empty {
             at: key.at.clone(),
@@ -241,9 +228,7 @@ fn strings(
         true => "a string or an array of strings",
         false => "an array of strings",
     };
-    let Some(list) = table
-        .get(key)
-        .and_then(|key| key.list(expected, &format!("[{example}]"), paths, found))
+    let Some(list) = table.get(key).and_then(|key| key.list(expected, &format!("[{example}]"), paths, found))
     else {
         return Vec::new();
     };
@@ -266,16 +251,13 @@ fn env(key: &Value<'_>, found: &mut Found) -> Vec<(Spanned<String>, Spanned<Stri
     for (name, value) in entries(table, &place) {
         let text = (*name.get_ref()).to_owned();
         if text.is_empty() {
-            let kind = Kind::Empty {
-                at: value.at.clone(),
-                help: "a variable needs a name",
-            };
+            let kind = Kind::Empty { at: value.at.clone(), help: "a variable needs a name" };
             found.note(name.span(), kind);
         } else if let Some(bad) = text.chars().find(|c| matches!(c, '=' | '\0')) {
             let at = value.at.clone();
             found.note(name.span(), Kind::VariableName { at, bad });
         }
-        if let Some(value) = value.text("\"value\"", found) {
+        if let Some(value) = value.any_text(found) {
             pairs.push((Spanned::new(name.span(), text), value));
         }
     }
@@ -294,11 +276,7 @@ fn listen(table: &Table<'_>, found: &mut Found) -> Vec<Address> {
             continue;
         };
         if let Some(address) = address::read(&value, &text, found) {
-            addresses.push(Address {
-                at: value.at,
-                span: value.span,
-                address,
-            });
+            addresses.push(Address { at: value.at, span: value.span, address });
         }
     }
     addresses

@@ -113,11 +113,8 @@ pub(super) const READY: Keys = Keys {
 };
 
 /// `memory`.
-pub(super) const MEMORY: Keys = Keys {
-    accepted: &["limit", "max"],
-    later: &["high", "swap"],
-    elsewhere: &[],
-};
+pub(super) const MEMORY: Keys =
+    Keys { accepted: &["limit", "max"], later: &["high", "swap"], elsewhere: &[] };
 
 /// `restart`.
 pub(super) const RESTART: Keys = Keys {
@@ -136,14 +133,6 @@ pub(super) const STOP: Keys = Keys {
 /// `log`.
 pub(super) const LOG: Keys = Keys {
     accepted: &["rotate_size", "keep", "compress"],
-    later: &[
-        "rotate_every",
-        "budget",
-        "timestamps",
-        "sync",
-        "merge",
-        "on_full",
-        "fifo",
-    ],
+    later: &["rotate_every", "budget", "timestamps", "sync", "merge", "on_full", "fifo"],
     elsewhere: &[("max_size", "rotate_size"), ("retain", "keep")],
 };

@@ -21,9 +21,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
     let rotate_size = table.get("rotate_size");
     Some(Log {
         rotate_size: rotate_size.and_then(|key| key.size_above_zero(found)),
-        keep: table
-            .get("keep")
-            .and_then(|key| key.count("a number of archives, like 14", found)),
+        keep: table.get("keep").and_then(|key| key.count("a number of archives, like 14", found)),
         compress: table.get("compress").and_then(|key| key.yes_or_no(found)),
     })
 }

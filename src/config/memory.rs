@@ -31,10 +31,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<MemoryLimit> 
     if let Some((key, max)) = &max
         && *max.get_ref() < limit
     {
-        let kind = Kind::MaxBelowLimit {
-            at: key.at.clone(),
-            limit: show_size(limit),
-        };
+        let kind = Kind::MaxBelowLimit { at: key.at.clone(), limit: show_size(limit) };
         found.note(max.span(), kind);
         return None;
     }

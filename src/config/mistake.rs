@@ -39,10 +39,7 @@ impl fmt::Display for Place {
             return f.write_str("this file");
         }
         let bare = |name: &str| {
-            !name.is_empty()
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
         };
         f.write_str("[")?;
         for (index, name) in self.0.iter().enumerate() {
@@ -98,39 +95,22 @@ pub(super) enum Kind {
     #[error("this version of dogwatch does not know {0} yet")]
     NotYet(At),
     #[error("`{key}` is missing in {place}")]
-    Missing {
-        key: &'static str,
-        place: Place,
-        help: String,
-    },
+    Missing { key: &'static str, place: Place, help: String },
     #[error("{at} must be {expected}, not {found}")]
-    WrongType {
-        at: At,
-        expected: &'static str,
-        found: &'static str,
-        help: String,
-    },
+    WrongType { at: At, expected: &'static str, found: &'static str, help: String },
     #[error("{at} must not be empty")]
     Empty { at: At, help: &'static str },
     #[error("{0} contains a NUL character")]
     Nul(At),
     #[error("{at} must be {expected}")]
-    OutOfRange {
-        at: At,
-        expected: &'static str,
-        help: &'static str,
-    },
+    OutOfRange { at: At, expected: &'static str, help: &'static str },
     #[error("{at}: {why}", why = first_part(.why))]
     Unit { at: At, why: UnitError },
     #[error("{at} is {value:?}, which is not one of its words")]
     NotAWord { at: At, value: String, help: String },
 
     #[error("{} is not a {what}'s name: {}", .at, in_words_of(.what, .why))]
-    Name {
-        at: At,
-        what: &'static str,
-        why: NameError,
-    },
+    Name { at: At, what: &'static str, why: NameError },
     #[error("the log files of `{name}` could be taken for archives of `{other}`")]
     LogCollision { name: String, other: String },
     #[error("{at}: variables are not expanded in a path")]
@@ -161,12 +141,7 @@ pub(super) enum Kind {
     AddressTaken { at: At, address: String, other: String },
 
     #[error("{at}: there is no {what} `{name}`")]
-    Dangling {
-        at: At,
-        what: &'static str,
-        name: String,
-        help: String,
-    },
+    Dangling { at: At, what: &'static str, name: String, help: String },
     #[error("these services wait for each other: {0}")]
     Cycle(String),
     #[error("`{0}` waits for itself")]
@@ -199,9 +174,7 @@ impl Kind {
             | Kind::Dangling { help, .. } => return help.clone(),
             Kind::Empty { help, .. } | Kind::OutOfRange { help, .. } => help,
             Kind::Unit { why, .. } => return second_part(why),
-            Kind::Unset {
-                name, later: true, ..
-            } => {
+            Kind::Unset { name, later: true, .. } => {
                 return format!("move `{name}` above this line: a value sees only what stands before it");
             }
             Kind::Unset { name, .. } => {
@@ -243,29 +216,22 @@ impl Kind {
 
     /// Whether it says that something is not there: that may be only because a syntax error hides it.
     pub fn is_about_absence(&self) -> bool {
-        matches!(
-            self,
-            Kind::Missing { .. } | Kind::Dangling { .. } | Kind::NoServices | Kind::Unset { .. }
-        )
+        matches!(self, Kind::Missing { .. } | Kind::Dangling { .. } | Kind::NoServices | Kind::Unset { .. })
     }
 }
 
 /// A [`UnitError`] says why, then what would be right.
 fn first_part(why: &UnitError) -> String {
     let text = why.to_string();
-    text.split_once("; ")
-        .map_or(text.clone(), |(why, _)| why.to_owned())
+    text.split_once("; ").map_or(text.clone(), |(why, _)| why.to_owned())
 }
 
 fn second_part(why: &UnitError) -> String {
     let text = why.to_string();
-    text.split_once("; ")
-        .map_or(String::new(), |(_, what)| what.to_owned())
+    text.split_once("; ").map_or(String::new(), |(_, what)| what.to_owned())
 }
 
 /// Compartments follow the rules of service names, whose errors speak of services.
 fn in_words_of(what: &str, why: &NameError) -> String {
-    why.to_string()
-        .replace("service name", "name")
-        .replace("every service", &format!("every {what}"))
+    why.to_string().replace("service name", "name").replace("every service", &format!("every {what}"))
 }

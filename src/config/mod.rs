@@ -34,6 +34,7 @@ mod log;
 mod memory;
 mod mistake;
 mod order;
+pub mod pm2_file;
 mod ready;
 mod render;
 mod resolve;
@@ -67,9 +68,7 @@ impl Surroundings {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Surroundings {
-            env: std::env::vars_os().filter_map(text).collect(),
-        }
+        Surroundings { env: std::env::vars_os().filter_map(text).collect() }
     }
 }
 
@@ -136,10 +135,7 @@ fn read(source: &str, path: PathBuf, around: &Surroundings) -> Result<Ecosystem,
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in errors {
         let end = source.len()..source.len();
-        found.note(
-            error.span().unwrap_or(end),
-            Kind::Syntax(error.message().to_owned()),
-        );
+        found.note(error.span().unwrap_or(end), Kind::Syntax(error.message().to_owned()));
     }
     let file = file::read(&document, &mut found);
     let ecosystem = resolve::resolve(file, clean(&path), around, &mut found);
@@ -159,11 +155,8 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, Kind> {
         _ => Kind::Unreadable(cause(&error)),
     };
     // Without O_NONBLOCK, a FIFO of that name would hold the caller for ever.
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(path)
-        .map_err(failed)?;
+    let file =
+        std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(Kind::NotAFile);
     }

@@ -14,9 +14,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Ready> {
     if value.value.is_str() {
         value.word(&["notify"], found)?;
-        return Some(Ready::Notify {
-            timeout: READY_TIMEOUT,
-        });
+        return Some(Ready::Notify { timeout: READY_TIMEOUT });
     }
     let example = "\"notify\" or { alive = \"1s\" }";
     let table = value.table("\"notify\" or a table", example, &keys::READY, found)?;

@@ -46,17 +46,11 @@ impl Mistakes {
         for mistake in &mut list {
             narrow(mistake, &source);
         }
-        let lines: Vec<usize> = std::iter::once(0)
-            .chain(source.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let lines: Vec<usize> =
+            std::iter::once(0).chain(source.match_indices('\n').map(|(at, _)| at + 1)).collect();
         list.sort_by_key(|mistake| mistake.span.as_ref().map_or(0, |span| span.start));
         hide_consequences(&mut list, &lines, &source);
-        Mistakes {
-            shown,
-            source,
-            lines,
-            list,
-        }
+        Mistakes { shown, source, lines, list }
     }
 
     /// How many there are: at least one.
@@ -86,12 +80,7 @@ impl Mistakes {
         let text = text.strip_suffix('\r').unwrap_or(text);
         let end = floor(&self.source, span.end).clamp(start, begin + text.len().max(start - begin));
         let column = self.source[begin..start].chars().count() + 1;
-        Placed {
-            line: index + 1,
-            column,
-            text,
-            length: self.source[start..end].chars().count().max(1),
-        }
+        Placed { line: index + 1, column, text, length: self.source[start..end].chars().count().max(1) }
     }
 }
 
@@ -216,15 +205,8 @@ fn window(line: &str, before: usize, length: usize) -> (String, usize, usize) {
     }
     let from = before.saturating_sub(WIDTH / 3);
     let to = (from + WIDTH).min(chars.len());
-    let (head, tail) = (
-        if from > 0 { "…" } else { "" },
-        if to < chars.len() { "…" } else { "" },
-    );
+    let (head, tail) = (if from > 0 { "…" } else { "" }, if to < chars.len() { "…" } else { "" });
     let text: String = chars[from.min(to)..to].iter().collect();
     let length = length.min(to.saturating_sub(before)).max(1);
-    (
-        format!("{head}{text}{tail}"),
-        before - from + head.chars().count(),
-        length,
-    )
+    (format!("{head}{text}{tail}"), before - from + head.chars().count(), length)
 }

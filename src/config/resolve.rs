@@ -40,20 +40,11 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         .iter()
         .map(|(name, critical)| (name.clone(), Compartment { critical: *critical }))
         .collect();
-    let names = file
-        .services
-        .iter()
-        .map(|entry| entry.name.get_ref().clone())
-        .collect();
+    let names = file.services.iter().map(|entry| entry.name.get_ref().clone()).collect();
     let mut env_files = EnvFiles::default();
     let mut specs: Vec<Option<ServiceSpec>> = Vec::with_capacity(file.services.len());
     for entry in file.services {
-        let home = Home {
-            folder: &folder,
-            log_dir: &log_dir,
-            compartments: &compartments,
-            around,
-        };
+        let home = Home { folder: &folder, log_dir: &log_dir, compartments: &compartments, around };
         specs.push(service(entry, &home, &mut env_files, found));
     }
     Ecosystem {
@@ -61,10 +52,7 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         log_dir,
         group: None,
         compartments,
-        services: order
-            .into_iter()
-            .filter_map(|index| specs[index].take())
-            .collect(),
+        services: order.into_iter().filter_map(|index| specs[index].take()).collect(),
         names,
         env_files: env_files.paths(),
         path,
@@ -94,9 +82,7 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         Command::Shell(line) => vec!["/bin/sh".to_owned(), "-c".to_owned(), line],
         Command::Words(at, words) => argv(&at, &words, home.folder, &environment, found)?,
     };
-    let cwd = entry
-        .cwd
-        .map_or(home.folder.to_owned(), |cwd| below(home.folder, &cwd));
+    let cwd = entry.cwd.map_or(home.folder.to_owned(), |cwd| below(home.folder, &cwd));
     let mut after: Vec<ServiceName> = Vec::with_capacity(entry.after.len());
     for name in &entry.after {
         let name = ServiceName::new(name.get_ref()).ok()?;
@@ -135,17 +121,11 @@ fn argv(
     environment: &environment::Environment<'_>,
     found: &mut Found,
 ) -> Option<Vec<String>> {
-    let expanded: Vec<_> = words
-        .iter()
-        .map(|word| environment.expand(word, at, &[], found))
-        .collect();
+    let expanded: Vec<_> = words.iter().map(|word| environment.expand(word, at, &[], found)).collect();
     let mut argv = expanded.into_iter().collect::<Option<Vec<_>>>()?;
     let program = argv.first_mut()?;
     if program.is_empty() {
-        let kind = Kind::Empty {
-            at: at.clone(),
-            help: "the variables in it are empty",
-        };
+        let kind = Kind::Empty { at: at.clone(), help: "the variables in it are empty" };
         found.note(words[0].span(), kind);
         return None;
     }
@@ -167,10 +147,7 @@ fn compartment(entry: &Entry, home: &Home<'_>, found: &mut Found) -> String {
             false => did_you_mean(text, "compartment", &known),
         };
         let kind = Kind::Dangling {
-            at: At {
-                key: "compartment".to_owned(),
-                place: entry.place.clone(),
-            },
+            at: At { key: "compartment".to_owned(), place: entry.place.clone() },
             what: "compartment",
             name: text.escape_debug().to_string(),
             help,
@@ -201,10 +178,7 @@ fn waits(file: &File, found: &mut Found) -> Vec<Vec<usize>> {
                 None => {
                     let known: Vec<&str> = file.names.iter().map(String::as_str).collect();
                     let kind = Kind::Dangling {
-                        at: At {
-                            key: "after".to_owned(),
-                            place: entry.place.clone(),
-                        },
+                        at: At { key: "after".to_owned(), place: entry.place.clone() },
                         what: "service",
                         name: text.escape_debug().to_string(),
                         help: did_you_mean(text, "service", &known),
@@ -228,10 +202,7 @@ fn order(file: &File, after: &[Vec<usize>], found: &mut Found) -> Vec<usize> {
     for ring in rings {
         let first = ring[0];
         let next = ring.get(1).copied().unwrap_or(first);
-        let mention = file.services[first]
-            .after
-            .iter()
-            .find(|other| other.get_ref() == name(next));
+        let mention = file.services[first].after.iter().find(|other| other.get_ref() == name(next));
         let kind = match ring.len() {
             1 => Kind::AfterItself(name(first).to_owned()),
             _ => {
@@ -248,20 +219,14 @@ fn order(file: &File, after: &[Vec<usize>], found: &mut Found) -> Vec<usize> {
 
 /// `web` has the archives `web-out.<time>.log.gz`: no other service's log files may begin like that.
 fn check_log_names(file: &File, found: &mut Found) {
-    let names: std::collections::BTreeSet<&str> = file
-        .services
-        .iter()
-        .map(|entry| entry.name.get_ref().as_str())
-        .collect();
+    let names: std::collections::BTreeSet<&str> =
+        file.services.iter().map(|entry| entry.name.get_ref().as_str()).collect();
     for entry in &file.services {
         let name = entry.name.get_ref().as_str();
         let heads = name.match_indices("-out.").chain(name.match_indices("-error."));
         for (at, _) in heads {
             if names.contains(&name[..at]) {
-                let kind = Kind::LogCollision {
-                    name: name.to_owned(),
-                    other: name[..at].to_owned(),
-                };
+                let kind = Kind::LogCollision { name: name.to_owned(), other: name[..at].to_owned() };
                 found.note(entry.name.span(), kind);
             }
         }

@@ -27,10 +27,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
     let table = value.table("a table", &example(value.value), &keys::RESTART, found)?;
     let mut policy = RestartPolicy::default();
     let when = table.get("policy");
-    if let Some(word) = when
-        .as_ref()
-        .and_then(|key| key.word(&WORDS.map(|(word, _)| word), found))
-    {
+    if let Some(word) = when.as_ref().and_then(|key| key.word(&WORDS.map(|(word, _)| word), found)) {
         policy.policy = WORDS[word].1;
     }
     let mut duration = |key| table.get(key).and_then(|key| key.duration(found));
@@ -47,10 +44,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
     if let Some(cap) = cap {
         policy.max_delay = *cap.get_ref();
         if policy.max_delay < policy.delay {
-            let at = At {
-                key: "max_delay".to_owned(),
-                place: table.place.clone(),
-            };
+            let at = At { key: "max_delay".to_owned(), place: table.place.clone() };
             found.note(cap.span(), Kind::DelayAboveCap { at });
         }
     }
@@ -71,10 +65,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
         Some(most)
     });
     let never = when.filter(|_| policy.policy == RestartWhen::Never);
-    Some(Restart {
-        policy,
-        gives_up: give_up.or(never).map(|key| Spanned::new(key.span, key.at)),
-    })
+    Some(Restart { policy, gives_up: give_up.or(never).map(|key| Spanned::new(key.span, key.at)) })
 }
 
 fn example(value: &DeValue<'_>) -> String {

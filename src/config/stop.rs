@@ -34,11 +34,7 @@ fn signal(key: &Value<'_>, found: &mut Found) -> Option<Signal> {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => "write a signal's name, like \"SIGTERM\" or \"SIGINT\"".to_owned(),
             };
-            let kind = Kind::NotAWord {
-                at: key.at.clone(),
-                value: name.into_inner(),
-                help,
-            };
+            let kind = Kind::NotAWord { at: key.at.clone(), value: name.into_inner(), help };
             found.note(key.span.clone(), kind);
             None
         }

@@ -21,29 +21,17 @@ pub(super) struct Found(pub Vec<Mistake>);
 impl Found {
     /// Notes a mistake at `span`.
     pub fn note(&mut self, span: Range<usize>, kind: Kind) {
-        self.0.push(Mistake {
-            span: Some(span),
-            part: None,
-            kind,
-        });
+        self.0.push(Mistake { span: Some(span), part: None, kind });
     }
 
     /// Notes a mistake that is about `part` of `span`.
     pub fn note_part(&mut self, span: Range<usize>, part: String, kind: Kind) {
-        self.0.push(Mistake {
-            span: Some(span),
-            part: Some(part),
-            kind,
-        });
+        self.0.push(Mistake { span: Some(span), part: Some(part), kind });
     }
 
     /// Notes a mistake about the file as a whole.
     pub fn note_file(&mut self, kind: Kind) {
-        self.0.push(Mistake {
-            span: None,
-            part: None,
-            kind,
-        });
+        self.0.push(Mistake { span: None, part: None, kind });
     }
 }
 
@@ -71,16 +59,10 @@ impl<'a> Table<'a> {
             if keys.accepted.contains(&name) {
                 continue;
             }
-            let at = At {
-                key: name.to_owned(),
-                place: place.clone(),
-            };
+            let at = At { key: name.to_owned(), place: place.clone() };
             let kind = match keys.later.contains(&name) {
                 true => Kind::NotYet(at),
-                false => Kind::UnknownKey {
-                    at,
-                    help: keys.help(name),
-                },
+                false => Kind::UnknownKey { at, help: keys.help(name) },
             };
             found.note(key.span(), kind);
         }
@@ -98,10 +80,7 @@ impl<'a> Table<'a> {
     /// The value of a key.
     pub fn get(&self, key: &'static str) -> Option<Value<'a>> {
         self.entries.get(key).map(|value| Value {
-            at: At {
-                key: key.to_owned(),
-                place: self.place.clone(),
-            },
+            at: At { key: key.to_owned(), place: self.place.clone() },
             span: value.span(),
             value: value.get_ref(),
         })
@@ -115,10 +94,7 @@ pub(super) fn entries<'a>(table: &'a DeTable<'a>, place: &Place) -> Vec<(Spanned
         .map(|(key, value)| {
             let name = key.get_ref().as_ref();
             let value = Value {
-                at: At {
-                    key: name.to_owned(),
-                    place: place.clone(),
-                },
+                at: At { key: name.to_owned(), place: place.clone() },
                 span: value.span(),
                 value: value.get_ref(),
             };
@@ -143,23 +119,30 @@ pub(super) struct Value<'a> {
 impl<'a> Value<'a> {
     /// Notes that it is of the wrong type.
     pub fn wrong_type(&self, expected: &'static str, help: String, found: &mut Found) {
-        let kind = Kind::WrongType {
-            at: self.at.clone(),
-            expected,
-            found: type_in_words(self.value),
-            help,
-        };
+        let kind = Kind::WrongType { at: self.at.clone(), expected, found: type_in_words(self.value), help };
         found.note(self.span.clone(), kind);
     }
 
     /// A string; `example` is a good one.
     pub fn text(&self, example: &str, found: &mut Found) -> Option<Spanned<String>> {
+        self.text_or(found, |_| format!("write a string, like {example}"))
+    }
+
+    /// A string that may say anything, so that a number lacks only its quotes.
+    pub fn any_text(&self, found: &mut Found) -> Option<Spanned<String>> {
+        self.text_or(found, |value| match as_written(value) {
+            Some(written) => format!("write \"{written}\""),
+            None => "write a string".to_owned(),
+        })
+    }
+
+    fn text_or(
+        &self,
+        found: &mut Found,
+        help: impl FnOnce(&DeValue<'_>) -> String,
+    ) -> Option<Spanned<String>> {
         let Some(text) = self.value.as_str() else {
-            let help = match as_written(self.value) {
-                Some(written) => format!("write \"{written}\""),
-                None => format!("write a string, like {example}"),
-            };
-            self.wrong_type("a string", help, found);
+            self.wrong_type("a string", help(self.value), found);
             return None;
         };
         if text.contains('\0') {
@@ -175,10 +158,7 @@ impl<'a> Value<'a> {
         let text = path.get_ref();
         let at = self.at.clone();
         let kind = if text.is_empty() {
-            Kind::Empty {
-                at,
-                help: "write a path; relative ones begin at this file's folder",
-            }
+            Kind::Empty { at, help: "write a path; relative ones begin at this file's folder" }
         } else if text.contains("${") {
             Kind::VariableInPath { at }
         } else if text == "~" || text.starts_with("~/") {
@@ -244,9 +224,7 @@ impl<'a> Value<'a> {
     /// A duration that ends later than it begins.
     pub fn duration_above_zero(&self, found: &mut Found) -> Option<Duration> {
         let duration = self.duration(found)?.into_inner();
-        (!duration.is_zero())
-            .then_some(duration)
-            .or_else(|| self.zero(found))
+        (!duration.is_zero()).then_some(duration).or_else(|| self.zero(found))
     }
 
     fn zero<T>(&self, found: &mut Found) -> Option<T> {
@@ -311,17 +289,11 @@ impl<'a> Value<'a> {
         single: bool,
         found: &mut Found,
     ) -> Option<Vec<Value<'a>>> {
-        let element = |span: Range<usize>, value: &'a DeValue<'a>| Value {
-            at: self.at.clone(),
-            span,
-            value,
-        };
+        let element = |span: Range<usize>, value: &'a DeValue<'a>| Value { at: self.at.clone(), span, value };
         match self.value {
-            DeValue::Array(list) => Some(
-                list.iter()
-                    .map(|value| element(value.span(), value.get_ref()))
-                    .collect(),
-            ),
+            DeValue::Array(list) => {
+                Some(list.iter().map(|value| element(value.span(), value.get_ref())).collect())
+            }
             DeValue::String(_) if single => Some(vec![self.clone()]),
             DeValue::String(text) => {
                 let help = format!("write [{:?}]", text.as_ref());

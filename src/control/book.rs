@@ -57,10 +57,7 @@ pub struct Difference {
 impl Book {
     /// A book that has not been opened yet.
     pub fn new(path: &Path) -> Book {
-        Book {
-            path: path.to_owned(),
-            page: Mutex::default(),
-        }
+        Book { path: path.to_owned(), page: Mutex::default() }
     }
 
     /// Where the file is.
@@ -84,10 +81,7 @@ impl Book {
                 }
             }
             Err(mistakes) => {
-                let mistakes = Mistakes {
-                    count: mistakes.len(),
-                    text: mistakes.to_string(),
-                };
+                let mistakes = Mistakes { count: mistakes.len(), text: mistakes.to_string() };
                 let mut page = self.lock();
                 if page.mistakes.as_ref() == Some(&mistakes) {
                     return Look::Same;
@@ -145,7 +139,8 @@ fn differ(old: &[ServiceSpec], new: &[ServiceSpec]) -> Option<Difference> {
 
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &[ServiceName]| names.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ");
+        let list =
+            |names: &[ServiceName]| names.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ");
         let mut parts = Vec::new();
         if !self.new.is_empty() {
             let names = list(&self.new);

@@ -61,11 +61,7 @@ pub async fn down(plane: &Arc<Plane>) -> Down {
     for text in &problems {
         say(text);
     }
-    Down {
-        v: VERSION,
-        stopped,
-        problems,
-    }
+    Down { v: VERSION, stopped, problems }
 }
 
 /// Each living service and those that it comes after.
@@ -85,7 +81,10 @@ fn living(plane: &Plane) -> BTreeMap<ServiceName, Vec<ServiceName>> {
 
 /// The services that have not been asked yet and that no running one comes after. If they all wait for each
 /// other: all of them.
-fn free(running: &BTreeMap<ServiceName, Vec<ServiceName>>, asked: &BTreeSet<ServiceName>) -> Vec<ServiceName> {
+fn free(
+    running: &BTreeMap<ServiceName, Vec<ServiceName>>,
+    asked: &BTreeSet<ServiceName>,
+) -> Vec<ServiceName> {
     let needed: BTreeSet<&ServiceName> = running.values().flatten().collect();
     let next = |all: bool| {
         let names = running.keys().filter(|name| !asked.contains(*name));

@@ -29,11 +29,7 @@ pub fn service_lives(paths: &ServicePaths) -> bool {
     };
     record.instances.iter().any(|instance| {
         instance.instance.run().is_some_and(|run| {
-            process::is_alive(&Identity {
-                pid: run.pid,
-                ticks: run.ticks,
-                boot_id: record.boot_id.clone(),
-            })
+            process::is_alive(&Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() })
         })
     })
 }
@@ -52,11 +48,7 @@ pub fn read_spec(paths: &ServicePaths) -> Option<SpecFile> {
 
 /// An entry as ecosystem.toml has it.
 pub fn as_written(spec: ServiceSpec) -> SpecFile {
-    SpecFile {
-        v: VERSION,
-        spec,
-        limit_overridden: false,
-    }
+    SpecFile { v: VERSION, spec, limit_overridden: false }
 }
 
 /// Leaves an entry for the keeper.

@@ -39,9 +39,7 @@ impl Link {
     /// EPIPE if the other end is gone.
     pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
         let bytes = serde_json::to_vec(packet)?;
-        self.0
-            .async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[]))
-            .await
+        self.0.async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[])).await
     }
 
     /// The next packet; none when the other end has closed.
@@ -72,9 +70,7 @@ impl Link {
             self.send(&Request { v: VERSION, op }).await?;
             self.read().await
         };
-        timeout_at(deadline, exchange)
-            .await
-            .unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
+        timeout_at(deadline, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
     }
 }
 
@@ -88,9 +84,7 @@ pub async fn ask_warden(path: &Path, request: warden::Request) -> io::Result<war
         link.send(&request).await?;
         link.read().await
     };
-    tokio::time::timeout(PATIENCE, exchange)
-        .await
-        .unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
 }
 
 /// Waits until the process has ended.

@@ -70,8 +70,8 @@ pub fn run(start: Start) -> u8 {
             let (holdings, _) = Holdings::from_inherited(inherited);
             let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
             let plane = Arc::new(Plane::new(start.paths, start.home, managed, &start.file, holdings));
-            let code = open_book(&plane, start.only_down)
-                .unwrap_or_else(|| in_runtime(&plane, start.only_down));
+            let code =
+                open_book(&plane, start.only_down).unwrap_or_else(|| in_runtime(&plane, start.only_down));
             lock.release();
             code
         }
@@ -95,7 +95,8 @@ fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
     let lock = match attempt {
         Attempt::Held(lock) => lock,
         Attempt::Busy(holder) => {
-            let who = holder.map_or("a process that is ending".to_owned(), |holder| format!("pid {}", holder.pid));
+            let who =
+                holder.map_or("a process that is ending".to_owned(), |holder| format!("pid {}", holder.pid));
             let text = format!("another control plane runs here already: {who}\n  see: dogwatch status");
             return Err((exit_code::LOCKED, text));
         }
@@ -217,7 +218,7 @@ async fn open_tcp(plane: Arc<Plane>) {
 /// Reaps every child that has ended: wardens, and keepers and services that fell to this process while there
 /// was no warden. Their keepers may ask how they ended.
 fn reap(plane: &Plane) {
-    while let Some(ended) = wait::peek() {
+    while let Some(ended) = wait::peek(None) {
         plane.note_orphan(ended);
         if wait::reap(ended.pid).is_none() {
             return;

@@ -101,7 +101,9 @@ pub async fn give(
     }
     let mark = match verb {
         // An earlier start may have been under way, or done: then it is the outcome.
-        Verb::Start if matches!(before.state, State::Starting | State::Online) => before.run.saturating_sub(1),
+        Verb::Start if matches!(before.state, State::Starting | State::Online) => {
+            before.run.saturating_sub(1)
+        }
         Verb::Start => before.run,
         _ => run,
     };
@@ -204,10 +206,7 @@ fn prepare_restart(
 fn limited(mut spec: ServiceSpec, limit: u64) -> SpecFile {
     let max = limit.saturating_add(limit / 4);
     spec.memory = Some(MemoryLimit { limit, max });
-    SpecFile {
-        limit_overridden: true,
-        ..folder::as_written(spec)
-    }
+    SpecFile { limit_overridden: true, ..folder::as_written(spec) }
 }
 
 /// Connects to the keeper; if there is none, one is asked for.
@@ -316,11 +315,5 @@ fn answer(
         Some((status, not_persisted)) => (view::completed(plane, status), not_persisted),
         None => (view::last_known_or_gone(plane, name)?, None),
     };
-    Ok(Answer {
-        v: VERSION,
-        outcome,
-        service,
-        not_persisted,
-        notes,
-    })
+    Ok(Answer { v: VERSION, outcome, service, not_persisted, notes })
 }

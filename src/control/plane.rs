@@ -104,10 +104,7 @@ impl Plane {
 
     /// A warden answers; it has not been asked for anything yet.
     pub fn warden_found(&self, pid: i32) {
-        *lock(&self.warden) = WardenSeen {
-            pid: Some(pid),
-            kept: BTreeSet::new(),
-        };
+        *lock(&self.warden) = WardenSeen { pid: Some(pid), kept: BTreeSet::new() };
         self.roster.ring();
     }
 

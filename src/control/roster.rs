@@ -42,10 +42,7 @@ pub struct Brief {
 impl Roster {
     /// Nobody yet.
     pub fn new() -> Roster {
-        Roster {
-            entries: Mutex::default(),
-            bell: watch::Sender::new(0),
-        }
+        Roster { entries: Mutex::default(), bell: watch::Sender::new(0) }
     }
 
     /// A receiver that learns of every change from now on.
@@ -72,9 +69,8 @@ impl Roster {
     /// The keeper is gone, or does not answer.
     pub fn lost(&self, name: &ServiceName) {
         let mut entries = self.lock();
-        let was_present = entries
-            .get_mut(name)
-            .is_some_and(|entry| std::mem::replace(&mut entry.present, false));
+        let was_present =
+            entries.get_mut(name).is_some_and(|entry| std::mem::replace(&mut entry.present, false));
         drop(entries);
         if was_present {
             self.ring();
@@ -101,11 +97,7 @@ impl Roster {
     pub fn brief(&self, name: &ServiceName) -> Option<Brief> {
         let entries = self.lock();
         let (status, _) = entries.get(name)?.said.as_ref()?;
-        Some(Brief {
-            goal: status.goal,
-            state: status.state,
-            has_run: status.run > 0,
-        })
+        Some(Brief { goal: status.goal, state: status.state, has_run: status.run > 0 })
     }
 
     /// Every service here.
@@ -126,9 +118,7 @@ impl Roster {
 
     /// Whether no later order has come since `number`.
     pub fn is_latest_order(&self, name: &ServiceName, number: u64) -> bool {
-        self.lock()
-            .get(name)
-            .is_some_and(|entry| entry.orders == number)
+        self.lock().get(name).is_some_and(|entry| entry.orders == number)
     }
 
     /// No code that holds the table can panic in the middle of a change.

@@ -1,13 +1,8 @@
-//! dogwatch's own log, as the control plane writes it: to stderr, one line per event.
+//! The control plane's voice in dogwatch's own log.
 
-use crate::model::utc::show_utc;
-use crate::os::clock;
+use crate::own_log;
 
-/// Writes one line. The journal adds the time itself.
+/// Writes one line.
 pub fn say(line: impl std::fmt::Display) {
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        eprintln!("control: {line}");
-    } else {
-        eprintln!("{} control: {line}", show_utc(clock::now().unix_ms));
-    }
+    own_log::line("control", &line.to_string());
 }

@@ -28,9 +28,7 @@ impl Scope {
         let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
         let own = own.lines().find_map(|line| line.strip_prefix("0::"))?;
         let mounts = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
-        let mount = mounts
-            .iter()
-            .find(|mount| Path::new(mount).join("cgroup.procs").exists())?;
+        let mount = mounts.iter().find(|mount| Path::new(mount).join("cgroup.procs").exists())?;
         Scope::beside(own, Path::new(mount))
     }
 
@@ -42,17 +40,11 @@ impl Scope {
         // /user.slice/user-1000.slice/user@1000.service/app.slice/dogwatch.service
         if let Some((before, after)) = own.split_once("/user@") {
             let manager = after.split('/').next()?;
-            return Some(Scope {
-                user: true,
-                folder: below(&format!("{before}/user@{manager}/app.slice")),
-            });
+            return Some(Scope { user: true, folder: below(&format!("{before}/user@{manager}/app.slice")) });
         }
         // /system.slice/dogwatch.service
         let (before, _) = own.split_once("/system.slice/")?;
-        Some(Scope {
-            user: false,
-            folder: below(&format!("{before}/system.slice")),
-        })
+        Some(Scope { user: false, folder: below(&format!("{before}/system.slice")) })
     }
 
     /// Whether a process lives in it.
@@ -64,11 +56,7 @@ impl Scope {
     /// What to execute so that `program` with `args` runs in the scope, under the number of the process that
     /// executes it.
     pub fn words(&self, program: &Path, args: &[OsString]) -> Words {
-        if self.lives() {
-            self.enter(program, args)
-        } else {
-            self.create(program, args)
-        }
+        if self.lives() { self.enter(program, args) } else { self.create(program, args) }
     }
 
     /// A shell that writes its own number into the leaf, then becomes the program.
@@ -121,7 +109,8 @@ mod tests {
 
     #[test]
     fn stands_beside_the_unit() {
-        let folder = |own| Scope::beside(own, Path::new("/sys/fs/cgroup")).map(|scope| (scope.user, scope.folder));
+        let folder =
+            |own| Scope::beside(own, Path::new("/sys/fs/cgroup")).map(|scope| (scope.user, scope.folder));
         assert_eq!(
             folder("/system.slice/dogwatch.service"),
             Some((false, "/sys/fs/cgroup/system.slice/dogwatch-cells.scope".into()))
@@ -139,10 +128,7 @@ mod tests {
     #[test]
     fn a_new_scope_becomes_the_program_and_a_living_one_is_entered() {
         let dir = tempfile::tempdir().unwrap();
-        let scope = Scope {
-            user: false,
-            folder: dir.path().to_owned(),
-        };
+        let scope = Scope { user: false, folder: dir.path().to_owned() };
         let args = ["warden".into()];
         let (program, words) = scope.words(Path::new("/bin/dogwatch"), &args);
         assert_eq!(program, Path::new("systemd-run"));

@@ -84,9 +84,7 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, String> {
     if !address.ip().is_loopback() {
         return Err(format!("{address} is not a loopback address: the API is not served on TCP"));
     }
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("the API is not served on {address}: {error}"))
+    TcpListener::bind(address).await.map_err(|error| format!("the API is not served on {address}: {error}"))
 }
 
 /// Too many open files, for instance: the waiting client stays in the queue meanwhile.

@@ -66,11 +66,7 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
     let services: Vec<_> = answers.iter().map(|answer| answer.service.clone()).collect();
     problems.extend(view::problems(plane, &services));
     problems.dedup();
-    Ok(Answers {
-        v: VERSION,
-        answers,
-        problems,
-    })
+    Ok(Answers { v: VERSION, answers, problems })
 }
 
 type Finished = Result<Answer, Refused>;
@@ -116,18 +112,14 @@ async fn bring_up(plane: &Arc<Plane>, name: &ServiceName, number: u64) -> Finish
             break;
         }
     }
-    let order = Order {
-        wait_ms: WATCHED_MS,
-        memory_limit: None,
-    };
+    let order = Order { wait_ms: WATCHED_MS, memory_limit: None };
     orders::give(plane, name, Verb::Start, order, Vec::new()).await
 }
 
 /// Whether it does not run and a service that it comes after is in its way.
 fn is_blocked(plane: &Plane, name: &ServiceName) -> bool {
-    let runs = plane.roster.brief(name).is_some_and(|brief| {
-        matches!(brief.state, State::Starting | State::Online)
-    });
+    let runs =
+        plane.roster.brief(name).is_some_and(|brief| matches!(brief.state, State::Starting | State::Online));
     !runs && blocker(plane, name).is_some()
 }
 
@@ -172,11 +164,5 @@ async fn unfinished(plane: &Plane, name: &ServiceName, outcome: Outcome) -> Fini
         Some(service) => service,
         None => view::last_known_or_gone(plane, name)?,
     };
-    Ok(Answer {
-        v: VERSION,
-        outcome,
-        service,
-        not_persisted: None,
-        notes: Vec::new(),
-    })
+    Ok(Answer { v: VERSION, outcome, service, not_persisted: None, notes: Vec::new() })
 }

@@ -12,7 +12,6 @@ use super::folder;
 use super::link::Link;
 use super::plane::Plane;
 use crate::model::name::ServiceName;
-use crate::model::phase::State;
 use crate::model::spec::ServiceSpec;
 use crate::os::clock;
 use crate::wire::VERSION;
@@ -32,11 +31,7 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
     }
     let mut services: Vec<ServiceStatus> = asked.join_all().await.into_iter().flatten().collect();
     services.sort_by(|one, other| one.name.cmp(&other.name));
-    Services {
-        v: VERSION,
-        problems: problems(plane, &services),
-        services,
-    }
+    Services { v: VERSION, problems: problems(plane, &services), services }
 }
 
 /// One service, as it is now; none if there is no such service.
@@ -98,9 +93,7 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
                 let memory = Some(crate::model::spec::MemoryLimit { limit, max });
                 ServiceSpec { memory, ..entry }.fingerprint() == status.fingerprint
             };
-            !status
-                .memory_limit_bytes
-                .is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
+            !status.memory_limit_bytes.is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
         }
         Some(_) => true,
     };
@@ -126,15 +119,14 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
         let count = mistakes.count;
         let noun = if count == 1 { "mistake" } else { "mistakes" };
         let file = plane.book.path().display();
-        problems.push(format!(
-            "{file} has {count} {noun}: what runs goes on as it was; see: dogwatch check"
-        ));
+        problems.push(format!("{file} has {count} {noun}: what runs goes on as it was; see: dogwatch check"));
         return problems;
     }
     let changed: Vec<&str> = names(services.iter().filter(|service| service.changed));
     if !changed.is_empty() {
         let list = changed.join(" ");
-        problems.push(format!("the entry in ecosystem.toml has changed; take it over: dogwatch restart {list}"));
+        problems
+            .push(format!("the entry in ecosystem.toml has changed; take it over: dogwatch restart {list}"));
     }
     let in_file = plane.book.names();
     let gone = names(services.iter().filter(|service| !in_file.contains(&service.name)));

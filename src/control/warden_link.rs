@@ -80,10 +80,11 @@ pub async fn keep(plane: &Plane, name: &ServiceName) -> Result<(), String> {
 
 async fn find_or_start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)> {
     let path = plane.paths.warden_lock();
-    let (pid, process) = match lock::named(&path).and_then(|holder| Some((holder.pid, process::open(&holder)?))) {
-        Some(living) => living,
-        None => start(plane, failures)?,
-    };
+    let (pid, process) =
+        match lock::named(&path).and_then(|holder| Some((holder.pid, process::open(&holder)?))) {
+            Some(living) => living,
+            None => start(plane, failures)?,
+        };
     let deadline = Instant::now() + START;
     loop {
         if let Ok(Reply::Keepers { warden, .. }) = ask_warden(&plane.paths.warden_sock(), Request::Ping).await
@@ -94,10 +95,7 @@ async fn find_or_start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)>
         if process.has_ended() {
             // Somebody else's warden was quicker, perhaps: the next look finds it.
             let log = plane.paths.own_log();
-            return Err(io::Error::other(format!(
-                "warden {pid} ended at once; see {}",
-                log.display()
-            )));
+            return Err(io::Error::other(format!("warden {pid} ended at once; see {}", log.display())));
         }
         if Instant::now() >= deadline {
             return Err(io::Error::other(format!("warden {pid} does not answer")));
@@ -124,13 +122,7 @@ fn start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)> {
     }
     let log = plane.paths.own_log();
     let started = plane.with_holdings(|holdings| {
-        launch(&Launch {
-            program,
-            args,
-            env,
-            inherit: holdings.all(),
-            output: &log,
-        })
+        launch(&Launch { program, args, env, inherit: holdings.all(), output: &log })
     })?;
     say(format_args!("started warden {}", started.0));
     Ok(started)

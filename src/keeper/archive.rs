@@ -28,15 +28,10 @@ pub fn new_name(log_dir: &Path, stem: &str, unix_ms: u64) -> io::Result<PathBuf>
 
 /// All archives of one stream, oldest first.
 pub fn list(log_dir: &Path, stem: &str) -> Vec<PathBuf> {
-    let months = fs::read_dir(log_dir.join("archive"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let months = fs::read_dir(log_dir.join("archive")).into_iter().flatten().flatten();
     let files = months.flat_map(|month| fs::read_dir(month.path()).into_iter().flatten().flatten());
-    let mut found: Vec<PathBuf> = files
-        .map(|file| file.path())
-        .filter(|path| is_archive(path, stem))
-        .collect();
+    let mut found: Vec<PathBuf> =
+        files.map(|file| file.path()).filter(|path| is_archive(path, stem)).collect();
     found.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
     found
 }
@@ -44,14 +39,8 @@ pub fn list(log_dir: &Path, stem: &str) -> Vec<PathBuf> {
 /// Whether this is an archive of exactly that stream: `web-out.` is followed by a stamp, so `web`'s archives
 /// are never taken for those of a service that is called `web-out`.
 fn is_archive(path: &Path, stem: &str) -> bool {
-    let name = path
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let rest = name
-        .strip_prefix(stem)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .unwrap_or_default();
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
     let stamped =
         rest.len() > 20 && rest.as_bytes()[..8].iter().all(u8::is_ascii_digit) && rest.as_bytes()[8] == b'T';
     stamped && (rest.ends_with(".log") || rest.ends_with(".log.gz"))
@@ -67,10 +56,7 @@ pub fn prune(log_dir: &Path, stem: &str, keep: u32) {
 
 /// Archives that are not compressed yet.
 pub fn uncompressed(log_dir: &Path, stem: &str) -> Vec<PathBuf> {
-    list(log_dir, stem)
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "log"))
-        .collect()
+    list(log_dir, stem).into_iter().filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
 }
 
 #[cfg(test)]
@@ -87,11 +73,7 @@ mod tests {
             names.push(path);
         }
         let folder = names[0].parent().unwrap();
-        for other in [
-            "web-out-out.20010909T014640.000Z.log",
-            "web-out.log",
-            "web-out.x.log",
-        ] {
+        for other in ["web-out-out.20010909T014640.000Z.log", "web-out.log", "web-out.x.log"] {
             fs::write(folder.join(other), "x").unwrap();
         }
         assert_eq!(list(dir.path(), "web-out"), names);

@@ -80,17 +80,13 @@ impl Pump {
     /// EMFILE or EAGAIN.
     pub fn start(service: &str, policy: &LogPolicy) -> io::Result<Pump> {
         let new_event = || {
-            Ok::<_, io::Error>(Arc::new(EventFd::from_flags(
-                EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC,
-            )?))
+            Ok::<_, io::Error>(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?))
         };
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let streams = [
-            Stream::new(service, "out", policy.clone())?,
-            Stream::new(service, "error", policy.clone())?,
-        ];
+        let streams =
+            [Stream::new(service, "out", policy.clone())?, Stream::new(service, "error", policy.clone())?];
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
@@ -100,17 +96,9 @@ impl Pump {
             wake: wake.clone(),
             noticed: noticed.clone(),
         };
-        let thread = thread::Builder::new()
-            .name("pump".to_owned())
-            .stack_size(STACK)
-            .spawn(|| worker.run())?;
-        Ok(Pump {
-            commands,
-            wake,
-            notices,
-            noticed,
-            thread: Some(thread),
-        })
+        let thread =
+            thread::Builder::new().name("pump".to_owned()).stack_size(STACK).spawn(|| worker.run())?;
+        Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
     }
 
     /// Says something to the thread.
@@ -171,9 +159,7 @@ impl Worker {
             let mut more = false;
             let mut trouble = None;
             for index in 0..self.streams.len() {
-                let paused = self.streams[index]
-                    .pause_until()
-                    .is_some_and(|until| until > now.mono);
+                let paused = self.streams[index].pause_until().is_some_and(|until| until > now.mono);
                 if paused {
                     trouble = trouble.or(Some(String::new())); // still the old trouble
                     continue;
@@ -215,9 +201,7 @@ impl Worker {
                 self.say(Notice::Flushed(result));
             }
             Command::Policy(policy) => {
-                self.streams
-                    .iter_mut()
-                    .for_each(|stream| stream.set_policy(policy.clone()));
+                self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
             }
             Command::End => return true,
         }
@@ -225,9 +209,7 @@ impl Worker {
     }
 
     fn report(&mut self, turn: Turn) {
-        turn.rotated
-            .into_iter()
-            .for_each(|path| self.say(Notice::Rotated(path)));
+        turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
         for run in turn.finished {
             match self.half_finished.iter().position(|other| *other == run) {
                 Some(at) => {
@@ -261,12 +243,7 @@ impl Worker {
     /// Waits for output, a command, or the end of a pause.
     fn wait(&self) {
         let now = clock::mono();
-        let pause = self
-            .streams
-            .iter()
-            .filter_map(Stream::pause_until)
-            .filter(|until| *until > now)
-            .min();
+        let pause = self.streams.iter().filter_map(Stream::pause_until).filter(|until| *until > now).min();
         let timeout = pause.map_or(-1, |until| until.since(now).as_millis() as i32 + 1);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         let fifos = self.streams.iter().filter_map(|stream| stream.waits_for(now));
@@ -274,10 +251,7 @@ impl Worker {
         wait(&mut fds, timeout);
         let commanded = fds[0].any().unwrap_or(false);
         if !commanded && self.streams.iter().all(Stream::is_trickle) {
-            wait(
-                &mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)],
-                i32::from(GATHER),
-            );
+            wait(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], i32::from(GATHER));
         }
     }
 }
@@ -297,24 +271,12 @@ mod tests {
         let open = |name: &str| {
             let path = dir.join(format!("{run}.{name}"));
             fifo::make(&path, None).unwrap();
-            (
-                fifo::open_pump(&path).unwrap(),
-                fifo::open_service(&path).unwrap(),
-            )
+            (fifo::open_pump(&path).unwrap(), fifo::open_service(&path).unwrap())
         };
         let ((out, out_end), (out_stage, _)) = (open("out"), open("out-stage"));
         let ((err, err_end), (err_stage, _)) = (open("err"), open("err-stage"));
         (
-            [
-                Channel {
-                    fifo: out,
-                    stage: out_stage,
-                },
-                Channel {
-                    fifo: err,
-                    stage: err_stage,
-                },
-            ],
+            [Channel { fifo: out, stage: out_stage }, Channel { fifo: err, stage: err_stage }],
             [out_end, err_end],
         )
     }
@@ -332,30 +294,19 @@ mod tests {
     #[test]
     fn moves_both_streams_and_says_when_a_run_is_done() {
         let dir = tempfile::tempdir().unwrap();
-        let policy = LogPolicy {
-            dir: dir.path().join("logs"),
-            rotate_size: 1 << 20,
-            keep: 3,
-            compress: false,
-        };
+        let policy =
+            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
         let pump = Pump::start("web", &policy).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
-        pump.tell(Command::Attach {
-            run: 1,
-            channels: mine,
-        });
+        pump.tell(Command::Attach { run: 1, channels: mine });
         for n in 0..1000 {
             nix::unistd::write(&ends[n % 2], format!("{n}\n").as_bytes()).unwrap();
         }
         pump.tell(Command::Finish { run: 1 });
         assert_eq!(next(&pump), Notice::Finished { run: 1 });
         let read = |kind: &str| std::fs::read_to_string(policy.dir.join(format!("web-{kind}.log"))).unwrap();
-        let expected = |odd: usize| {
-            (0..1000)
-                .filter(|n| n % 2 == odd)
-                .map(|n| format!("{n}\n"))
-                .collect::<String>()
-        };
+        let expected =
+            |odd: usize| (0..1000).filter(|n| n % 2 == odd).map(|n| format!("{n}\n")).collect::<String>();
         assert_eq!((read("out"), read("error")), (expected(0), expected(1)));
         pump.tell(Command::Flush);
         assert_eq!(next(&pump), Notice::Flushed(Ok(())));

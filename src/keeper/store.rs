@@ -38,23 +38,12 @@ impl Store {
         let ((first, first_bytes), (second, second_bytes)) = (open(0)?, open(1)?);
         let boot_id = clock::boot_id().map_err(|error| format!("cannot read the boot id: {error}"))?;
         let newest = Record::newest([&first_bytes, &second_bytes]).map_err(|error: RecordError| {
-            format!(
-                "cannot use the state record {}: {error}",
-                paths.record(0).display()
-            )
+            format!("cannot use the state record {}: {error}", paths.record(0).display())
         })?;
         let seq = newest.as_ref().map_or(0, |record| record.seq);
         let instance = newest.filter(|record| record.boot_id == boot_id);
         let instance = instance.and_then(|record| record.instances.into_iter().next());
-        Ok((
-            Store {
-                paths: paths.clone(),
-                slots: [first, second],
-                seq,
-                boot_id,
-            },
-            instance,
-        ))
+        Ok((Store { paths: paths.clone(), slots: [first, second], seq, boot_id }, instance))
     }
 
     /// Writes a record over the older one.
@@ -118,16 +107,8 @@ mod tests {
         let (mut store, nothing) = Store::open(&service).unwrap();
         assert_eq!((nothing, store.goal()), (None, Goal::Up));
         for runs in 1..=5 {
-            let instance = Instance {
-                runs,
-                ..Instance::default()
-            };
-            store
-                .save(&InstanceRecord {
-                    instance,
-                    ..InstanceRecord::default()
-                })
-                .unwrap();
+            let instance = Instance { runs, ..Instance::default() };
+            store.save(&InstanceRecord { instance, ..InstanceRecord::default() }).unwrap();
             let (_, found) = Store::open(&service).unwrap();
             assert_eq!(found.unwrap().instance.runs, runs);
         }

@@ -117,11 +117,7 @@ impl Stream {
 
     /// Adds the FIFOs of a run behind those that are there.
     pub fn attach(&mut self, run: u64, channel: Channel) {
-        self.sources.push_back(Source {
-            run,
-            channel,
-            finishing: false,
-        });
+        self.sources.push_back(Source { run, channel, finishing: false });
     }
 
     /// The run is over; what it has written is still to come.
@@ -234,18 +230,11 @@ impl Stream {
 
     /// How many of the waiting bytes belong to the line that is being written.
     fn up_to_line_end(&mut self, waiting: usize) -> io::Result<usize> {
-        let seen = fifo::peek(
-            self.sources[0].channel.stage.as_fd(),
-            self.scratch.1.as_fd(),
-            waiting,
-        )?;
+        let seen = fifo::peek(self.sources[0].channel.stage.as_fd(), self.scratch.1.as_fd(), waiting)?;
         let mut bytes = vec![0; seen];
         let mut scratch = File::from(self.scratch.0.try_clone()?);
         scratch.read_exact(&mut bytes)?;
-        Ok(bytes
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(waiting, |at| at + 1))
+        Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
     }
 
     fn at_line_start(&self) -> io::Result<bool> {
@@ -332,17 +321,8 @@ mod tests {
     impl Bench {
         fn new(rotate_size: u64) -> Bench {
             let dir = tempfile::tempdir().unwrap();
-            let policy = LogPolicy {
-                dir: dir.path().join("logs"),
-                rotate_size,
-                keep: 100,
-                compress: false,
-            };
-            Bench {
-                dir,
-                stream: Stream::new("web", "out", policy).unwrap(),
-                now: Now::default(),
-            }
+            let policy = LogPolicy { dir: dir.path().join("logs"), rotate_size, keep: 100, compress: false };
+            Bench { dir, stream: Stream::new("web", "out", policy).unwrap(), now: Now::default() }
         }
 
         /// Attaches the FIFOs of a run; returns the service's end.
@@ -376,10 +356,7 @@ mod tests {
     }
 
     fn write(fd: &OwnedFd, text: &str) {
-        assert_eq!(
-            nix::unistd::write(fd.as_fd(), text.as_bytes()).unwrap(),
-            text.len()
-        );
+        assert_eq!(nix::unistd::write(fd.as_fd(), text.as_bytes()).unwrap(), text.len());
     }
 
     #[test]
@@ -412,11 +389,7 @@ mod tests {
         }
         let archives = bench.archives();
         assert!(archives.len() > 20);
-        assert!(
-            archives
-                .iter()
-                .all(|text| text.ends_with('\n') && text.len() >= 100 && text.len() < 160)
-        );
+        assert!(archives.iter().all(|text| text.ends_with('\n') && text.len() >= 100 && text.len() < 160));
         assert_eq!(archives.concat() + &bench.log(), written);
     }
 
@@ -444,16 +417,8 @@ mod tests {
         bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
         write(&fd, "two\n");
         bench.turn();
-        assert_eq!(
-            (fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()),
-            ("one\n", "two\n")
-        );
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_len(0)
-            .unwrap();
+        assert_eq!((fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()), ("one\n", "two\n"));
+        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
         bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
         write(&fd, "three\n");
         bench.turn();

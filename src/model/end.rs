@@ -86,11 +86,7 @@ pub struct End {
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let forced = if self.forced {
-            ", killed because it did not stop in time"
-        } else {
-            ""
-        };
+        let forced = if self.forced { ", killed because it did not stop in time" } else { "" };
         match (&self.why, self.exit) {
             (Why::StartFailed(failure), _) => write!(f, "{failure}"),
             (Why::ByItself, Some(exit)) => write!(f, "{exit}"),
@@ -98,12 +94,7 @@ impl fmt::Display for End {
             (Why::Stopped, _) => write!(f, "stopped on request{forced}"),
             (Why::Restarted, _) => write!(f, "restarted on request{forced}"),
             (Why::Memory { used, limit }, _) => {
-                write!(
-                    f,
-                    "memory {} over the limit of {}{forced}",
-                    show_size(*used),
-                    show_size(*limit)
-                )
+                write!(f, "memory {} over the limit of {}{forced}", show_size(*used), show_size(*limit))
             }
             (Why::NotReady { timeout }, _) => {
                 write!(f, "not ready within {}{forced}", show_duration(*timeout))

@@ -77,36 +77,29 @@ impl StartFailure {
         let (cause, hint) = match (step, errno) {
             (Step::Exec, libc_errno::ENOENT) => (
                 "no such file".to_owned(),
-                Some(format!(
-                    "check the path, or the interpreter in the first line of {object}"
-                )),
+                Some(format!("check the path, or the interpreter in the first line of {object}")),
             ),
-            (Step::Find, libc_errno::ENOENT) => (
-                "no such file".to_owned(),
-                Some("check `command` in ecosystem.toml".to_owned()),
-            ),
-            (Step::Exec | Step::Find, libc_errno::EACCES) => (
-                "permission denied (not executable)".to_owned(),
-                Some(format!("run: chmod +x {object}")),
-            ),
+            (Step::Find, libc_errno::ENOENT) => {
+                ("no such file".to_owned(), Some("check `command` in ecosystem.toml".to_owned()))
+            }
+            (Step::Exec | Step::Find, libc_errno::EACCES) => {
+                ("permission denied (not executable)".to_owned(), Some(format!("run: chmod +x {object}")))
+            }
             (Step::Exec, libc_errno::ENOEXEC) => (
                 "not a program that Linux can run".to_owned(),
                 Some(format!(
                     "does {object} begin with #! and an interpreter, or is it built for another machine?"
                 )),
             ),
-            (Step::Chdir, libc_errno::ENOENT) => (
-                "no such folder".to_owned(),
-                Some(format!("run: mkdir -p {object}")),
-            ),
-            (Step::Chdir, libc_errno::ENOTDIR) => (
-                "not a folder".to_owned(),
-                Some("check `cwd` in ecosystem.toml".to_owned()),
-            ),
-            (Step::Chdir, libc_errno::EACCES) => (
-                plain,
-                Some("the service's user needs the right to enter it".to_owned()),
-            ),
+            (Step::Chdir, libc_errno::ENOENT) => {
+                ("no such folder".to_owned(), Some(format!("run: mkdir -p {object}")))
+            }
+            (Step::Chdir, libc_errno::ENOTDIR) => {
+                ("not a folder".to_owned(), Some("check `cwd` in ecosystem.toml".to_owned()))
+            }
+            (Step::Chdir, libc_errno::EACCES) => {
+                (plain, Some("the service's user needs the right to enter it".to_owned()))
+            }
             (Step::Become, libc_errno::EPERM) => (
                 "only root may start services as another user".to_owned(),
                 Some("run dogwatch as root, or remove `user` from ecosystem.toml".to_owned()),
@@ -119,18 +112,12 @@ impl StartFailure {
                 "this machine has no such address".to_owned(),
                 Some("check `listen`; see: ip address".to_owned()),
             ),
-            (Step::Fork, libc_errno::EAGAIN) => (
-                "no more processes allowed".to_owned(),
-                Some("see: ulimit -u, pids.max".to_owned()),
-            ),
+            (Step::Fork, libc_errno::EAGAIN) => {
+                ("no more processes allowed".to_owned(), Some("see: ulimit -u, pids.max".to_owned()))
+            }
             _ => (plain, None),
         };
-        StartFailure {
-            step,
-            object: object.to_owned(),
-            cause,
-            hint,
-        }
+        StartFailure { step, object: object.to_owned(), cause, hint }
     }
 }
 
@@ -179,10 +166,7 @@ mod tests {
     #[test]
     fn says_step_object_cause_and_what_to_do() {
         let failure = StartFailure::from_errno(Step::Exec, "./app", 13);
-        assert_eq!(
-            failure.to_string(),
-            "exec ./app: permission denied (not executable)"
-        );
+        assert_eq!(failure.to_string(), "exec ./app: permission denied (not executable)");
         assert_eq!(failure.hint.as_deref(), Some("run: chmod +x ./app"));
         let failure = StartFailure::from_errno(Step::Chdir, "/srv/x", 2);
         assert_eq!(failure.to_string(), "enter the folder /srv/x: no such folder");

@@ -150,10 +150,7 @@ fn spawned(spec: &ServiceSpec, instance: &mut Instance, run: Run, now: Moment) -
                 Ready::Alive { after } => after,
                 Ready::Notify { timeout } => timeout,
             };
-            instance.phase = Phase::Starting {
-                run,
-                deadline: run.started.plus(patience),
-            };
+            instance.phase = Phase::Starting { run, deadline: run.started.plus(patience) };
             Action::None
         }
         Phase::Spawning { stop: true } => ask(spec, instance, run, Why::Stopped, Then::Stay, now),
@@ -203,19 +200,9 @@ fn exited(spec: &ServiceSpec, instance: &mut Instance, exit: Exit, now: Now, rol
     let (run, why, forced, then, was_up) = match &instance.phase {
         Phase::Starting { run, .. } => (*run, Why::ByItself, false, Then::BackOff, false),
         Phase::Online { run } => (*run, Why::ByItself, false, Then::BackOff, true),
-        Phase::Stopping {
-            run,
-            why,
-            forced,
-            then,
-            ..
-        } => (
-            *run,
-            why.clone(),
-            *forced,
-            *then,
-            !matches!(why, Why::NotReady { .. }),
-        ),
+        Phase::Stopping { run, why, forced, then, .. } => {
+            (*run, why.clone(), *forced, *then, !matches!(why, Why::NotReady { .. }))
+        }
         Phase::Stopped | Phase::Failed | Phase::Spawning { .. } | Phase::BackingOff { .. } => {
             return Action::None;
         }
@@ -303,31 +290,19 @@ fn due(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
 
 /// Asks the service to end; SIGKILL follows when the stop's timeout is over.
 fn ask(spec: &ServiceSpec, instance: &mut Instance, run: Run, why: Why, then: Then, now: Moment) -> Action {
-    instance.phase = Phase::Stopping {
-        run,
-        kill_at: now.plus(spec.stop.timeout),
-        forced: false,
-        why,
-        then,
-    };
+    instance.phase = Phase::Stopping { run, kill_at: now.plus(spec.stop.timeout), forced: false, why, then };
     Action::Signal(spec.stop.signal)
 }
 
 fn spawn(instance: &mut Instance) -> Action {
     instance.runs += 1;
     instance.phase = Phase::Spawning { stop: false };
-    Action::Spawn {
-        number: instance.runs,
-    }
+    Action::Spawn { number: instance.runs }
 }
 
 /// The policy says that this ending is final.
 fn final_end(instance: &mut Instance, exit: Exit) -> Action {
-    instance.phase = if exit.is_success() {
-        Phase::Stopped
-    } else {
-        Phase::Failed
-    };
+    instance.phase = if exit.is_success() { Phase::Stopped } else { Phase::Failed };
     Action::None
 }
 
@@ -352,9 +327,7 @@ fn after_failure(spec: &ServiceSpec, instance: &mut Instance, was: Was, now: Mom
     let rule = &spec.restart;
     if was == Was::Stable {
         instance.unstable = 0;
-        let granted = instance
-            .last_immediate
-            .is_none_or(|last| now.since(last) >= IMMEDIATE_EVERY);
+        let granted = instance.last_immediate.is_none_or(|last| now.since(last) >= IMMEDIATE_EVERY);
         if granted {
             instance.last_immediate = Some(now);
             instance.restarts += 1;
@@ -370,18 +343,12 @@ fn after_failure(spec: &ServiceSpec, instance: &mut Instance, was: Was, now: Mom
         return Action::None;
     }
     let delay = backoff::delay(rule, instance.unstable.max(1), roll);
-    let delay = if was == Was::NeverStarted {
-        delay.max(START_FAILURE_DELAY)
-    } else {
-        delay
-    };
+    let delay = if was == Was::NeverStarted { delay.max(START_FAILURE_DELAY) } else { delay };
     if delay.is_zero() {
         instance.restarts += 1;
         return spawn(instance);
     }
-    instance.phase = Phase::BackingOff {
-        until: now.plus(delay),
-    };
+    instance.phase = Phase::BackingOff { until: now.plus(delay) };
     Action::None
 }
 

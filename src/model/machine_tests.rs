@@ -23,29 +23,16 @@ fn spec() -> ServiceSpec {
         restart: RestartPolicy::default(),
         stop: StopPolicy::default(),
         memory: None,
-        log: LogPolicy {
-            dir: "/tmp".into(),
-            rotate_size: 1 << 20,
-            keep: 3,
-            compress: false,
-        },
+        log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
     }
 }
 
 fn at(millis: u64) -> Now {
-    Now {
-        mono: Moment(millis * 1_000_000),
-        unix_ms: millis,
-    }
+    Now { mono: Moment(millis * 1_000_000), unix_ms: millis }
 }
 
 fn run(number: u64, started: Now) -> Run {
-    Run {
-        number,
-        pid: 100,
-        ticks: 7,
-        started: started.mono,
-    }
+    Run { number, pid: 100, ticks: 7, started: started.mono }
 }
 
 /// A world in which spawning works and processes end when told to.
@@ -80,11 +67,7 @@ impl World {
             Action::Spawn { number } => {
                 self.spawns.push(self.now);
                 if self.spawns_fail {
-                    self.tell(Event::SpawnFailed(StartFailure::from_errno(
-                        Step::Exec,
-                        "/bin/true",
-                        2,
-                    )));
+                    self.tell(Event::SpawnFailed(StartFailure::from_errno(Step::Exec, "/bin/true", 2)));
                 } else {
                     self.living += 1;
                     assert_eq!(self.living, 1, "two children of one instance");
@@ -132,26 +115,16 @@ fn a_start_becomes_online_after_a_second() {
 
 #[test]
 fn notify_waits_for_the_word_and_fails_without_it() {
-    let mut world = World::new(ServiceSpec {
-        ready: Ready::Notify {
-            timeout: Duration::from_secs(5),
-        },
-        ..spec()
-    });
+    let mut world =
+        World::new(ServiceSpec { ready: Ready::Notify { timeout: Duration::from_secs(5) }, ..spec() });
     world.tell(Event::Start);
     world.tell(Event::Ready);
     assert_eq!(world.instance.state(), State::Online);
     world.tell(Event::Restart);
-    assert_eq!(
-        (world.instance.state(), world.instance.restarts),
-        (State::Starting, 0)
-    );
+    assert_eq!((world.instance.state(), world.instance.restarts), (State::Starting, 0));
     world.pass(5000);
     assert_eq!(world.instance.state(), State::BackingOff);
-    assert_eq!(
-        world.instance.last_end.as_ref().unwrap().to_string(),
-        "not ready within 5 s"
-    );
+    assert_eq!(world.instance.last_end.as_ref().unwrap().to_string(), "not ready within 5 s");
 }
 
 #[test]
@@ -160,21 +133,12 @@ fn the_first_crash_after_a_stable_run_restarts_at_once_the_second_waits() {
     world.tell(Event::Start);
     world.pass(60_000);
     world.die(Exit::Signal(Signal::KILL));
-    assert_eq!(
-        (world.instance.state(), world.instance.restarts),
-        (State::Starting, 1)
-    );
-    assert_eq!(
-        world.instance.last_end.as_ref().unwrap().to_string(),
-        "killed by SIGKILL"
-    );
+    assert_eq!((world.instance.state(), world.instance.restarts), (State::Starting, 1));
+    assert_eq!(world.instance.last_end.as_ref().unwrap().to_string(), "killed by SIGKILL");
     world.die(Exit::Code(1));
     assert_eq!(world.instance.state(), State::BackingOff);
     world.pass(100);
-    assert_eq!(
-        (world.instance.state(), world.instance.restarts),
-        (State::Starting, 2)
-    );
+    assert_eq!((world.instance.state(), world.instance.restarts), (State::Starting, 2));
 }
 
 #[test]
@@ -217,14 +181,8 @@ fn memory_restarts_gracefully_and_says_why() {
     let mut world = World::new(spec());
     world.tell(Event::Start);
     world.pass(30_000);
-    world.tell(Event::OverMemory {
-        used: 312 << 20,
-        limit: 256 << 20,
-    });
-    assert_eq!(
-        (world.instance.state(), world.instance.restarts),
-        (State::Starting, 1)
-    );
+    world.tell(Event::OverMemory { used: 312 << 20, limit: 256 << 20 });
+    assert_eq!((world.instance.state(), world.instance.restarts), (State::Starting, 1));
     assert_eq!(
         world.instance.last_end.as_ref().unwrap().to_string(),
         "memory 312 MiB over the limit of 256 MiB"
@@ -237,17 +195,10 @@ fn policies() {
         (RestartWhen::Never, Exit::Code(0), State::Stopped),
         (RestartWhen::Never, Exit::Code(3), State::Failed),
         (RestartWhen::OnFailure, Exit::Code(0), State::Stopped),
-        (
-            RestartWhen::OnFailure,
-            Exit::Signal(Signal::KILL),
-            State::BackingOff,
-        ),
+        (RestartWhen::OnFailure, Exit::Signal(Signal::KILL), State::BackingOff),
         (RestartWhen::Always, Exit::Code(0), State::BackingOff),
     ] {
-        let restart = RestartPolicy {
-            policy,
-            ..RestartPolicy::default()
-        };
+        let restart = RestartPolicy { policy, ..RestartPolicy::default() };
         let mut world = World::new(ServiceSpec { restart, ..spec() });
         world.tell(Event::Start);
         world.die(exit);
@@ -257,44 +208,22 @@ fn policies() {
 
 #[test]
 fn no_delay_means_at_once_but_a_start_that_fails_is_not_retried_without_a_pause() {
-    let restart = RestartPolicy {
-        delay: Duration::ZERO,
-        ..RestartPolicy::default()
-    };
+    let restart = RestartPolicy { delay: Duration::ZERO, ..RestartPolicy::default() };
     let mut world = World::new(ServiceSpec { restart, ..spec() });
     world.tell(Event::Start);
     world.die(Exit::Code(1));
-    assert_eq!(
-        (world.instance.state(), world.instance.restarts),
-        (State::Starting, 1)
-    );
+    assert_eq!((world.instance.state(), world.instance.restarts), (State::Starting, 1));
     world.spawns_fail = true;
     world.die(Exit::Code(1));
     assert_eq!(world.instance.state(), State::BackingOff);
-    assert_eq!(
-        world.instance.last_end.as_ref().unwrap().to_string(),
-        "exec /bin/true: no such file"
-    );
+    assert_eq!(world.instance.last_end.as_ref().unwrap().to_string(), "exec /bin/true: no such file");
 }
 
 #[test]
 fn a_process_that_nobody_asked_for_is_killed() {
-    for phase in [
-        Phase::Stopped,
-        Phase::Failed,
-        Phase::BackingOff { until: Moment(1) },
-    ] {
-        let instance = Instance {
-            phase,
-            ..Instance::default()
-        };
-        let (after, action) = step(
-            &spec(),
-            instance.clone(),
-            Event::Spawned(run(1, at(0))),
-            at(0),
-            0.5,
-        );
+    for phase in [Phase::Stopped, Phase::Failed, Phase::BackingOff { until: Moment(1) }] {
+        let instance = Instance { phase, ..Instance::default() };
+        let (after, action) = step(&spec(), instance.clone(), Event::Spawned(run(1, at(0))), at(0), 0.5);
         assert_eq!((after, action), (instance, Action::Kill));
     }
 }

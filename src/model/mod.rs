@@ -17,4 +17,3 @@ pub mod phase;
 pub mod signal;
 pub mod spec;
 pub mod units;
-pub mod utc;

@@ -14,10 +14,7 @@ impl Moment {
     /// This moment and `duration` later; stays at the end of time instead of overflowing.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Moment {
-        Moment(
-            self.0
-                .saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
-        )
+        Moment(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.

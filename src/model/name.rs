@@ -42,10 +42,7 @@ impl ServiceName {
         let Some(first) = text.chars().next() else {
             return Err(NameError::Empty);
         };
-        if let Some(bad) = text
-            .chars()
-            .find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c)))
-        {
+        if let Some(bad) = text.chars().find(|c| !(c.is_ascii_alphanumeric() || "._-".contains(*c))) {
             return Err(NameError::Character(bad));
         }
         if !first.is_ascii_alphanumeric() {

@@ -190,11 +190,7 @@ impl Instance {
     pub fn deadline(&self) -> Option<Moment> {
         match &self.phase {
             Phase::Starting { deadline, .. } => Some(*deadline),
-            Phase::Stopping {
-                kill_at,
-                forced: false,
-                ..
-            } => Some(*kill_at),
+            Phase::Stopping { kill_at, forced: false, .. } => Some(*kill_at),
             Phase::BackingOff { until } => Some(*until),
             Phase::Stopping { .. }
             | Phase::Stopped

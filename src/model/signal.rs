@@ -54,15 +54,8 @@ impl Signal {
     /// Reads `SIGTERM`, `TERM` or `term`.
     pub fn parse(text: &str) -> Option<Signal> {
         let upper = text.to_ascii_uppercase();
-        let full = if upper.starts_with("SIG") {
-            upper
-        } else {
-            format!("SIG{upper}")
-        };
-        NAMES
-            .iter()
-            .find(|(name, _)| *name == full)
-            .map(|(_, number)| Signal(*number))
+        let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+        NAMES.iter().find(|(name, _)| *name == full).map(|(_, number)| Signal(*number))
     }
 
     /// Every name that [`Signal::parse`] takes, for suggestions.

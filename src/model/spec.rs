@@ -73,9 +73,7 @@ pub enum Ready {
 
 impl Default for Ready {
     fn default() -> Ready {
-        Ready::Alive {
-            after: Duration::from_secs(1),
-        }
+        Ready::Alive { after: Duration::from_secs(1) }
     }
 }
 
@@ -135,10 +133,7 @@ pub struct StopPolicy {
 
 impl Default for StopPolicy {
     fn default() -> StopPolicy {
-        StopPolicy {
-            signal: Signal::TERM,
-            timeout: Duration::from_secs(10),
-        }
+        StopPolicy { signal: Signal::TERM, timeout: Duration::from_secs(10) }
     }
 }
 

@@ -10,14 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct UnitError(String);
 
 /// Units of time: name, milliseconds.
-const TIME: [(&str, f64); 6] = [
-    ("ms", 1.0),
-    ("s", 1e3),
-    ("m", 60e3),
-    ("h", 3600e3),
-    ("d", 86_400e3),
-    ("w", 604_800e3),
-];
+const TIME: [(&str, f64); 6] =
+    [("ms", 1.0), ("s", 1e3), ("m", 60e3), ("h", 3600e3), ("d", 86_400e3), ("w", 604_800e3)];
 
 /// Reads a duration: numbers with units, `500ms`, `10s`, `1m 30s`, `1.5h`, `1d`. A day has 24 hours. The
 /// longest is 1000 days.
@@ -61,9 +55,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, UnitError> {
 /// A bare number, an unknown unit, or a value above 2⁶².
 pub fn parse_size(text: &str) -> Result<u64, UnitError> {
     let wrong = |why: &str| {
-        Err(UnitError(format!(
-            "{why}; write a number with a unit, like \"64K\", \"300M\" or \"1.5GiB\""
-        )))
+        Err(UnitError(format!("{why}; write a number with a unit, like \"64K\", \"300M\" or \"1.5GiB\"")))
     };
     let Some((number, unit, "")) = split_number(text.trim()) else {
         return wrong(&format!("{text:?} is not a size"));
@@ -86,14 +78,10 @@ pub fn parse_size(text: &str) -> Result<u64, UnitError> {
 
 /// Splits `1.5h rest` into 1.5, `h` and `rest`.
 fn split_number(text: &str) -> Option<(f64, &str, &str)> {
-    let digits = text
-        .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-        .unwrap_or(text.len());
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let number: f64 = text[..digits].parse().ok()?;
     let after = text[digits..].trim_start();
-    let letters = after
-        .find(|c: char| !c.is_ascii_alphabetic())
-        .unwrap_or(after.len());
+    let letters = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
     Some((number, &after[..letters], after[letters..].trim_start()))
 }
 
@@ -110,11 +98,7 @@ pub fn show_size(bytes: u64) -> String {
         format!("{value:.0} {}", UNITS[unit])
     } else {
         let text = format!("{value:.1}");
-        format!(
-            "{} {}",
-            text.trim_end_matches('0').trim_end_matches('.'),
-            UNITS[unit]
-        )
+        format!("{} {}", text.trim_end_matches('0').trim_end_matches('.'), UNITS[unit])
     }
 }
 

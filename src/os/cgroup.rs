@@ -30,10 +30,7 @@ impl Cgroup {
     /// # Errors
     /// Those of open(2).
     pub fn open(path: &Path) -> io::Result<Cgroup> {
-        Ok(Cgroup {
-            path: path.to_owned(),
-            folder: File::open(path)?,
-        })
+        Ok(Cgroup { path: path.to_owned(), folder: File::open(path)? })
     }
 
     /// Its folder.
@@ -124,9 +121,8 @@ pub fn enter(folder: &Path, pid: i32) -> io::Result<()> {
 /// Enables for the cgroups below `folder` every controller that it has; one that refuses is left out.
 pub fn enable_controllers(folder: &Path) {
     let available = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    for controller in available
-        .split_whitespace()
-        .filter(|name| ["cpu", "io", "memory", "pids"].contains(name))
+    for controller in
+        available.split_whitespace().filter(|name| ["cpu", "io", "memory", "pids"].contains(name))
     {
         let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
     }
@@ -141,10 +137,7 @@ mod tests {
         let mounts = "25 1 0:22 / /proc rw - proc proc rw\n\
                       30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
         let groups = "1:name=systemd:/x\n0::/system.slice/a.scope\n";
-        assert_eq!(
-            locate(mounts, groups),
-            Some("/sys/fs/cgroup/system.slice/a.scope".into())
-        );
+        assert_eq!(locate(mounts, groups), Some("/sys/fs/cgroup/system.slice/a.scope".into()));
         assert_eq!(locate("", groups), None);
     }
 }

@@ -14,13 +14,8 @@ pub fn mono() -> Moment {
 
 /// Reads both clocks.
 pub fn now() -> Now {
-    let unix_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as u64);
-    Now {
-        mono: mono(),
-        unix_ms,
-    }
+    let unix_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    Now { mono: mono(), unix_ms }
 }
 
 /// The kernel's name for this boot: what pids and monotonic times are relative to.
@@ -28,9 +23,7 @@ pub fn now() -> Now {
 /// # Errors
 /// When /proc is not mounted.
 pub fn boot_id() -> std::io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// A point in time in UTC, for file names: `2026-11`, and `20261122T184500.123Z`.
@@ -43,11 +36,7 @@ pub fn utc_stamps(unix_ms: u64) -> (String, String) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 {
-        march_month + 3
-    } else {
-        march_month - 9
-    };
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);
     let (second, milli) = (millis / 1000 % 60, millis % 1000);

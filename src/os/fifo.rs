@@ -44,11 +44,7 @@ pub fn open_service(path: &Path) -> io::Result<OwnedFd> {
 }
 
 fn open_with(path: &Path, more: OFlag) -> io::Result<OwnedFd> {
-    Ok(open(
-        path,
-        OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | more,
-        Mode::empty(),
-    )?)
+    Ok(open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | more, Mode::empty())?)
 }
 
 /// Bytes that wait in a FIFO.
@@ -73,10 +69,7 @@ pub fn resize(fifo: BorrowedFd<'_>, bytes: i32) -> Option<i32> {
 
 /// How many bytes fit.
 pub fn capacity(fifo: BorrowedFd<'_>) -> usize {
-    fcntl(fifo, FcntlArg::F_GETPIPE_SZ)
-        .ok()
-        .and_then(|bytes| usize::try_from(bytes).ok())
-        .unwrap_or(65536)
+    fcntl(fifo, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(65536)
 }
 
 /// Moves up to `most` bytes from one FIFO to another, as pages, without waiting. Zero: nothing to move, or no
@@ -143,10 +136,7 @@ mod tests {
             make(&path(name), None).unwrap(); // again is fine
         }
         let service = open_service(&path("fifo")).unwrap();
-        let (fifo, stage) = (
-            open_pump(&path("fifo")).unwrap(),
-            open_pump(&path("stage")).unwrap(),
-        );
+        let (fifo, stage) = (open_pump(&path("fifo")).unwrap(), open_pump(&path("stage")).unwrap());
         write(&service, b"one\ntwo\n").unwrap();
         drop(service);
         assert_eq!(waiting(fifo.as_fd()).unwrap(), 8);
@@ -162,10 +152,7 @@ mod tests {
         let file = std::fs::File::create(path("log")).unwrap();
         let mut offset = 0;
         assert_eq!(to_file(stage.as_fd(), &file, &mut offset, 4).unwrap(), 4);
-        assert_eq!(
-            (std::fs::read(path("log")).unwrap().as_slice(), offset),
-            (&b"one\n"[..], 4)
-        );
+        assert_eq!((std::fs::read(path("log")).unwrap().as_slice(), offset), (&b"one\n"[..], 4));
         assert_eq!(waiting(stage.as_fd()).unwrap(), 4);
         assert!(resize(fifo.as_fd(), 1 << 20).is_some_and(|size| size >= 4096));
     }

@@ -12,12 +12,7 @@ use std::path::Path;
 /// Those of writing beside it and of rename(2).
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
     if durable {
         file.sync_all()?;
@@ -35,13 +30,8 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
 /// # Errors
 /// Those of open(2) and fallocate(2); a file system without fallocate is filled by writing.
 pub fn open_preallocated(path: &Path, size: usize) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     if file.metadata()?.len() < size as u64 {
         file.write_all_at(&vec![b' '; size], 0)?;
     }
@@ -59,21 +49,11 @@ pub type FileId = (u64, u64);
 /// ELOOP for a symbolic link, `InvalidInput` for anything that is not such a file.
 pub fn open_log_file(path: &Path) -> io::Result<(File, FileId)> {
     let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o640);
-    let file = options
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC)
-        .open(path)?;
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() || about.nlink() > 1 {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file with one name",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file with one name"));
     }
     Ok((file, (about.dev(), about.ino())))
 }

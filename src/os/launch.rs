@@ -35,9 +35,7 @@ pub fn own_program() -> io::Result<PathBuf> {
     let path = std::env::current_exe()?;
     // After an upgrade the kernel appends this to the name of the replaced file; the new one has the old name.
     let text = path.to_string_lossy();
-    Ok(text
-        .strip_suffix(" (deleted)")
-        .map_or(path.clone(), PathBuf::from))
+    Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), PathBuf::from))
 }
 
 /// Starts a process in a session of its own (its own share of the processor under autogroup, sched(7), and no
@@ -48,11 +46,8 @@ pub fn own_program() -> io::Result<PathBuf> {
 /// Those of opening the output, of fork and of exec.
 pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
     let output = open_log(what.output)?;
-    let named: Vec<String> = what
-        .inherit
-        .iter()
-        .map(|(name, fd)| format!("{name}={}", fd.as_raw_fd()))
-        .collect();
+    let named: Vec<String> =
+        what.inherit.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
     let numbers: Vec<RawFd> = what.inherit.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
     let mut command = Command::new(&what.program);
     command
@@ -93,9 +88,5 @@ pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
 /// # Errors
 /// Those of open(2).
 pub fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }

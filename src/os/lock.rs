@@ -31,13 +31,8 @@ pub enum Attempt {
 /// # Errors
 /// Those of opening and writing the file.
 pub fn try_lock(path: &Path) -> io::Result<Attempt> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => return Ok(Attempt::Busy(read_holder(&mut file))),

@@ -13,6 +13,7 @@ pub mod lock;
 pub mod own;
 pub mod packet;
 pub mod port;
+pub mod priority;
 pub mod process;
 pub mod socket;
 pub mod spawn;

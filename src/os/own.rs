@@ -30,12 +30,7 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
 pub fn terminal_width(fd: impl AsFd) -> Option<u16> {
     use std::os::fd::AsRawFd;
     nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);
-    let mut size = libc::winsize {
-        ws_row: 0,
-        ws_col: 0,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     #[expect(unsafe_code, reason = "an ioctl")]
     // SAFETY: the descriptor is borrowed, so open; `size` is the struct that the request fills in.
     let answer = unsafe { window_size(fd.as_fd().as_raw_fd(), &raw mut size) };

@@ -60,10 +60,7 @@ impl Listener {
     /// # Errors
     /// Those of accept4(2), such as EMFILE.
     pub fn accept(&self) -> io::Result<Option<Connection>> {
-        match socket::accept4(
-            self.0.as_raw_fd(),
-            SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-        ) {
+        match socket::accept4(self.0.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
             Ok(fd) => Ok(Some(Connection(own(fd)))),
             Err(nix::Error::EAGAIN | nix::Error::ECONNABORTED | nix::Error::EINTR) => Ok(None),
             Err(error) => Err(error.into()),
@@ -178,12 +175,7 @@ impl AsFd for Connection {
 
 fn new_socket() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
-    Ok(socket::socket(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        flags,
-        None,
-    )?)
+    Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
 }
 
 /// An address that fits into the 108 bytes of sockaddr_un however long the path is: see [`short_path`].
@@ -206,9 +198,7 @@ pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     };
     let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd")
-        .join(folder.as_raw_fd().to_string())
-        .join(name);
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
     Ok((folder, short))
 }
 

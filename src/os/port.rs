@@ -9,26 +9,16 @@ use super::users;
 /// server.js, user deploy)`. None when it cannot be found, for example because it belongs to another user.
 pub fn holder(address: SocketAddr) -> Option<String> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
-    let inodes: Vec<u64> = tables
-        .iter()
-        .flat_map(|table| listening(table, address.port()))
-        .collect();
+    let inodes: Vec<u64> = tables.iter().flat_map(|table| listening(table, address.port())).collect();
     let pid = inodes.iter().find_map(|inode| owner(*inode))?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let uid = status.lines().find_map(|line| {
-        line.strip_prefix("Uid:")?
-            .split_ascii_whitespace()
-            .next()?
-            .parse()
-            .ok()
-    });
+    let uid = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
     let user = uid.map_or_else(String::new, |uid: u32| {
-        format!(
-            ", user {}",
-            users::name_of(uid).unwrap_or_else(|| uid.to_string())
-        )
+        format!(", user {}", users::name_of(uid).unwrap_or_else(|| uid.to_string()))
     });
     Some(format!("pid {pid} ({}{user})", short(command.trim())))
 }
@@ -44,10 +34,7 @@ fn short(command: &str) -> String {
 /// Inodes of the sockets in a /proc/net/tcp table that listen on `port` (proc_net_tcp(5): state 0A).
 fn listening(table: &str, port: u16) -> Vec<u64> {
     let suffix = format!(":{port:04X}");
-    let rows = table
-        .lines()
-        .skip(1)
-        .map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
+    let rows = table.lines().skip(1).map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
     rows.filter(|row| row.len() > 9 && row[1].ends_with(&suffix) && row[3] == "0A")
         .filter_map(|row| row[9].parse().ok())
         .collect()
@@ -63,12 +50,8 @@ fn owner(inode: u64) -> Option<i32> {
         .collect();
     pids.sort_unstable();
     pids.into_iter().find(|pid| {
-        let fds = fs::read_dir(format!("/proc/{pid}/fd"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        fds.filter_map(|fd| fs::read_link(fd.path()).ok())
-            .any(|target| target.as_os_str() == wanted.as_str())
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.as_os_str() == wanted.as_str())
     })
 }
 
@@ -80,10 +63,7 @@ mod tests {
     fn finds_this_process() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let text = holder(socket.local_addr().unwrap()).unwrap();
-        assert!(
-            text.starts_with(&format!("pid {} (", std::process::id())),
-            "{text}"
-        );
+        assert!(text.starts_with(&format!("pid {} (", std::process::id())), "{text}");
     }
 
     #[test]

@@ -29,11 +29,7 @@ impl Identity {
     /// When /proc is not mounted.
     pub fn own() -> io::Result<Identity> {
         let pid = nix::unistd::getpid().as_raw();
-        Ok(Identity {
-            pid,
-            ticks: start_ticks(pid)?,
-            boot_id: clock::boot_id()?,
-        })
+        Ok(Identity { pid, ticks: start_ticks(pid)?, boot_id: clock::boot_id()? })
     }
 }
 
@@ -61,9 +57,7 @@ impl FromStr for Identity {
 /// # Errors
 /// No such process, or no /proc.
 pub fn start_ticks(pid: i32) -> io::Result<u64> {
-    stat_field(pid, 22)?
-        .parse()
-        .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
+    stat_field(pid, 22)?.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5); 3 or more.
@@ -72,9 +66,7 @@ fn stat_field(pid: i32, number: usize) -> io::Result<String> {
     // The command (field 2) is in parentheses and may hold anything, so count from the last one.
     let after = text.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
     let field = after.split_ascii_whitespace().nth(number - 3);
-    field
-        .map(str::to_owned)
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    field.map(str::to_owned).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 /// Whether that very process still runs (a zombie does not).
@@ -138,11 +130,7 @@ impl PidFd {
         // SAFETY: the descriptor is open for the length of the call; a null siginfo is allowed.
         let answer =
             unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal.0, none, 0) };
-        if answer < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
+        if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// How the process ended, from a kernel that remembers (PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15);
@@ -162,10 +150,7 @@ impl PidFd {
         }
         const PIDFD_INFO_EXIT: u64 = 1 << 3;
         nix::ioctl_readwrite!(pidfd_get_info, 0xFF, 11, PidfdInfo);
-        let mut info = PidfdInfo {
-            mask: PIDFD_INFO_EXIT,
-            ..PidfdInfo::default()
-        };
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
         #[expect(unsafe_code, reason = "an ioctl")]
         // SAFETY: `info` is a live struct of the size that the request number encodes.
         let answer = unsafe { pidfd_get_info(self.0.as_raw_fd(), &raw mut info) };
@@ -199,14 +184,8 @@ mod tests {
         let own = Identity::own().unwrap();
         assert_eq!(own.to_string().parse(), Ok(own.clone()));
         assert!(is_alive(&own));
-        assert!(!is_alive(&Identity {
-            ticks: own.ticks + 1,
-            ..own.clone()
-        }));
-        assert!(!is_alive(&Identity {
-            boot_id: "another".to_owned(),
-            ..own
-        }));
+        assert!(!is_alive(&Identity { ticks: own.ticks + 1, ..own.clone() }));
+        assert!(!is_alive(&Identity { boot_id: "another".to_owned(), ..own }));
     }
 
     #[test]
@@ -218,18 +197,10 @@ mod tests {
             .unwrap();
         let pid = child.id() as i32;
         let pidfd = PidFd::open(pid).unwrap();
-        let identity = Identity {
-            pid,
-            ticks: start_ticks(pid).unwrap(),
-            boot_id: clock::boot_id().unwrap(),
-        };
+        let identity = Identity { pid, ticks: start_ticks(pid).unwrap(), boot_id: clock::boot_id().unwrap() };
         assert!(is_alive(&identity));
         drop(child.stdin.take());
-        poll(
-            &mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)],
-            PollTimeout::NONE,
-        )
-        .unwrap();
+        poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE).unwrap();
         assert!(!is_alive(&identity), "a zombie");
         child.wait().unwrap();
         if let Some(exit) = pidfd.exit_from_kernel() {

@@ -20,11 +20,7 @@ const BACKLOG: i32 = 4096;
 /// # Errors
 /// EADDRINUSE, EACCES, EADDRNOTAVAIL: see bind(2).
 pub fn listen_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC;
     let fd = socket(family, SockType::Stream, flags, None)?;
     setsockopt(&fd, sockopt::ReuseAddr, &true)?;
@@ -99,10 +95,7 @@ pub fn receive_notice(fd: &impl AsFd) -> io::Result<Option<Notice>> {
         }
     }
     let length = message.bytes;
-    Ok(Some(Notice {
-        text: String::from_utf8_lossy(&bytes[..length]).into_owned(),
-        pid,
-    }))
+    Ok(Some(Notice { text: String::from_utf8_lossy(&bytes[..length]).into_owned(), pid }))
 }
 
 #[cfg(test)]
@@ -118,23 +111,14 @@ mod tests {
         let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
         sender.send_to(b"READY=1\n", &path).unwrap();
         let own = nix::unistd::getpid().as_raw();
-        assert_eq!(
-            receive_notice(&socket).unwrap(),
-            Some(Notice {
-                text: "READY=1\n".to_owned(),
-                pid: own
-            })
-        );
+        assert_eq!(receive_notice(&socket).unwrap(), Some(Notice { text: "READY=1\n".to_owned(), pid: own }));
     }
 
     #[test]
     fn a_listening_socket_knows_its_address_and_a_taken_one_is_refused() {
         let first = listen_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = address_of(first.as_fd()).unwrap();
-        assert_eq!(
-            listen_tcp(address).unwrap_err().raw_os_error(),
-            Some(libc::EADDRINUSE)
-        );
+        assert_eq!(listen_tcp(address).unwrap_err().raw_os_error(), Some(libc::EADDRINUSE));
         let six = listen_tcp("[::1]:0".parse().unwrap()).unwrap();
         assert!(address_of(six.as_fd()).unwrap().port() > 0);
     }

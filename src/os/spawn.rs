@@ -56,8 +56,6 @@ pub struct Plan<'a> {
     pub output: [BorrowedFd<'a>; 2],
     /// Sockets to inherit as 3, 4, …; with them LISTEN_PID is set to the child's number.
     pub listen: Vec<BorrowedFd<'a>>,
-    /// Folder of the cgroup to be born in.
-    pub cgroup: Option<BorrowedFd<'a>>,
     /// Set oom_score_adj back to 0, because the keeper's own is lower and would be inherited.
     pub reset_oom: bool,
 }
@@ -73,11 +71,11 @@ pub struct Held {
     status: OwnedFd,
 }
 
-/// Creates the child and leaves it waiting.
+/// Creates the child, in the cgroup of that folder if one is given, and leaves it waiting.
 ///
 /// # Errors
 /// A [`StartFailure`] at step `Fork` or `Descriptors`.
-pub fn hold(plan: &Plan<'_>) -> Result<Held, StartFailure> {
+pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Held, StartFailure> {
     let descriptors = |error: io::Error| failure(Step::Descriptors, "", &error);
     let null = open_null().map_err(descriptors)?;
     let (go_read, go) = high_pipe().map_err(descriptors)?;
@@ -120,14 +118,11 @@ pub fn hold(plan: &Plan<'_>) -> Result<Held, StartFailure> {
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()
     };
-    if let Some(cgroup) = plan.cgroup {
+    if let Some(cgroup) = cgroup {
         args.flags |= 0x2_0000_0000; // CLONE_INTO_CGROUP, Linux 5.7
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
-    #[expect(
-        unsafe_code,
-        reason = "nix has no clone3, and the child must run on system calls alone"
-    )]
+    #[expect(unsafe_code, reason = "nix has no clone3, and the child must run on system calls alone")]
     // SAFETY: without CLONE_VM this is fork(2): the child has its own copy of all memory. `args` is a live
     // clone_args of the size given. The child runs only `Child::run`, which never returns.
     let pid = unsafe {
@@ -145,12 +140,7 @@ pub fn hold(plan: &Plan<'_>) -> Result<Held, StartFailure> {
     let pidfd = PidFd::from_owned(unsafe { OwnedFd::from_raw_fd(pidfd) });
     let pid = pid as i32;
     set_group(pid);
-    Ok(Held {
-        pid,
-        pidfd,
-        go,
-        status,
-    })
+    Ok(Held { pid, pidfd, go, status })
 }
 
 impl Held {
@@ -159,9 +149,7 @@ impl Held {
     /// # Errors
     /// The step at which it failed; the child ends by itself then, and must be reaped.
     pub fn let_go(self, program: &str, cwd: &str, user: &str) -> Result<PidFd, (PidFd, StartFailure)> {
-        let Held {
-            pidfd, go, status, ..
-        } = self;
+        let Held { pidfd, go, status, .. } = self;
         if let Err(error) = nix::unistd::write(&go, b"g") {
             return Err((pidfd, failure(Step::Group, program, &error.into())));
         }
@@ -178,10 +166,7 @@ impl Held {
                 };
                 Err((pidfd, StartFailure::from_errno(step, object, errno)))
             }
-            Ok(_) => Err((
-                pidfd,
-                failure(Step::Exec, program, &io::ErrorKind::UnexpectedEof.into()),
-            )),
+            Ok(_) => Err((pidfd, failure(Step::Exec, program, &io::ErrorKind::UnexpectedEof.into()))),
             Err(error) => {
                 let _ = pidfd.signal(crate::model::signal::Signal::KILL);
                 Err((pidfd, failure(Step::Exec, program, &error)))
@@ -202,12 +187,7 @@ fn read_report(status: &OwnedFd, report: &mut [u8; 5]) -> io::Result<usize> {
 fn failure(step: Step, object: &str, error: &io::Error) -> StartFailure {
     match error.raw_os_error() {
         Some(errno) => StartFailure::from_errno(step, object, errno),
-        None => StartFailure {
-            step,
-            object: object.to_owned(),
-            cause: error.to_string(),
-            hint: None,
-        },
+        None => StartFailure { step, object: object.to_owned(), cause: error.to_string(), hint: None },
     }
 }
 
@@ -270,18 +250,9 @@ impl Child<'_> {
                 libc::signal(signal, libc::SIG_DFL); // fails for KILL and STOP, and for glibc's own two
             }
             let none = [0u64; 2];
-            libc::syscall(
-                libc::SYS_rt_sigprocmask,
-                libc::SIG_SETMASK,
-                none.as_ptr(),
-                0usize,
-                8usize,
-            );
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, none.as_ptr(), 0usize, 8usize);
             if self.reset_oom {
-                let fd = libc::open(
-                    c"/proc/self/oom_score_adj".as_ptr(),
-                    libc::O_WRONLY | libc::O_CLOEXEC,
-                );
+                let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
                 libc::write(fd, b"0".as_ptr().cast(), 1);
                 libc::close(fd);
             }
@@ -290,14 +261,8 @@ impl Child<'_> {
                     Step::Become,
                     libc::syscall(libc::SYS_setgroups, ids.groups.len(), ids.groups.as_ptr()),
                 );
-                self.check(
-                    Step::Become,
-                    libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid),
-                );
-                self.check(
-                    Step::Become,
-                    libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid),
-                );
+                self.check(Step::Become, libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid));
+                self.check(Step::Become, libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid));
             }
             libc::umask(0o022);
             self.check(Step::Chdir, i64::from(libc::chdir(self.cwd.as_ptr())));
@@ -368,11 +333,7 @@ fn pointers(each: impl Iterator<Item = *const libc::c_char>) -> Vec<*const libc:
 }
 
 fn open_null() -> io::Result<OwnedFd> {
-    Ok(nix::fcntl::open(
-        c"/dev/null",
-        OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-        nix::sys::stat::Mode::empty(),
-    )?)
+    Ok(nix::fcntl::open(c"/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?)
 }
 
 fn high_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -402,11 +363,7 @@ mod tests {
     use std::io::Read;
 
     fn plan<'a>(argv: &[&str], out: BorrowedFd<'a>, env: &[&str]) -> Plan<'a> {
-        let words = |list: &[&str]| {
-            list.iter()
-                .map(|word| CString::new(*word).unwrap())
-                .collect::<Vec<_>>()
-        };
+        let words = |list: &[&str]| list.iter().map(|word| CString::new(*word).unwrap()).collect::<Vec<_>>();
         Plan {
             program: CString::new(argv[0]).unwrap(),
             argv: words(argv),
@@ -415,7 +372,6 @@ mod tests {
             ids: None,
             output: [out, out],
             listen: vec![],
-            cgroup: None,
             reset_oom: false,
         }
     }
@@ -434,13 +390,9 @@ mod tests {
         let (read, write) = nix::unistd::pipe().unwrap();
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let script = "echo $A $(pwd) $$ $LISTEN_PID; ls /proc/self/fd | wc -l; exit 3";
-        let mut plan = plan(
-            &["/bin/sh", "-c", script],
-            write.as_fd(),
-            &["A=b", "PATH=/usr/bin:/bin"],
-        );
+        let mut plan = plan(&["/bin/sh", "-c", script], write.as_fd(), &["A=b", "PATH=/usr/bin:/bin"]);
         plan.listen = vec![socket.as_fd()];
-        let held = hold(&plan).unwrap();
+        let held = hold(&plan, None).unwrap();
         let pid = held.pid;
         held.let_go("/bin/sh", "/", "").unwrap();
         assert_eq!(reap(pid), crate::model::end::Exit::Code(3));
@@ -454,7 +406,7 @@ mod tests {
     #[test]
     fn a_child_that_is_never_let_go_vanishes() {
         let file = tempfile::tempfile().unwrap();
-        let held = hold(&plan(&["/bin/true"], file.as_fd(), &[])).unwrap();
+        let held = hold(&plan(&["/bin/true"], file.as_fd(), &[]), None).unwrap();
         let pid = held.pid;
         drop(held);
         assert_eq!(reap(pid), crate::model::end::Exit::Code(NEVER_LET_GO));
@@ -464,16 +416,13 @@ mod tests {
     fn failures_name_their_step() {
         let file = tempfile::tempfile().unwrap();
         let start = |plan: &Plan<'_>| {
-            let held = hold(plan).unwrap();
+            let held = hold(plan, None).unwrap();
             let pid = held.pid;
             let (_, failure) = held.let_go("PROGRAM", "CWD", "USER").unwrap_err();
             reap(pid);
             failure.to_string()
         };
-        assert_eq!(
-            start(&plan(&["/no/such"], file.as_fd(), &[])),
-            "exec PROGRAM: no such file"
-        );
+        assert_eq!(start(&plan(&["/no/such"], file.as_fd(), &[])), "exec PROGRAM: no such file");
         assert_eq!(
             start(&plan(&["/etc/passwd"], file.as_fd(), &[])),
             "exec PROGRAM: permission denied (not executable)"
@@ -488,9 +437,6 @@ mod tests {
         let mut digits = *b"0000000000\0";
         write_number(&mut digits, 4711);
         assert_eq!(&digits[..5], b"4711\0");
-        assert_eq!(
-            gaps_between(vec![70, 64, 65]),
-            [(3, 63), (66, 69), (71, RawFd::MAX)]
-        );
+        assert_eq!(gaps_between(vec![70, 64, 65]), [(3, 63), (66, 69), (71, RawFd::MAX)]);
     }
 }

@@ -34,17 +34,10 @@ pub fn members(cgroup: Option<&Cgroup>, main: i32) -> Vec<i32> {
 
 /// The children of a process: those of each of its threads (proc_tid_children(5)).
 pub fn children(pid: i32) -> Vec<i32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
     lists
-        .flat_map(|list| {
-            list.split_ascii_whitespace()
-                .filter_map(|pid| pid.parse().ok())
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
         .collect()
 }
 
@@ -61,12 +54,8 @@ pub fn usage(members: &[i32]) -> Usage {
         };
         let fields: Vec<&str> = after.split_ascii_whitespace().collect();
         // Counted from field 3 (state): utime 14, stime 15, rss 24 (proc_pid_stat(5)).
-        let field = |number: usize| {
-            fields
-                .get(number - 3)
-                .and_then(|text| text.parse::<u64>().ok())
-                .unwrap_or(0)
-        };
+        let field =
+            |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         sum.cpu_ns += (field(14) + field(15)) * 1_000_000_000 / tick;
         sum.resident += field(24) * page_size();
         sum.processes += 1;
@@ -111,10 +100,7 @@ pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, spared: &[i32]) -> bool {
     let _ = signal_group(group, Signal::KILL);
     let own = nix::unistd::getpid().as_raw();
     let mut clean = true;
-    for pid in children(own)
-        .into_iter()
-        .filter(|pid| !spared.contains(pid) && !is_zombie(*pid))
-    {
+    for pid in children(own).into_iter().filter(|pid| !spared.contains(pid) && !is_zombie(*pid)) {
         clean = false;
         for member in members(None, pid) {
             let _ = signal_process(member, Signal::KILL);
@@ -125,8 +111,7 @@ pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, spared: &[i32]) -> bool {
 
 fn is_zombie(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')')
-        .is_none_or(|(_, after)| after.trim_start().starts_with(['Z', 'X']))
+    stat.rsplit_once(')').is_none_or(|(_, after)| after.trim_start().starts_with(['Z', 'X']))
 }
 
 /// Sends a signal to a process group.
@@ -152,11 +137,7 @@ fn send(target: i32, signal: Signal) -> io::Result<()> {
     #[expect(unsafe_code, reason = "nix knows no real-time signals")]
     // SAFETY: kill takes two integers.
     let answer = unsafe { libc::kill(target, signal.0) };
-    if answer < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn page_size() -> u64 {

@@ -33,24 +33,13 @@ pub fn name_of(uid: u32) -> Option<String> {
 
 fn find_in(user: &str, passwd: &str, group: &str) -> Option<User> {
     let number = user.parse::<u32>().ok();
-    let entry = passwd
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|fields| {
-            fields.len() >= 6 && (fields[0] == user || number.is_some_and(|uid| fields[2] == uid.to_string()))
-        });
+    let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| {
+        fields.len() >= 6 && (fields[0] == user || number.is_some_and(|uid| fields[2] == uid.to_string()))
+    });
     let Some(fields) = entry else {
         let uid = number?;
-        let ids = Ids {
-            uid,
-            gid: uid,
-            groups: vec![uid],
-        };
-        return Some(User {
-            name: user.to_owned(),
-            home: "/".to_owned(),
-            ids,
-        });
+        let ids = Ids { uid, gid: uid, groups: vec![uid] };
+        return Some(User { name: user.to_owned(), home: "/".to_owned(), ids });
     };
     let (name, gid) = (fields[0], fields[3].parse().ok()?);
     let mut groups = vec![gid];
@@ -59,16 +48,8 @@ fn find_in(user: &str, passwd: &str, group: &str) -> Option<User> {
             groups.extend(fields[2].parse::<u32>().ok().filter(|gid| !groups.contains(gid)));
         }
     }
-    let ids = Ids {
-        uid: fields[2].parse().ok()?,
-        gid,
-        groups,
-    };
-    Some(User {
-        name: name.to_owned(),
-        home: fields[5].to_owned(),
-        ids,
-    })
+    let ids = Ids { uid: fields[2].parse().ok()?, gid, groups };
+    Some(User { name: name.to_owned(), home: fields[5].to_owned(), ids })
 }
 
 #[cfg(test)]
@@ -80,14 +61,7 @@ mod tests {
         let passwd = "root:x:0:0:root:/root:/bin/sh\nweb:x:33:33:w:/srv/web:/bin/false\nbroken\n";
         let group = "root:x:0:\nweb:x:33:\nadm:x:4:web,root\nssl:x:90:web\n";
         let web = find_in("web", passwd, group).unwrap();
-        assert_eq!(
-            web.ids,
-            Ids {
-                uid: 33,
-                gid: 33,
-                groups: vec![33, 4, 90]
-            }
-        );
+        assert_eq!(web.ids, Ids { uid: 33, gid: 33, groups: vec![33, 4, 90] });
         assert_eq!(find_in("33", passwd, group).unwrap().name, "web");
         assert_eq!(find_in("4711", passwd, group).unwrap().ids.uid, 4711);
         assert_eq!(find_in("nobody-here", passwd, group), None);

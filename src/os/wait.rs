@@ -25,17 +25,16 @@ impl Ended {
 }
 
 /// Looks for a child that has ended and leaves it as it is, so that its group number cannot be used again
-/// before its group is dealt with. None if no child has ended, or there is none.
-pub fn peek() -> Option<Ended> {
-    #[expect(
-        unsafe_code,
-        reason = "nix's waitid hides the pid of a peeked child in some states"
-    )]
+/// before its group is dealt with. With `only`, looks at that child alone. None if no such child has ended,
+/// or there is none.
+pub fn peek(only: Option<i32>) -> Option<Ended> {
+    #[expect(unsafe_code, reason = "nix's waitid hides the pid of a peeked child in some states")]
     // SAFETY: a zeroed siginfo is valid, and lives through the call.
     unsafe {
         let mut info = std::mem::zeroed::<libc::siginfo_t>();
         let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
-        if libc::waitid(libc::P_ALL, 0, &raw mut info, options) < 0 || info.si_pid() == 0 {
+        let (kind, id) = only.map_or((libc::P_ALL, 0), |pid| (libc::P_PID, pid as libc::id_t));
+        if libc::waitid(kind, id, &raw mut info, options) < 0 || info.si_pid() == 0 {
             return None;
         }
         // siginfo has code and value apart; put together they are the wait status again.
@@ -44,10 +43,7 @@ pub fn peek() -> Option<Ended> {
             libc::CLD_DUMPED => info.si_status() | 0x80,
             _ => info.si_status(),
         };
-        Some(Ended {
-            pid: info.si_pid(),
-            status,
-        })
+        Some(Ended { pid: info.si_pid(), status })
     }
 }
 
@@ -75,8 +71,5 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn signals(which: &[NixSignal]) -> io::Result<SignalFd> {
     let set: SigSet = which.iter().copied().collect();
     set.thread_block()?;
-    Ok(SignalFd::with_flags(
-        &set,
-        SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC,
-    )?)
+    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }

@@ -22,9 +22,7 @@ pub fn encode(seq: u64, goal: Goal) -> [u8; SLOT] {
 
 /// The newest goal in a file's content and its `seq`; none if there is no valid slot.
 pub fn decode(file: &[u8]) -> Option<(u64, Goal)> {
-    file.chunks(SLOT)
-        .filter_map(decode_slot)
-        .max_by_key(|(seq, _)| *seq)
+    file.chunks(SLOT).filter_map(decode_slot).max_by_key(|(seq, _)| *seq)
 }
 
 fn decode_slot(slot: &[u8]) -> Option<(u64, Goal)> {
@@ -53,9 +51,6 @@ mod tests {
         file[SLOT] ^= 1;
         assert_eq!(decode(&file), Some((4, Goal::Up)));
         assert_eq!(decode(b""), None);
-        assert_eq!(
-            decode(&encode(u64::MAX, Goal::Down)),
-            Some((u64::MAX, Goal::Down))
-        );
+        assert_eq!(decode(&encode(u64::MAX, Goal::Down)), Some((u64::MAX, Goal::Down)));
     }
 }

@@ -121,28 +121,10 @@ mod tests {
     use crate::model::phase::{Phase, Run};
 
     fn record(seq: u64) -> Record {
-        let run = Run {
-            number: 3,
-            pid: 4711,
-            ticks: 99,
-            started: Moment(5),
-        };
-        let instance = Instance {
-            phase: Phase::Online { run },
-            runs: 3,
-            ..Instance::default()
-        };
-        let instances = vec![InstanceRecord {
-            instance,
-            released: true,
-            ..InstanceRecord::default()
-        }];
-        Record {
-            v: 1,
-            seq,
-            boot_id: "b".to_owned(),
-            instances,
-        }
+        let run = Run { number: 3, pid: 4711, ticks: 99, started: Moment(5) };
+        let instance = Instance { phase: Phase::Online { run }, runs: 3, ..Instance::default() };
+        let instances = vec![InstanceRecord { instance, released: true, ..InstanceRecord::default() }];
+        Record { v: 1, seq, boot_id: "b".to_owned(), instances }
     }
 
     #[test]

@@ -19,11 +19,7 @@ pub struct SpecFile {
 impl SpecFile {
     /// The file's content for `spec`.
     pub fn encode(spec: &ServiceSpec, limit_overridden: bool) -> Vec<u8> {
-        let file = SpecFile {
-            v: super::VERSION,
-            spec: spec.clone(),
-            limit_overridden,
-        };
+        let file = SpecFile { v: super::VERSION, spec: spec.clone(), limit_overridden };
         serde_json::to_vec(&file).expect("a spec has only string keys and finite numbers")
     }
 

@@ -229,10 +229,7 @@ pub(crate) mod tests {
         for (state, run, ended, expected) in table {
             assert_eq!(status(state, run, ended).settled(5), expected, "{state:?} {run} {ended:?}");
         }
-        let stopped_by_someone = ServiceStatus {
-            goal: Goal::Down,
-            ..status(Stopped, 5, Some(5))
-        };
+        let stopped_by_someone = ServiceStatus { goal: Goal::Down, ..status(Stopped, 5, Some(5)) };
         assert_eq!(stopped_by_someone.settled(5), Failed);
     }
 

@@ -19,18 +19,10 @@ fn two_lines_are_enough() {
     assert_eq!(web.compartment, "default");
     assert!(!web.critical);
     assert_eq!(
-        web.env
-            .iter()
-            .map(|(a, b)| (a.as_str(), b.as_str()))
-            .collect::<Vec<_>>(),
+        web.env.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>(),
         [("HOME", "/home/u"), ("PATH", "/usr/bin:/bin"), ("USER", "u")]
     );
-    assert_eq!(
-        web.ready,
-        Ready::Alive {
-            after: Duration::from_secs(1)
-        }
-    );
+    assert_eq!(web.ready, Ready::Alive { after: Duration::from_secs(1) });
     assert_eq!(web.restart, RestartPolicy::default());
     assert_eq!(web.stop, StopPolicy::default());
     assert_eq!(web.memory, None);
@@ -80,27 +72,13 @@ fn every_key() {
     assert_eq!(web.user.as_deref(), Some("www-data"));
     assert_eq!(web.env["A"], "1");
     assert_eq!(web.listen.len(), 2);
-    assert_eq!(
-        web.ready,
-        Ready::Notify {
-            timeout: Duration::from_secs(5)
-        }
-    );
-    assert_eq!(
-        web.memory,
-        Some(MemoryLimit {
-            limit: 256 << 20,
-            max: 320 << 20
-        })
-    );
+    assert_eq!(web.ready, Ready::Notify { timeout: Duration::from_secs(5) });
+    assert_eq!(web.memory, Some(MemoryLimit { limit: 256 << 20, max: 320 << 20 }));
     assert_eq!(web.restart.policy, RestartWhen::OnFailure);
     assert_eq!(web.restart.max_delay, Duration::from_secs(60));
     assert_eq!(web.stop.signal, Signal(2));
     assert_eq!(web.stop.timeout, Duration::from_millis(1500));
-    assert_eq!(
-        (web.log.rotate_size, web.log.keep, web.log.compress),
-        (1 << 30, 0, false)
-    );
+    assert_eq!((web.log.rotate_size, web.log.keep, web.log.compress), (1 << 30, 0, false));
     let other = ecosystem.service("other").unwrap();
     assert!(!other.critical);
     assert_eq!(other.restart.give_up, Some(7));
@@ -125,33 +103,14 @@ fn short_forms_and_defaults_that_depend() {
         "#,
     );
     let a = ecosystem.service("a").unwrap();
-    assert_eq!(
-        a.command,
-        ["/bin/sh", "-c", "exec ./a ${NOT_OURS} | tee \"$LOG\""]
-    );
-    assert_eq!(
-        a.memory,
-        Some(MemoryLimit {
-            limit: 400 << 20,
-            max: 500 << 20
-        })
-    );
-    assert_eq!(
-        a.ready,
-        Ready::Notify {
-            timeout: Duration::from_secs(30)
-        }
-    );
+    assert_eq!(a.command, ["/bin/sh", "-c", "exec ./a ${NOT_OURS} | tee \"$LOG\""]);
+    assert_eq!(a.memory, Some(MemoryLimit { limit: 400 << 20, max: 500 << 20 }));
+    assert_eq!(a.ready, Ready::Notify { timeout: Duration::from_secs(30) });
     assert_eq!(a.restart.max_delay, Duration::from_secs(30));
     let b = ecosystem.service("b").unwrap();
     assert_eq!(b.restart.delay, Duration::from_millis(50));
     assert_eq!(b.memory.unwrap().max, (1 << 30) + (1 << 28));
-    assert_eq!(
-        b.ready,
-        Ready::Alive {
-            after: Duration::ZERO
-        }
-    );
+    assert_eq!(b.ready, Ready::Alive { after: Duration::ZERO });
 }
 
 #[test]
@@ -160,11 +119,7 @@ fn services_start_after_those_they_wait_for_and_otherwise_as_written() {
         "[services.z]\ncommand = [\"x\"]\nafter = [\"m\", \"m\"]\n[services.m]\ncommand = [\"x\"]\n\
          [services.a]\ncommand = [\"x\"]\n",
     );
-    let order: Vec<_> = ecosystem
-        .services
-        .iter()
-        .map(|service| service.name.as_str())
-        .collect();
+    let order: Vec<_> = ecosystem.services.iter().map(|service| service.name.as_str()).collect();
     assert_eq!(order, ["m", "z", "a"]);
     let names: Vec<_> = ecosystem.names.iter().map(|name| name.as_str()).collect();
     assert_eq!(names, ["z", "m", "a"]);
@@ -200,10 +155,7 @@ fn env_outranks_later_env_files_outrank_earlier_ones_outrank_dogwatchs_own() {
         "USER=u",
     ];
     assert_eq!(env, expected);
-    assert_eq!(
-        ecosystem.env_files,
-        [Path::new("/srv/one.env"), Path::new("/srv/two.env")]
-    );
+    assert_eq!(ecosystem.env_files, [Path::new("/srv/one.env"), Path::new("/srv/two.env")]);
 }
 
 #[test]

@@ -40,16 +40,9 @@ impl Folder {
 }
 
 fn around() -> Surroundings {
-    let env = [
-        ("PATH", "/usr/bin:/bin"),
-        ("HOME", "/home/u"),
-        ("USER", "u"),
-        ("SHELL", "/bin/zsh"),
-        ("EMPTY", ""),
-    ];
-    Surroundings {
-        env: env.map(|(name, value)| (name.into(), value.into())).into(),
-    }
+    let env =
+        [("PATH", "/usr/bin:/bin"), ("HOME", "/home/u"), ("USER", "u"), ("SHELL", "/bin/zsh"), ("EMPTY", "")];
+    Surroundings { env: env.map(|(name, value)| (name.into(), value.into())).into() }
 }
 
 fn good(text: &str) -> Ecosystem {

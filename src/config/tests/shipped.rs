@@ -18,29 +18,14 @@ fn the_ecosystem_of_this_repository() {
         assert_eq!(spec.env["WHATSAPP_APP_SECRET"], "x");
         let program = spec.command[0].rsplit('/').next().unwrap().to_owned();
         let limit = spec.memory.unwrap().limit >> 20;
-        (
-            spec.listen[0].port(),
-            spec.compartment.clone(),
-            spec.critical,
-            program,
-            limit,
-        )
+        (spec.listen[0].port(), spec.compartment.clone(), spec.critical, program, limit)
     };
     let expected = |port, compartment: &str, critical, program: &str, limit| {
         (port, compartment.to_owned(), critical, program.to_owned(), limit)
     };
-    assert_eq!(
-        line("webhook-button-handler"),
-        expected(3000, "production", true, "webhook", 256)
-    );
-    assert_eq!(
-        line("dashboard-api-server"),
-        expected(3002, "dashboard", false, "dashboard-api", 1024)
-    );
-    assert_eq!(
-        line("websocket-server"),
-        expected(3001, "dashboard", false, "websocket", 512)
-    );
+    assert_eq!(line("webhook-button-handler"), expected(3000, "production", true, "webhook", 256));
+    assert_eq!(line("dashboard-api-server"), expected(3002, "dashboard", false, "dashboard-api", 1024));
+    assert_eq!(line("websocket-server"), expected(3001, "dashboard", false, "websocket", 512));
     assert_eq!(ecosystem.services.len(), 3);
 }
 
@@ -75,14 +60,10 @@ fn every_key_stands_in_the_manual_and_no_other() {
         (&keys::LOG, "### `log`"),
     ];
     for (keys, title) in tables {
-        let (_, section) = MANUAL
-            .split_once(&format!("\n{title}\n"))
-            .unwrap_or_else(|| panic!("{title}"));
+        let (_, section) = MANUAL.split_once(&format!("\n{title}\n")).unwrap_or_else(|| panic!("{title}"));
         let section = section.split("\n#").next().unwrap();
-        let mut documented: Vec<&str> = section
-            .lines()
-            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-            .collect();
+        let mut documented: Vec<&str> =
+            section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
         let mut accepted = keys.accepted.to_vec();
         documented.sort_unstable();
         accepted.sort_unstable();

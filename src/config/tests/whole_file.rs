@@ -18,17 +18,11 @@ fn no_file() {
 fn a_folder_and_a_fifo_are_no_files() {
     let folder = Folder::with("");
     let text = load(folder.0.path(), &around()).unwrap_err().to_string();
-    assert!(
-        text.ends_with(": it is not a regular file\n  name a file"),
-        "{text}"
-    );
+    assert!(text.ends_with(": it is not a regular file\n  name a file"), "{text}");
     let fifo = folder.path("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     let text = load(&fifo, &around()).unwrap_err().to_string();
-    assert!(
-        text.ends_with(": it is not a regular file\n  name a file"),
-        "{text}"
-    );
+    assert!(text.ends_with(": it is not a regular file\n  name a file"), "{text}");
 }
 
 #[test]
@@ -53,4 +47,13 @@ fn not_utf8() {
 fn a_byte_order_mark_is_no_mistake() {
     let folder = Folder::with("\u{feff}[services.web]\ncommand = [\"./app\"]\n");
     assert!(folder.load().is_ok());
+}
+
+#[test]
+fn lines_may_end_as_on_windows() {
+    let folder = Folder::with("[services.web]\r\ncommand = [\"./app\"]\r\ncwdd = \"x\"\r\n");
+    let expected = "ecosystem.toml:3:1: unknown key `cwdd` in [services.web]
+    3 | cwdd = \"x\"
+      | ^^^^ did you mean `cwd`?";
+    assert_eq!(folder.mistakes(), expected);
 }

@@ -18,10 +18,7 @@ pub struct Refused {
 impl Refused {
     /// A refusal without advice.
     pub fn new(code: StatusCode, error: impl Into<String>) -> Refused {
-        let refusal = Refusal {
-            error: error.into(),
-            hint: None,
-        };
+        let refusal = Refusal { error: error.into(), hint: None };
         Refused { code, refusal }
     }
 

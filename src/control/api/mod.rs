@@ -99,10 +99,7 @@ fn looks(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         get(move || async move { Json(health::look(&plane).await) })
     };
-    Router::new()
-        .route("/v1/services", all)
-        .route("/v1/services/{name}", one)
-        .route("/v1/health", health)
+    Router::new().route("/v1/services", all).route("/v1/services/{name}", one).route("/v1/health", health)
 }
 
 async fn order(
@@ -139,8 +136,9 @@ async fn take_down(plane: Arc<Plane>) -> Result<Response, Refused> {
 
 /// The service that a path names.
 fn named(plane: &Plane, text: &str) -> Result<ServiceName, Refused> {
-    let name = ServiceName::new(text)
-        .map_err(|error| Refused::new(StatusCode::NOT_FOUND, format!("there is no service {text:?}: {error}")))?;
+    let name = ServiceName::new(text).map_err(|error| {
+        Refused::new(StatusCode::NOT_FOUND, format!("there is no service {text:?}: {error}"))
+    })?;
     view::known(plane, &name)?;
     Ok(name)
 }

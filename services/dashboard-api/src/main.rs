@@ -1,0 +1,24 @@
+//! The program `dashboard-api`: the service dashboard-api-server.
+//!
+//! It answers the questions of the dashboard from the events database, read-only. A request passes
+//! these steps, in this order (`dispatch`): is it meant for this host, may this page ask (CORS), does
+//! it know the token, is there such an endpoint, may it be asked this way, are its parameters in
+//! bounds. Answers that cost something are kept for half a minute (`cache`); queries run on threads of
+//! their own (`pool`); how the other services are is asked in the background (`probe`).
+
+mod answer;
+mod cache;
+mod config;
+mod cors;
+mod dispatch;
+mod endpoints;
+mod params;
+mod pool;
+mod probe;
+mod service;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    service_common::main(&config::ABOUT, service::serve)
+}

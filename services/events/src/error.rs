@@ -1,0 +1,88 @@
+//! What can go wrong with the file, and what it means for those who ask.
+
+use std::io;
+use std::path::PathBuf;
+
+use rusqlite::ErrorCode;
+
+/// A failed operation on the events database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The folder could not be made.
+    #[error("cannot make the folder {0} of the events database: {1}")]
+    Folder(PathBuf, #[source] io::Error),
+    /// The file could not be made, opened or looked at.
+    #[error("cannot open the events database {0}: {1}")]
+    File(PathBuf, #[source] io::Error),
+    /// The file was made by a newer version of this program.
+    #[error("the events database has schema version {0}, this program knows {known}: use the newer program", known = crate::VERSION)]
+    Newer(i64),
+    /// SQLite refused.
+    #[error("{0}: {1}")]
+    Sql(&'static str, #[source] rusqlite::Error),
+}
+
+/// What a failure means, in words that name no path and no query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// Someone else holds the lock.
+    Locked,
+    /// The file is damaged or is something else.
+    Corrupt,
+    /// The query was stopped because it took too long.
+    TooSlow,
+    /// The file cannot be reached.
+    Unavailable,
+}
+
+impl Trouble {
+    /// A sentence that may be shown to anyone.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Locked => "the events database is locked by another process",
+            Self::Corrupt => "the events database is damaged",
+            Self::TooSlow => "the query took too long and was stopped",
+            Self::Unavailable => "the events database cannot be read",
+        }
+    }
+}
+
+impl Error {
+    /// What this failure means.
+    #[must_use]
+    pub fn trouble(&self) -> Trouble {
+        match self.code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Locked,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Corrupt,
+            Some(ErrorCode::OperationInterrupted) => Trouble::TooSlow,
+            _ => Trouble::Unavailable,
+        }
+    }
+
+    /// Is one row to blame, so that trying it again later cannot help?
+    pub(crate) fn is_fault_of_a_row(&self) -> bool {
+        matches!(
+            self.code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+        )
+    }
+
+    fn code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Sql(_, rusqlite::Error::SqliteFailure(failure, _)) => Some(failure.code),
+            _ => None,
+        }
+    }
+}
+
+/// Adds to a failure of SQLite what was being done.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for Result<T, rusqlite::Error> {
+    fn doing(self, what: &'static str) -> Result<T, Error> {
+        self.map_err(|error| Error::Sql(what, error))
+    }
+}

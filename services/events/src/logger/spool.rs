@@ -1,0 +1,274 @@
+//! Where events wait on disk while the database is away: one JSON object a line, in their order.
+//!
+//! The first line names the file. The database remembers under that name how far it has taken the
+//! file over, in the same transaction as the events themselves: after a crash at any point nothing is
+//! missing and nothing comes twice. Once all is taken over the file is removed.
+//!
+//! History of the format: 1 = `{"spool":NAME,"v":1}`, then `{"key":…,"events":[…]}` a line.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Entry, Kind, NewEvent};
+
+const VERSION: u32 = 1;
+const MAX_BYTES: u64 = 64 << 20;
+/// No line is longer than what a request may bring, escaped once more.
+const MAX_LINE: u64 = 32 << 20;
+
+#[derive(Debug)]
+pub(super) struct Spool {
+    path: PathBuf,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    name: String,
+    length: u64,
+}
+
+/// What stands between two places of the file.
+#[derive(Debug, Default)]
+pub(super) struct Chunk {
+    pub(super) entries: Vec<Entry>,
+    /// Where the next one starts.
+    pub(super) end: u64,
+    /// Lines that cannot be read: torn by a crash.
+    pub(super) broken: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    spool: String,
+    v: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    key: Option<String>,
+    events: Vec<Event>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Event {
+    kind: String,
+    at_ms: i64,
+    phone: Option<String>,
+    button_id: Option<String>,
+    message_type: String,
+    data: String,
+    incoming: Option<String>,
+}
+
+impl Spool {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, open: None }
+    }
+
+    /// Appends as many of the entries as there is room for; tells how many.
+    pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<usize> {
+        let open = self.open_or_create()?;
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        for entry in entries {
+            let before = bytes.len();
+            serde_json::to_writer(&mut bytes, &Line::from(entry))?;
+            bytes.push(b'\n');
+            if open.length + bytes.len() as u64 > MAX_BYTES {
+                bytes.truncate(before);
+                break;
+            }
+            count += 1;
+        }
+        let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
+        if written.is_err() {
+            // Half a batch must not stay, for it will come again.
+            open.file.set_len(open.length)?;
+        }
+        written?;
+        open.length += bytes.len() as u64;
+        Ok(count)
+    }
+
+    /// The name of the file, if there is one.
+    pub(super) fn name(&mut self) -> io::Result<Option<String>> {
+        if self.open.is_none() && !self.path.try_exists()? {
+            return Ok(None);
+        }
+        self.open_or_create().map(|open| Some(open.name.clone()))
+    }
+
+    /// Up to `limit` entries from `start` on; 0 is the beginning.
+    pub(super) fn read(&mut self, start: u64, limit: usize) -> io::Result<Chunk> {
+        let mut reader = BufReader::new(File::open(&self.path)?);
+        let mut line = Vec::new();
+        let header = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
+        let mut chunk = Chunk { end: start.max(header), ..Chunk::default() };
+        reader.seek(SeekFrom::Start(chunk.end))?;
+        while chunk.entries.len() < limit {
+            line.clear();
+            let length = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
+            if length == 0 {
+                break;
+            }
+            chunk.end += length;
+            match serde_json::from_slice::<Line>(&line).ok().and_then(|line| Entry::try_from(line).ok()) {
+                Some(entry) => chunk.entries.push(entry),
+                None => chunk.broken += 1,
+            }
+        }
+        Ok(chunk)
+    }
+
+    /// Removes what was taken over.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        self.open = None;
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome,
+        }
+    }
+
+    fn open_or_create(&mut self) -> io::Result<&mut Open> {
+        // Should someone take the file away, the next one has another name and loses nothing more.
+        if self.open.is_some() && !self.path.try_exists()? {
+            self.open = None;
+        }
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.open_again()?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    fn open_again(&self) -> io::Result<Open> {
+        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
+        }
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
+        let mut first = Vec::new();
+        BufReader::new(&file).take(MAX_LINE).read_until(b'\n', &mut first)?;
+        if first.is_empty() {
+            let random = || RandomState::new().build_hasher().finish();
+            let header = Header { spool: format!("{:016x}{:016x}", random(), random()), v: VERSION };
+            let line = format!("{}\n", serde_json::to_string(&header)?);
+            file.write_all(line.as_bytes())?;
+            return Ok(Open { file, name: header.spool, length: line.len() as u64 });
+        }
+        let header: Header = serde_json::from_slice(&first)?;
+        if header.v > VERSION {
+            return Err(io::Error::other(format!("its format {} is newer than this program", header.v)));
+        }
+        let mut length = file.metadata()?.len();
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        if last != *b"\n" {
+            // A crash tore the last line; the next one must not become part of it.
+            file.write_all(b"\n")?;
+            length += 1;
+        }
+        Ok(Open { file, name: header.spool, length })
+    }
+}
+
+impl From<&Entry> for Line {
+    fn from(entry: &Entry) -> Self {
+        let event = |event: &NewEvent| Event {
+            kind: event.kind.as_str().to_owned(),
+            at_ms: event.at.as_millisecond(),
+            phone: event.phone.clone(),
+            button_id: event.button_id.clone(),
+            message_type: event.message_type.clone(),
+            data: event.data.clone(),
+            incoming: event.incoming.clone(),
+        };
+        Self { key: entry.key.clone(), events: entry.events.iter().map(event).collect() }
+    }
+}
+
+/// A line that is JSON and yet no entry of ours.
+struct Strange;
+
+impl TryFrom<Line> for Entry {
+    type Error = Strange;
+
+    fn try_from(line: Line) -> Result<Self, Strange> {
+        let event = |event: Event| {
+            Ok(NewEvent {
+                kind: Kind::ALL.into_iter().find(|kind| kind.as_str() == event.kind).ok_or(Strange)?,
+                at: Timestamp::from_millisecond(event.at_ms).map_err(|_| Strange)?,
+                phone: event.phone,
+                button_id: event.button_id,
+                message_type: event.message_type,
+                data: event.data,
+                incoming: event.incoming,
+            })
+        };
+        Ok(Self { key: line.key, events: line.events.into_iter().map(event).collect::<Result<_, _>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StoreText;
+
+    fn entry(key: &str) -> Entry {
+        let at = Timestamp::from_millisecond(1_767_323_045_678).expect("a moment in range");
+        let event = NewEvent::text(at, Some("15550100001"), Some(key), "Grüße\n\"x\"", StoreText::Full);
+        Entry { key: Some(key.to_owned()), events: vec![event] }
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("new/events.spool");
+        let mut spool = Spool::new(path.clone());
+        assert_eq!(spool.name().expect("a look"), None);
+        assert_eq!(spool.append(&[entry("a"), entry("b"), entry("c")]).expect("appended"), 3);
+        let first = spool.read(0, 2).expect("read");
+        assert_eq!(first.entries, [entry("a"), entry("b")]);
+        let second = spool.read(first.end, 2).expect("read");
+        assert_eq!(second.entries, [entry("c")]);
+        assert_eq!(spool.read(second.end, 2).expect("read").end, second.end);
+
+        let name = spool.name().expect("a look");
+        assert_eq!(Spool::new(path.clone()).name().expect("a look"), name);
+        spool.remove().expect("removed");
+        assert_eq!(spool.name().expect("a look"), None);
+        spool.append(&[entry("d")]).expect("appended");
+        assert_ne!(spool.name().expect("a look"), name);
+    }
+
+    #[test]
+    fn a_torn_line_costs_itself_only() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("events.spool");
+        Spool::new(path.clone()).append(&[entry("a"), entry("b")]).expect("appended");
+        let length = fs::metadata(&path).expect("it exists").len();
+        OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(length - 9)).expect("torn");
+        let mut spool = Spool::new(path);
+        spool.append(&[entry("c")]).expect("appended");
+        let chunk = spool.read(0, 10).expect("read");
+        assert_eq!((chunk.entries, chunk.broken), (vec![entry("a"), entry("c")], 1));
+    }
+
+    #[test]
+    fn it_has_an_end() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let mut spool = Spool::new(folder.path().join("events.spool"));
+        spool.append(&[entry("a")]).expect("appended");
+        spool.open.as_mut().expect("it is open").length = MAX_BYTES - 10;
+        assert_eq!(spool.append(&[entry("b")]).expect("no failure"), 0);
+    }
+}

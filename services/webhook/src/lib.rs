@@ -1,0 +1,22 @@
+//! The webhook: takes what the messaging platform reports and answers at once.
+//!
+//! Nothing else of the system needs to work for that. A request passes these steps, in this order:
+//!
+//! 1. [`routes`](crate): path and method
+//! 2. `receive`: size, time, signature over the raw bytes, JSON; from here on the answer is 200
+//! 3. `payload`: every message and status in it, whatever else is broken
+//! 4. `gate`: was it here before? The platform repeats itself
+//! 5. `entries`: what is to be written, handed to the [`events::Logger`], which never waits
+
+mod config;
+mod entries;
+mod gate;
+mod health;
+mod payload;
+mod receive;
+mod routes;
+mod service;
+pub mod signature;
+
+pub use config::ABOUT;
+pub use service::serve;

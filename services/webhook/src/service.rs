@@ -1,0 +1,106 @@
+//! The service as a whole: what its requests share, and its life from start to end.
+
+use std::error::Error;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use events::{Known, Logger};
+use service_common::{Env, Limits, Listener, Shutdown, guard, log};
+
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::routes;
+
+/// How long the start waits for the ids that the database knows; later they are added when they come.
+const KNOWN_IDS: Duration = Duration::from_secs(2);
+/// Open requests and waiting events share the five seconds that an end may take.
+const GRACE: Duration = Duration::from_secs(2);
+const FLUSH: Duration = Duration::from_secs(3);
+
+/// What all requests share.
+pub(crate) struct Service {
+    pub(crate) config: Config,
+    pub(crate) logger: Logger,
+    gate: Mutex<Gate>,
+    pub(crate) messages: Messages,
+    pub(crate) started: Instant,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// What came in so far.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    pub(crate) received: AtomicU64,
+    pub(crate) duplicates: AtomicU64,
+    pub(crate) rejected_signature: AtomicU64,
+    pub(crate) ignored: AtomicU64,
+}
+
+impl Service {
+    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Serves until the end is asked for. The flags are those of [`crate::ABOUT`].
+///
+/// # Errors
+/// When the configuration or the address cannot be used; everything else is lived with.
+pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
+    let config = Config::read(Env::from_process(), &flags)?;
+    let shutdown = Shutdown::on_signals()?;
+    let listener = Listener::inherit_or_bind(config.listen)?;
+    let signed = config.app_secret.as_ref();
+    guard::refuse_open_service(listener.address().ip(), signed, ("WEBHOOK_BIND", "WHATSAPP_APP_SECRET"))?;
+    if signed.is_none() {
+        log::error(format_args!("requests need no signature: for development only"));
+    }
+    let (database, spool) = (config.database.clone(), config.spool.clone());
+    let (logger, known) = Logger::start(database, spool, |line| log::error(format_args!("{line}")))?;
+    let service = Arc::new(Service {
+        config,
+        logger,
+        gate: Mutex::default(),
+        messages: Messages::default(),
+        started: Instant::now(),
+        shutdown: shutdown.clone(),
+    });
+    load_known_ids(&service, known);
+
+    let limits = Limits { grace: GRACE, ..Limits::default() };
+    service_common::serve(listener, routes::router(Arc::clone(&service)), limits, shutdown).await;
+
+    let left = service.logger.close(FLUSH);
+    if left > 0 {
+        log::error(format_args!("{left} messages could not be written before the end"));
+    }
+    log::info(format_args!("ended"));
+    Ok(())
+}
+
+/// Repeats must be known before the first request; but a database that is away must not keep us from serving.
+fn load_known_ids(service: &Arc<Service>, known: Receiver<Known>) {
+    match known.recv_timeout(KNOWN_IDS) {
+        Ok(Known::Keys(keys)) => service.gate().remember(keys, Instant::now()),
+        Err(RecvTimeoutError::Disconnected) => {}
+        Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) => {
+            log::error(format_args!(
+                "serving without the ids of earlier messages until the database can be read"
+            ));
+            tokio::spawn(add_known_ids_later(Arc::clone(service), known));
+        }
+    }
+}
+
+async fn add_known_ids_later(service: Arc<Service>, known: Receiver<Known>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        match known.try_recv() {
+            Ok(Known::Keys(keys)) => return service.gate().remember(keys, Instant::now()),
+            Ok(Known::NotYet) | Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return,
+        }
+    }
+}
