@@ -16,6 +16,7 @@
 pub mod cli;
 pub mod compress;
 pub mod config;
+pub mod control;
 pub mod exit_code;
 pub mod holder;
 pub mod keeper;

@@ -54,6 +54,12 @@ pub fn holder(path: &Path) -> Option<Identity> {
     }
 }
 
+/// Who the lock's file names, if that process lives. Unlike [`holder`] it does not touch the lock, so it can
+/// never be in the way of a process that is just taking it; it is right about locks that are held for life.
+pub fn named(path: &Path) -> Option<Identity> {
+    read_holder(&mut File::open(path).ok()?)
+}
+
 fn read_holder(file: &mut File) -> Option<Identity> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;

@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -181,16 +181,28 @@ fn new_socket() -> io::Result<OwnedFd> {
     Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
 }
 
-/// An address that fits into the 108 bytes of sockaddr_un however long the path is: the folder is opened and
-/// named through /proc/self/fd. The folder must stay open while the address is used.
+/// An address that fits into the 108 bytes of sockaddr_un however long the path is: see [`short_path`].
+///
+/// # Errors
+/// Those of open(2) on the folder.
 pub fn short_address(path: &Path) -> io::Result<(File, UnixAddr)> {
+    let (folder, short) = short_path(path)?;
+    let address = UnixAddr::new(&short)?;
+    Ok((folder, address))
+}
+
+/// The same path, however long, in a few bytes: its folder is opened and named through /proc/self/fd. The
+/// folder must stay open while the path is used.
+///
+/// # Errors
+/// Those of open(2) on the folder.
+pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     };
     let folder = File::open(folder)?;
     let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
-    let address = UnixAddr::new(&short)?;
-    Ok((folder, address))
+    Ok((folder, short))
 }
 
 /// Closes a descriptor that came with a message and is not wanted.

@@ -3,9 +3,11 @@
 //! Version history: 1, the first. A newer dogwatch reads an older one's records (unknown fields are ignored,
 //! missing ones have defaults); an older one refuses a newer one's and names the version.
 
+pub mod api;
 pub mod environment;
 pub mod goal;
 pub mod keeper;
+pub mod names;
 pub mod record;
 pub mod spec;
 pub mod status;
