@@ -62,7 +62,7 @@ impl Machine {
 
     /// `dogwatch ARGS`, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dogwatch"));
+        let mut command = Command::new(binary());
         command
             .arg("--home")
             .arg(self.dir().join("home"))
@@ -167,6 +167,12 @@ fn outcome(command: &mut Command) -> Outcome {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The binary under test; DOGWATCH names another one than cargo has just built.
+fn binary() -> PathBuf {
+    let named = std::env::var_os("DOGWATCH").map(PathBuf::from);
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_dogwatch").into())
 }
 
 /// The misbehaving program, which cargo builds beside the tests.
