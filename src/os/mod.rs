@@ -5,6 +5,7 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod fault;
 pub mod fifo;
 pub mod file;
 pub mod heap;

@@ -11,7 +11,6 @@ mod cells;
 mod event_loop;
 mod keepers;
 mod orphans;
-mod pace;
 
 use nix::sys::signal::Signal;
 
