@@ -19,7 +19,7 @@ const MAX_MESSAGE: usize = 16 * 1024;
 pub(crate) const MAX_READ: usize = 256 * 1024;
 const TRY_AGAIN_LATER: u16 = close_code::AGAIN;
 /// How long a client may take to agree to the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why a connection ends.
 enum End {

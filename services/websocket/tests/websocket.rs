@@ -447,7 +447,7 @@ fn who_is_silent_is_dropped() {
 fn who_reads_too_slowly_is_dropped_and_nobody_else_suffers() {
     let place = Place::new();
     let server = place.program().start();
-    let (_slow, _) = Client::join(&server);
+    let (mut slow, _) = Client::join(&server);
     let (mut quick, _) = Client::join(&server);
     let long = "x".repeat(4000);
     let mut last = 0;
@@ -468,6 +468,7 @@ fn who_reads_too_slowly_is_dropped_and_nobody_else_suffers() {
         last += 200;
         server.get("/health").json()["active_clients"] == 1
     });
+    assert_eq!(slow.close_code(), 1013);
 }
 
 #[test]
