@@ -377,6 +377,11 @@ fn rules_of_the_protocol() {
         }
     }
     assert_eq!(client.close_code(), 1008);
+    let (mut client, _) = Client::join(&server);
+    client.0.close(None).expect("sent");
+    eventually("the farewell is returned", || {
+        matches!(client.0.read(), Err(Error::ConnectionClosed))
+    });
     eventually("places are free again", || {
         server.get("/health").json()["active_clients"] == 0
     });
