@@ -37,36 +37,23 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 1024,
-            header: Duration::from_secs(10),
-            grace: Duration::from_secs(5),
-        }
+        Self { connections: 1024, header: Duration::from_secs(10), grace: Duration::from_secs(5) }
     }
 }
 
 /// Serves `app` until the end is asked for and open requests are answered. Tells the supervisor
 /// that the service is ready as soon as connections are taken.
 pub async fn serve(listener: Listener, app: Router, limits: Limits, shutdown: Shutdown) {
-    let how = if listener.inherited() {
-        "inherited socket"
-    } else {
-        "own socket"
-    };
+    let how = if listener.inherited() { "inherited socket" } else { "own socket" };
     log::info(format_args!("serving http://{} ({how})", listener.address()));
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready]) {
-        log::error(format_args!(
-            "cannot tell the supervisor that the service is ready: {error}"
-        ));
+        log::error(format_args!("cannot tell the supervisor that the service is ready: {error}"));
     }
     let permits = Arc::new(Semaphore::new(limits.connections));
     let mut complaint = Complaint::default();
     loop {
         let next = async {
-            let permit = Arc::clone(&permits)
-                .acquire_owned()
-                .await
-                .expect("nobody closes the semaphore");
+            let permit = Arc::clone(&permits).acquire_owned().await.expect("nobody closes the semaphore");
             (permit, listener.socket.accept().await)
         };
         let (permit, accepted) = tokio::select! {
@@ -91,14 +78,8 @@ pub async fn serve(listener: Listener, app: Router, limits: Limits, shutdown: Sh
     }
     drop(listener);
     let all = u32::try_from(limits.connections).unwrap_or(u32::MAX);
-    if time::timeout(limits.grace, permits.acquire_many(all))
-        .await
-        .is_err()
-    {
-        log::error(format_args!(
-            "ended with requests still open after {:?}",
-            limits.grace
-        ));
+    if time::timeout(limits.grace, permits.acquire_many(all)).await.is_err() {
+        log::error(format_args!("ended with requests still open after {:?}", limits.grace));
     }
 }
 
@@ -113,9 +94,7 @@ async fn connection(stream: TcpStream, app: Router, limits: Limits, shutdown: Sh
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},
                 Err(_) => {
-                    log::error(format_args!(
-                        "a request met a defect of this service and was answered 500"
-                    ));
+                    log::error(format_args!("a request met a defect of this service and was answered 500"));
                     http::text(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
                 }
             })
@@ -144,10 +123,7 @@ struct Complaint(Option<Instant>);
 
 impl Complaint {
     fn tell(&mut self, error: &std::io::Error) {
-        if self
-            .0
-            .is_some_and(|last| last.elapsed() < Duration::from_secs(10))
-        {
+        if self.0.is_some_and(|last| last.elapsed() < Duration::from_secs(10)) {
             return;
         }
         self.0 = Some(Instant::now());

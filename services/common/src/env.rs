@@ -40,10 +40,7 @@ impl Env {
     /// An environment made of these pairs.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self {
-            variables,
-            mistakes: Vec::new(),
-        }
+        Self { variables, mistakes: Vec::new() }
     }
 
     /// The value, if it is set.
@@ -62,11 +59,7 @@ impl Env {
     #[must_use]
     pub fn list(&self, name: &str, default: &str) -> Vec<String> {
         let list = self.variables.get(name).map_or(default, String::as_str);
-        list.split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(str::to_owned)
-            .collect()
+        list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
     }
 
     /// A whole number within `range`, or its default.
@@ -78,8 +71,7 @@ impl Env {
             Ok(number) if range.contains(&number) => number,
             _ => {
                 let (low, high) = range.into_inner();
-                self.mistakes
-                    .push(format!("{name} must be a whole number from {low} to {high}"));
+                self.mistakes.push(format!("{name} must be a whole number from {low} to {high}"));
                 default
             }
         }
@@ -93,8 +85,7 @@ impl Env {
         let ip = match self.variables.get(bind).map_or("127.0.0.1", String::as_str) {
             "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),
             address => address.parse().unwrap_or_else(|_| {
-                self.mistakes
-                    .push(format!("{bind} must be an IP address, such as 127.0.0.1"));
+                self.mistakes.push(format!("{bind} must be an IP address, such as 127.0.0.1"));
                 IpAddr::V4(Ipv4Addr::LOCALHOST)
             }),
         };
@@ -106,9 +97,7 @@ impl Env {
         let file_variable = format!("{name}_FILE");
         match (self.text(name), self.text(&file_variable)) {
             (Some(_), Some(_)) => {
-                self.mistakes.push(format!(
-                    "{name} and {file_variable} are both set: keep one of them"
-                ));
+                self.mistakes.push(format!("{name} and {file_variable} are both set: keep one of them"));
                 None
             }
             (Some(value), None) => Some(Secret::new(value)),
@@ -121,8 +110,7 @@ impl Env {
                     }
                 },
                 Err(error) => {
-                    self.mistakes
-                        .push(format!("{file_variable}: cannot read {path}: {error}"));
+                    self.mistakes.push(format!("{file_variable}: cannot read {path}: {error}"));
                     None
                 }
             },
@@ -135,9 +123,8 @@ impl Env {
         let already_told = self.mistakes.len();
         self.secret(name).unwrap_or_else(|| {
             if self.mistakes.len() == already_told {
-                self.mistakes.push(format!(
-                    "{name} is not set: set it, or {name}_FILE to a file that holds it"
-                ));
+                self.mistakes
+                    .push(format!("{name} is not set: set it, or {name}_FILE to a file that holds it"));
             }
             Secret::new(String::new())
         })
@@ -153,11 +140,7 @@ impl Env {
     /// # Errors
     /// All mistakes found, if any.
     pub fn finish(self) -> Result<(), ConfigError> {
-        if self.mistakes.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError(self.mistakes))
-        }
+        if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
     }
 }
 
@@ -166,11 +149,7 @@ mod tests {
     use super::Env;
 
     fn env(pairs: &[(&str, &str)]) -> Env {
-        Env::from_pairs(
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        )
+        Env::from_pairs(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
     }
 
     #[test]
@@ -187,10 +166,7 @@ mod tests {
     #[test]
     fn names_are_not_looked_up() {
         let mut env = env(&[("BIND", "localhost"), ("PORT", "0")]);
-        assert_eq!(
-            env.listen_address("BIND", "PORT", 3000).to_string(),
-            "127.0.0.1:0"
-        );
+        assert_eq!(env.listen_address("BIND", "PORT", 3000).to_string(), "127.0.0.1:0");
         assert_eq!(env.finish(), Ok(()));
     }
 

@@ -13,18 +13,11 @@ use crate::Secret;
 pub fn host_allowed(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> bool {
     let named = match uri.host() {
         Some(host) => Some(host),
-        None => headers
-            .get(HOST)
-            .and_then(|value| value.to_str().ok())
-            .map(without_port),
+        None => headers.get(HOST).and_then(|value| value.to_str().ok()).map(without_port),
     };
     let Some(host) = named else { return false };
-    ["localhost", "127.0.0.1", "[::1]"]
-        .iter()
-        .any(|own| own.eq_ignore_ascii_case(host))
-        || allowed
-            .iter()
-            .any(|own| without_port(own).eq_ignore_ascii_case(host))
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|own| own.eq_ignore_ascii_case(host))
+        || allowed.iter().any(|own| without_port(own).eq_ignore_ascii_case(host))
 }
 
 /// Is `origin` the host that the request itself went to?
@@ -69,11 +62,7 @@ pub fn refuse_open_service(
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.ends_with(':') => {
-            if name.contains(':') && !name.ends_with(']') {
-                host
-            } else {
-                name
-            }
+            if name.contains(':') && !name.ends_with(']') { host } else { name }
         }
         _ => host,
     }
@@ -106,39 +95,23 @@ mod tests {
             ("127.0.0.1.evil.example.invalid", false),
             ("", false),
         ] {
-            assert_eq!(
-                host_allowed(&with("host", host), &uri, &allowed),
-                expected,
-                "{host}"
-            );
+            assert_eq!(host_allowed(&with("host", host), &uri, &allowed), expected, "{host}");
         }
         assert!(!host_allowed(&HeaderMap::new(), &uri, &allowed));
     }
 
     #[test]
     fn own_origin_is_the_host_asked() {
-        assert!(is_own_origin(
-            "http://127.0.0.1:3001",
-            &with("host", "127.0.0.1:3001")
-        ));
-        assert!(!is_own_origin(
-            "http://evil.example.invalid",
-            &with("host", "127.0.0.1:3001")
-        ));
+        assert!(is_own_origin("http://127.0.0.1:3001", &with("host", "127.0.0.1:3001")));
+        assert!(!is_own_origin("http://evil.example.invalid", &with("host", "127.0.0.1:3001")));
         assert!(!is_own_origin("null", &with("host", "127.0.0.1:3001")));
     }
 
     #[test]
     fn bearer_needs_scheme_and_value() {
         let token = Secret::new("example-token".into());
-        assert!(bearer_matches(
-            &with("authorization", "Bearer example-token"),
-            &token
-        ));
-        assert!(bearer_matches(
-            &with("authorization", "bearer example-token"),
-            &token
-        ));
+        assert!(bearer_matches(&with("authorization", "Bearer example-token"), &token));
+        assert!(bearer_matches(&with("authorization", "bearer example-token"), &token));
         for wrong in ["example-token", "Basic example-token", "Bearer", "Bearer example"] {
             assert!(!bearer_matches(&with("authorization", wrong), &token), "{wrong}");
         }

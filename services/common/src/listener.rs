@@ -42,10 +42,7 @@ impl Listener {
     /// # Errors
     /// When neither can be had.
     pub fn inherit_or_bind(address: SocketAddr) -> Result<Self, ListenError> {
-        let inherited = sd_notify::listen_fds()
-            .map_err(ListenError::Announcement)?
-            .next()
-            .is_some();
+        let inherited = sd_notify::listen_fds().map_err(ListenError::Announcement)?.next().is_some();
         let socket = if inherited { inherit()? } else { bind(address)? };
         let from_std = |socket: StdListener| {
             socket.set_nonblocking(true)?;
@@ -53,11 +50,7 @@ impl Listener {
             Ok((TcpListener::from_std(socket)?, address))
         };
         let (socket, address) = from_std(socket).map_err(|error| ListenError::Bind(address, error))?;
-        Ok(Self {
-            socket,
-            address,
-            inherited,
-        })
+        Ok(Self { socket, address, inherited })
     }
 
     /// Where it listens; with port 0 asked for, the port that was given.

@@ -52,10 +52,8 @@ fn send(entry: Entry) {
 fn start() -> SyncSender<Entry> {
     let (queue, entries) = sync_channel(QUEUE_LINES);
     // Without a thread the lines are dropped and counted: logging is never a reason to fail.
-    let _ = std::thread::Builder::new()
-        .name("log".into())
-        .stack_size(128 * 1024)
-        .spawn(move || write(&entries));
+    let _ =
+        std::thread::Builder::new().name("log".into()).stack_size(128 * 1024).spawn(move || write(&entries));
     queue
 }
 

@@ -60,9 +60,5 @@ fn run<E: Display>(name: &str, service: impl Future<Output = Result<(), E>>) -> 
         log::error(format_args!("{name}: {error}"));
     }
     log::flush();
-    if outcome.is_ok() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

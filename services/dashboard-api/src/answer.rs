@@ -36,10 +36,7 @@ impl From<Refusal> for Response {
                         StatusCode::INTERNAL_SERVER_ERROR
                     }
                 };
-                error(
-                    status,
-                    json!({"success": false, "error": what, "message": trouble.message()}),
-                )
+                error(status, json!({"success": false, "error": what, "message": trouble.message()}))
             }
         }
     }
@@ -56,20 +53,13 @@ pub(crate) fn not_found(endpoints: &[&str]) -> Response {
 pub(crate) fn not_allowed() -> Response {
     let body = json!({"success": false, "error": "Method not allowed", "message": "this endpoint can only be read: use GET or HEAD"});
     let mut response = error(StatusCode::METHOD_NOT_ALLOWED, body);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     response
 }
 
 pub(crate) fn unauthorized() -> Response {
-    let mut response = error(
-        StatusCode::UNAUTHORIZED,
-        json!({"success": false, "error": "Unauthorized"}),
-    );
-    response
-        .headers_mut()
-        .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    let mut response = error(StatusCode::UNAUTHORIZED, json!({"success": false, "error": "Unauthorized"}));
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }
 

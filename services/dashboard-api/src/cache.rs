@@ -41,10 +41,7 @@ pub(crate) struct Cache {
 impl Cache {
     /// Keeps answers for `keep`; zero keeps none.
     pub(crate) fn new(keep: Duration) -> Self {
-        Self {
-            keep,
-            slots: Mutex::default(),
-        }
+        Self { keep, slots: Mutex::default() }
     }
 
     /// The kept answer, or the one that `make` makes now. Failures are not kept.
@@ -54,33 +51,18 @@ impl Cache {
         make: impl Future<Output = Result<Bytes, E>>,
     ) -> Result<Cached, E> {
         if self.keep.is_zero() {
-            return Ok(Cached {
-                body: make.await?,
-                age: Duration::ZERO,
-                hit: false,
-            });
+            return Ok(Cached { body: make.await?, age: Duration::ZERO, hit: false });
         }
         let slot = self.slot(key);
         let mut kept = slot.lock().await;
         if let Some(Kept { body, since }) = &*kept
             && since.elapsed() < self.keep
         {
-            return Ok(Cached {
-                body: body.clone(),
-                age: since.elapsed(),
-                hit: true,
-            });
+            return Ok(Cached { body: body.clone(), age: since.elapsed(), hit: true });
         }
         let body = make.await?;
-        *kept = Some(Kept {
-            body: body.clone(),
-            since: Instant::now(),
-        });
-        Ok(Cached {
-            body,
-            age: Duration::ZERO,
-            hit: false,
-        })
+        *kept = Some(Kept { body: body.clone(), since: Instant::now() });
+        Ok(Cached { body, age: Duration::ZERO, hit: false })
     }
 
     fn slot(&self, key: Key) -> Slot {
@@ -111,10 +93,7 @@ mod tests {
 
     async fn get(cache: &Cache, days: u32, body: Result<&'static str, ()>) -> Result<(Bytes, bool), ()> {
         let make = async { body.map(|body| Bytes::from_static(body.as_bytes())) };
-        cache
-            .get(Key::Metrics { days }, make)
-            .await
-            .map(|cached| (cached.body, cached.hit))
+        cache.get(Key::Metrics { days }, make).await.map(|cached| (cached.body, cached.hit))
     }
 
     #[tokio::test]

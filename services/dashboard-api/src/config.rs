@@ -47,11 +47,7 @@ pub(crate) struct Config {
 
 impl Config {
     pub(crate) fn read(mut env: Env) -> Result<Self, ConfigError> {
-        let port = if env.text("API_PORT").is_some() {
-            "API_PORT"
-        } else {
-            "PORT"
-        };
+        let port = if env.text("API_PORT").is_some() { "API_PORT" } else { "PORT" };
         let config = Self {
             listen: env.listen_address("API_BIND", port, 3002),
             token: env.secret("API_TOKEN"),
@@ -70,9 +66,7 @@ impl Config {
 fn target(env: &mut Env, name: &str, default: &str) -> Target {
     let url = env.text(name).unwrap_or_else(|| default.to_owned());
     Target::parse(&url).unwrap_or_else(|| {
-        env.mistake(format!(
-            "{name} must be an address of this machine, such as {default}"
-        ));
+        env.mistake(format!("{name} must be an address of this machine, such as {default}"));
         Target::default()
     })
 }

@@ -23,11 +23,7 @@ impl Params {
         default: u32,
         range: RangeInclusive<u32>,
     ) -> Result<u32, Invalid> {
-        let mut values = self
-            .0
-            .iter()
-            .filter(|(given, _)| given == name.as_bytes())
-            .map(|(_, value)| value);
+        let mut values = self.0.iter().filter(|(given, _)| given == name.as_bytes()).map(|(_, value)| value);
         let Some(value) = values.next() else {
             return Ok(default);
         };
@@ -40,10 +36,7 @@ impl Params {
 
 fn digits(value: &[u8]) -> Option<u32> {
     let text = str::from_utf8(value).ok()?;
-    text.bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -70,9 +63,7 @@ mod tests {
         ] {
             assert_eq!(days(wrong), None, "{wrong}");
         }
-        let told = Params::of(Some("days=0"))
-            .number("days", 7, 1..=365)
-            .expect_err("out of bounds");
+        let told = Params::of(Some("days=0")).number("days", 7, 1..=365).expect_err("out of bounds");
         assert_eq!(told.0, "days must be an integer between 1 and 365");
     }
 }

@@ -40,9 +40,7 @@ impl Pool {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |reader| {
             if !answer.is_closed() {
-                let result = reader
-                    .ask_within(QUERY_TIME, question)
-                    .map_err(|error| error.trouble());
+                let result = reader.ask_within(QUERY_TIME, question).map_err(|error| error.trouble());
                 // Who asked may have gone meanwhile.
                 let _ = answer.send(result);
             }

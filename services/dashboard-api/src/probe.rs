@@ -32,11 +32,7 @@ pub(crate) struct Target {
 impl Default for Target {
     fn default() -> Self {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self {
-            url: String::new(),
-            address,
-            path: "/".to_owned(),
-        }
+        Self { url: String::new(), address, path: "/".to_owned() }
     }
 }
 
@@ -49,18 +45,10 @@ impl Target {
             return None;
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let ip = if host == "localhost" {
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
-        } else {
-            host.parse().ok()?
-        };
+        let ip = if host == "localhost" { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { host.parse().ok()? };
         let address = SocketAddr::new(ip, authority.port_u16().unwrap_or(80));
         let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-        ip.is_loopback().then(|| Self {
-            url: url.to_owned(),
-            address,
-            path,
-        })
+        ip.is_loopback().then(|| Self { url: url.to_owned(), address, path })
     }
 
     /// The URL as it was given.
@@ -95,11 +83,7 @@ pub(crate) struct Probe {
 impl Probe {
     /// Starts asking, for as long as the runtime lives.
     pub(crate) fn start(target: Target) -> Arc<Self> {
-        let probe = Arc::new(Self {
-            target,
-            finding: Mutex::default(),
-            wanted: Notify::new(),
-        });
+        let probe = Arc::new(Self { target, finding: Mutex::default(), wanted: Notify::new() });
         tokio::spawn(Arc::clone(&probe).run());
         probe
     }
@@ -110,11 +94,7 @@ impl Probe {
 
     /// What is known now; if it is old, it is asked for at once, for the next who wants to know.
     pub(crate) fn finding(&self) -> Finding {
-        let finding = self
-            .finding
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let finding = self.finding.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if finding.at.is_none_or(|at| at.elapsed() >= EVERY) {
             self.wanted.notify_one();
         }
@@ -128,11 +108,8 @@ impl Probe {
                 Ok(None) | Err(_) => "disconnected".to_owned(),
             };
             let pause = if word == "healthy" { EVERY } else { AGAIN };
-            let finding = Finding {
-                word: Some(word),
-                checked: Some(clock::now_iso()),
-                at: Some(Instant::now()),
-            };
+            let finding =
+                Finding { word: Some(word), checked: Some(clock::now_iso()), at: Some(Instant::now()) };
             *self.finding.lock().unwrap_or_else(PoisonError::into_inner) = finding;
             // Being asked for earlier, or the time being over: both mean the same.
             let _ = tokio::time::timeout(pause, self.wanted.notified()).await;
@@ -143,9 +120,7 @@ impl Probe {
 /// The word of the service; none means that it does not answer as it should.
 async fn ask(target: &Target) -> Option<String> {
     let stream = TcpStream::connect(target.address).await.ok()?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .ok()?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
     let request = Request::get(&target.path)
         .header(HOST, target.address.to_string())
         .body(Empty::<Bytes>::new())
@@ -153,18 +128,10 @@ async fn ask(target: &Target) -> Option<String> {
     let exchange = async {
         let answer = sender.send_request(request).await.ok()?;
         let ok = answer.status() == StatusCode::OK;
-        let body = Limited::new(answer.into_body(), MAX_BODY)
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
-        let word = serde_json::from_slice::<Value>(&body).ok()?["status"]
-            .as_str()?
-            .to_owned();
+        let body = Limited::new(answer.into_body(), MAX_BODY).collect().await.ok()?.to_bytes();
+        let word = serde_json::from_slice::<Value>(&body).ok()?["status"].as_str()?.to_owned();
         let presentable = word.len() <= MAX_WORD
-            && word
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+            && word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         // Who says "healthy" with another status than 200 is not believed.
         (presentable && (ok || word != "healthy")).then_some(word)
     };

@@ -28,11 +28,7 @@ pub(crate) async fn serve(_flags: Vec<&'static str>) -> Result<(), Box<dyn Error
     let config = Config::read(Env::from_process())?;
     let shutdown = Shutdown::on_signals()?;
     let listener = Listener::inherit_or_bind(config.listen)?;
-    guard::refuse_open_service(
-        listener.address().ip(),
-        config.token.as_ref(),
-        ("API_BIND", "API_TOKEN"),
-    )?;
+    guard::refuse_open_service(listener.address().ip(), config.token.as_ref(), ("API_BIND", "API_TOKEN"))?;
     let service = Arc::new(Service {
         pool: Pool::start(&config.database)?,
         cache: Cache::new(config.cache),

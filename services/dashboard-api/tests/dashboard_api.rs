@@ -62,12 +62,7 @@ impl Place {
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
-    value
-        .as_object()
-        .expect("an object")
-        .keys()
-        .map(String::as_str)
-        .collect()
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
 }
 
 /// A service that says how it is.
@@ -86,11 +81,7 @@ fn neighbour(word: &str) -> String {
                     _ => break,
                 }
             }
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            );
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         }
     });
     format!("http://{address}/health")
@@ -102,22 +93,13 @@ fn metrics_have_the_keys_and_numbers_of_the_contract() {
     let api = place.program().start();
     let answer = api.get("/api/webhook/metrics?days=2");
     assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json; charset=utf-8"));
     assert_eq!(
-        answer.header("content-type"),
-        Some("application/json; charset=utf-8")
-    );
-    assert_eq!(
-        (
-            answer.header("x-content-type-options"),
-            answer.header("cache-control")
-        ),
+        (answer.header("x-content-type-options"), answer.header("cache-control")),
         (Some("nosniff"), Some("no-store"))
     );
     let body = answer.json();
-    assert_eq!(
-        keys(&body),
-        BTreeSet::from(["data", "query_parameters", "success", "timestamp"])
-    );
+    assert_eq!(keys(&body), BTreeSet::from(["data", "query_parameters", "success", "timestamp"]));
     assert_eq!(body["query_parameters"], json!({"days": 2}));
     assert_eq!(
         body["data"],
@@ -131,10 +113,7 @@ fn metrics_have_the_keys_and_numbers_of_the_contract() {
                 "peak_hour_performance": "1.5s avg response time", "error_rate": "5.45"},
         })
     );
-    let days = body["data"]["button_analytics"]["hourly_distribution"]
-        .as_object()
-        .expect("days")
-        .clone();
+    let days = body["data"]["button_analytics"]["hourly_distribution"].as_object().expect("days").clone();
     assert_eq!(days.values().filter_map(Value::as_i64).sum::<i64>(), 2);
 }
 
@@ -206,10 +185,7 @@ fn conversations_realtime_and_recent() {
         (&json!(5), &json!(2), &json!(1), &json!(2))
     );
     assert_eq!(data["recent_activity"].as_array().map(Vec::len), Some(5));
-    assert_eq!(
-        keys(&data["recent_activity"][0]),
-        BTreeSet::from(["advisor", "timestamp", "type"])
-    );
+    assert_eq!(keys(&data["recent_activity"][0]), BTreeSet::from(["advisor", "timestamp", "type"]));
 
     let body = api.get("/api/webhook/events/recent?limit=2").json();
     assert_eq!(body["count"], 2);
@@ -256,10 +232,7 @@ fn parameters_have_bounds() {
         told,
         json!({"success": false, "error": "Invalid query parameter", "message": "days must be an integer between 1 and 365"})
     );
-    assert_eq!(
-        api.get("/api/webhook/events/recent?limit=1000&other=1").status,
-        200
-    );
+    assert_eq!(api.get("/api/webhook/events/recent?limit=1000&other=1").status, 200);
 }
 
 #[test]
@@ -267,22 +240,10 @@ fn unknown_paths_methods_and_hosts() {
     let place = Place::new();
     let api = place.program().start();
     let answer = api.get("/api/other");
-    assert_eq!(
-        (answer.status, &answer.json()["error"]),
-        (404, &json!("Endpoint not found"))
-    );
+    assert_eq!((answer.status, &answer.json()["error"]), (404, &json!("Endpoint not found")));
     let listed = answer.json()["available_endpoints"].as_array().expect("a list")[..5].to_vec();
-    let expected = [
-        "metrics",
-        "conversations",
-        "health",
-        "stats/realtime",
-        "events/recent",
-    ];
-    assert_eq!(
-        listed,
-        expected.map(|path| json!(format!("GET /api/webhook/{path}")))
-    );
+    let expected = ["metrics", "conversations", "health", "stats/realtime", "events/recent"];
+    assert_eq!(listed, expected.map(|path| json!(format!("GET /api/webhook/{path}"))));
     let answer = api.request("POST", "/api/webhook/metrics", &[], b"");
     assert_eq!(
         (answer.status, answer.header("allow"), &answer.json()["success"]),
@@ -290,53 +251,28 @@ fn unknown_paths_methods_and_hosts() {
     );
     let answer = api.request("HEAD", "/api/webhook/metrics", &[], b"");
     assert_eq!((answer.status, answer.body.len()), (200, 0));
-    assert_eq!(
-        api.request("GET", "/healthz", &[("Host", "evil.example.invalid")], b"")
-            .status,
-        421
-    );
+    assert_eq!(api.request("GET", "/healthz", &[("Host", "evil.example.invalid")], b"").status, 421);
     assert_eq!(api.get("/healthz").json(), json!({"status": "ok"}));
 }
 
 #[test]
 fn only_listed_pages_may_read_the_answers() {
     let place = Place::new();
-    let api = place
-        .program()
-        .env("CORS_ORIGINS", "http://board.example.invalid")
-        .start();
+    let api = place.program().env("CORS_ORIGINS", "http://board.example.invalid").start();
     let ask = |method: &str, origin: &str| {
-        let headers = [
-            ("Origin", origin),
-            ("Access-Control-Request-Headers", "Authorization, x-other"),
-        ];
+        let headers = [("Origin", origin), ("Access-Control-Request-Headers", "Authorization, x-other")];
         api.request(method, "/api/webhook/stats/realtime", &headers, b"")
     };
     let answer = ask("GET", "http://board.example.invalid");
+    assert_eq!(answer.header("access-control-allow-origin"), Some("http://board.example.invalid"));
     assert_eq!(
-        answer.header("access-control-allow-origin"),
-        Some("http://board.example.invalid")
-    );
-    assert_eq!(
-        (
-            answer.header("access-control-allow-credentials"),
-            answer.header("vary")
-        ),
+        (answer.header("access-control-allow-credentials"), answer.header("vary")),
         (Some("true"), Some("Origin"))
     );
-    assert_eq!(
-        ask("GET", "http://evil.example.invalid").header("access-control-allow-origin"),
-        None
-    );
+    assert_eq!(ask("GET", "http://evil.example.invalid").header("access-control-allow-origin"), None);
     let answer = ask("OPTIONS", "http://board.example.invalid");
-    assert_eq!(
-        (answer.status, answer.header("access-control-allow-methods")),
-        (204, Some("GET, HEAD"))
-    );
-    assert_eq!(
-        answer.header("access-control-allow-headers"),
-        Some("authorization")
-    );
+    assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, Some("GET, HEAD")));
+    assert_eq!(answer.header("access-control-allow-headers"), Some("authorization"));
 }
 
 #[test]
@@ -346,34 +282,16 @@ fn a_token_is_asked_of_everyone() {
     let with = |path: &str, value: &str| api.request("GET", path, &[("Authorization", value)], b"").status;
     assert_eq!(with("/api/webhook/metrics", "Bearer example-token"), 200);
     for path in ["/api/webhook/metrics", "/api/other"] {
-        assert_eq!(
-            (api.get(path).status, with(path, "Bearer example-tokem")),
-            (401, 401),
-            "{path}"
-        );
+        assert_eq!((api.get(path).status, with(path, "Bearer example-tokem")), (401, 401), "{path}");
     }
-    assert_eq!(
-        api.get("/api/webhook/metrics").header("www-authenticate"),
-        Some("Bearer")
-    );
+    assert_eq!(api.get("/api/webhook/metrics").header("www-authenticate"), Some("Bearer"));
     assert_eq!(api.get("/healthz").status, 200);
-    assert_eq!(
-        api.request("OPTIONS", "/api/webhook/metrics", &[], b"").status,
-        204
-    );
+    assert_eq!(api.request("OPTIONS", "/api/webhook/metrics", &[], b"").status, 204);
 
     let (code, said) = place.program().env("API_BIND", "0.0.0.0").fail();
     assert_eq!((code, said.contains("API_TOKEN")), (Some(1), true), "{said}");
-    let (code, said) = place
-        .program()
-        .env("API_BIND", "example.invalid")
-        .env("CACHE_TTL_MS", "x")
-        .fail();
-    assert_eq!(
-        (code, said.contains("API_BIND") && said.contains("CACHE_TTL_MS")),
-        (Some(1), true),
-        "{said}"
-    );
+    let (code, said) = place.program().env("API_BIND", "example.invalid").env("CACHE_TTL_MS", "x").fail();
+    assert_eq!((code, said.contains("API_BIND") && said.contains("CACHE_TTL_MS")), (Some(1), true), "{said}");
 }
 
 #[test]
@@ -393,17 +311,10 @@ fn metrics_are_kept_and_what_is_now_is_not() {
     insert();
     let second = api.get("/api/webhook/metrics?days=7");
     assert_eq!(
-        (
-            second.header("x-cache"),
-            second.body == first.body,
-            second.header("age").is_some()
-        ),
+        (second.header("x-cache"), second.body == first.body, second.header("age").is_some()),
         (Some("HIT"), true, true)
     );
-    assert_eq!(
-        api.get("/api/webhook/stats/realtime").json()["data"]["button_clicks_today"],
-        3
-    );
+    assert_eq!(api.get("/api/webhook/stats/realtime").json()["data"]["button_clicks_today"], 3);
     drop(api);
 
     let api = place.program().env("CACHE_TTL_MS", "0").start();
@@ -420,25 +331,10 @@ fn metrics_are_kept_and_what_is_now_is_not() {
 fn health_tells_who_is_well() {
     let place = Place::filled();
     let (webhook, websocket) = (neighbour("healthy"), neighbour("healthy"));
-    let api = place
-        .program()
-        .env("WEBHOOK_HEALTH_URL", &webhook)
-        .env("WS_HEALTH_URL", &websocket)
-        .start();
-    eventually("all are well", || {
-        api.get("/api/webhook/health").json()["status"] == "healthy"
-    });
+    let api = place.program().env("WEBHOOK_HEALTH_URL", &webhook).env("WS_HEALTH_URL", &websocket).start();
+    eventually("all are well", || api.get("/api/webhook/health").json()["status"] == "healthy");
     let body = api.get("/api/webhook/health").json();
-    let names = [
-        "components",
-        "metrics",
-        "service",
-        "status",
-        "success",
-        "timestamp",
-        "version",
-        "webhook",
-    ];
+    let names = ["components", "metrics", "service", "status", "success", "timestamp", "version", "webhook"];
     assert_eq!(keys(&body), BTreeSet::from(names));
     assert_eq!(
         body["components"],
@@ -446,18 +342,11 @@ fn health_tells_who_is_well() {
             "websocket_server": "healthy"})
     );
     assert_eq!(body["metrics"]["recent_events_count"], 5);
-    assert!(
-        body["metrics"]["memory_usage"]["rss"]
-            .as_u64()
-            .is_some_and(|rss| rss > 0)
-    );
+    assert!(body["metrics"]["memory_usage"]["rss"].as_u64().is_some_and(|rss| rss > 0));
     assert_eq!(body["webhook"]["url"], webhook);
     drop(api);
 
-    let api = place
-        .program()
-        .env("WEBHOOK_HEALTH_URL", &neighbour("degraded"))
-        .start();
+    let api = place.program().env("WEBHOOK_HEALTH_URL", &neighbour("degraded")).start();
     eventually("the webhook's own word is shown", || {
         api.get("/api/webhook/health").json()["components"]["webhook_connection"] == "degraded"
     });
@@ -465,10 +354,7 @@ fn health_tells_who_is_well() {
         api.get("/api/webhook/health").json()["components"]["websocket_server"] == "disconnected"
     });
     let answer = api.get("/api/webhook/health");
-    assert_eq!(
-        (answer.status, &answer.json()["status"]),
-        (200, &json!("degraded"))
-    );
+    assert_eq!((answer.status, &answer.json()["status"]), (200, &json!("degraded")));
 }
 
 #[test]
@@ -486,17 +372,11 @@ fn a_broken_database_is_told_without_its_path() {
     let health = api.get("/api/webhook/health");
     assert_eq!((health.status, &health.json()["success"]), (503, &json!(false)));
     assert_eq!(
-        (
-            &health.json()["status"],
-            &health.json()["components"]["events_database"]
-        ),
+        (&health.json()["status"], &health.json()["components"]["events_database"]),
         (&json!("unhealthy"), &json!("corrupt"))
     );
     let answer = api.get("/api/webhook/metrics");
-    assert_eq!(
-        (answer.status, &answer.json()["error"]),
-        (500, &json!("Failed to fetch webhook metrics"))
-    );
+    assert_eq!((answer.status, &answer.json()["error"]), (500, &json!("Failed to fetch webhook metrics")));
     assert!(!answer.text().contains("webhook_events"), "{}", answer.text());
 
     std::fs::remove_file(place.database()).expect("out of the way");
@@ -514,13 +394,8 @@ fn a_writer_does_not_stop_the_readers() {
     assert_eq!(api.get("/api/webhook/stats/realtime").status, 200);
     let writer = place.sql();
     writer.busy_timeout(Duration::from_secs(5)).expect("a time limit");
-    writer
-        .execute_batch("BEGIN IMMEDIATE; DELETE FROM webhook_events")
-        .expect("a lock");
-    assert_eq!(
-        api.get("/api/webhook/stats/realtime").json()["data"]["events_last_24h"],
-        5
-    );
+    writer.execute_batch("BEGIN IMMEDIATE; DELETE FROM webhook_events").expect("a lock");
+    assert_eq!(api.get("/api/webhook/stats/realtime").json()["data"]["events_last_24h"], 5);
     assert_eq!(api.get("/api/webhook/metrics").status, 200);
     writer.execute_batch("ROLLBACK").expect("given back");
 }

@@ -27,9 +27,7 @@ pub(crate) fn open_writer(path: &Path, busy: Duration) -> Result<Connection, Err
 /// Opens the existing file for reading only.
 pub(crate) fn open_reader(path: &Path, busy: Duration) -> Result<Connection, Error> {
     let connection = open(path, OpenFlags::SQLITE_OPEN_READ_ONLY, busy)?;
-    connection
-        .execute_batch("PRAGMA query_only=ON;")
-        .doing("setting up the connection")?;
+    connection.execute_batch("PRAGMA query_only=ON;").doing("setting up the connection")?;
     Ok(connection)
 }
 

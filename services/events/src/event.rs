@@ -114,18 +114,15 @@ impl NewEvent {
         store: StoreText,
     ) -> Self {
         let (button_id, mut data) = match trigger {
-            Trigger::Button { id, title } => (
-                id,
-                json!({"id": id, "title": title, "format": "interactive_button"}),
-            ),
-            Trigger::List { id, title } => (
-                id,
-                json!({"id": id, "title": title, "format": "interactive_list"}),
-            ),
-            Trigger::Template { text, payload } => (
-                payload,
-                json!({"text": text, "payload": payload, "format": "legacy_button"}),
-            ),
+            Trigger::Button { id, title } => {
+                (id, json!({"id": id, "title": title, "format": "interactive_button"}))
+            }
+            Trigger::List { id, title } => {
+                (id, json!({"id": id, "title": title, "format": "interactive_list"}))
+            }
+            Trigger::Template { text, payload } => {
+                (payload, json!({"text": text, "payload": payload, "format": "legacy_button"}))
+            }
             Trigger::Text(text) => {
                 let mut data = json!({});
                 put_text(&mut data, text, store);
@@ -162,10 +159,7 @@ impl NewEvent {
             StoreText::Full => cut(text).0.to_owned(),
             StoreText::None => String::new(),
         };
-        Self {
-            incoming: Some(content),
-            ..Self::plain(Kind::TextMessage, at, phone, "text", &data)
-        }
+        Self { incoming: Some(content), ..Self::plain(Kind::TextMessage, at, phone, "text", &data) }
     }
 
     /// What became of a sent message; `data` is the object described in the contract.
@@ -247,13 +241,8 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters() {
-        let event = NewEvent::text(
-            Timestamp::UNIX_EPOCH,
-            PHONE,
-            Some("m"),
-            &"ä".repeat(5000),
-            StoreText::Full,
-        );
+        let event =
+            NewEvent::text(Timestamp::UNIX_EPOCH, PHONE, Some("m"), &"ä".repeat(5000), StoreText::Full);
         let data = data(&event);
         assert_eq!(data["text"].as_str().map(|text| text.chars().count()), Some(4096));
         assert_eq!(data["truncated"], true);
@@ -261,13 +250,7 @@ mod tests {
 
     #[test]
     fn texts_can_be_left_out() {
-        let text = NewEvent::text(
-            Timestamp::UNIX_EPOCH,
-            PHONE,
-            Some("m"),
-            "content",
-            StoreText::None,
-        );
+        let text = NewEvent::text(Timestamp::UNIX_EPOCH, PHONE, Some("m"), "content", StoreText::None);
         let click = NewEvent::click(
             Timestamp::UNIX_EPOCH,
             PHONE,
@@ -285,10 +268,7 @@ mod tests {
     fn an_empty_button_is_no_button() {
         let trigger = Trigger::Button { id: "", title: "" };
         let event = NewEvent::click(Timestamp::UNIX_EPOCH, PHONE, None, trigger, StoreText::Full);
-        assert_eq!(
-            (event.kind, event.button_id.as_deref()),
-            (Kind::ButtonClick, None)
-        );
+        assert_eq!((event.kind, event.button_id.as_deref()), (Kind::ButtonClick, None));
         assert_eq!(data(&event)["messageId"], Value::Null);
     }
 }

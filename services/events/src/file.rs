@@ -21,10 +21,7 @@ pub(crate) struct FileId {
 impl FileId {
     pub(crate) fn of(path: &Path) -> Result<Self, Error> {
         let about = fs::metadata(path).map_err(|error| Error::File(path.to_owned(), error))?;
-        Ok(Self {
-            device: about.dev(),
-            inode: about.ino(),
-        })
+        Ok(Self { device: about.dev(), inode: about.ino() })
     }
 
     /// Does the path still name this file?
@@ -43,19 +40,11 @@ pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
             .create(folder)
             .map_err(|error| Error::Folder(folder.to_owned(), error))?;
     }
-    open_or_create(path)
-        .and_then(|file| tighten(&file))
-        .map_err(|error| Error::File(path.to_owned(), error))
+    open_or_create(path).and_then(|file| tighten(&file)).map_err(|error| Error::File(path.to_owned(), error))
 }
 
 fn open_or_create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(FILE_MODE)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
 }
 
 fn tighten(file: &File) -> io::Result<()> {

@@ -52,12 +52,7 @@ impl Reader {
     /// A reader of the file at `path`. Nothing is opened yet.
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
-        Self {
-            path,
-            open: None,
-            last: None,
-            migration: Migration::Untried,
-        }
+        Self { path, open: None, last: None, migration: Migration::Untried }
     }
 
     /// Asks `question` of the file that is at the path now.
@@ -86,13 +81,9 @@ impl Reader {
         const DOING: &str = "setting a time limit";
         let deadline = Instant::now() + limit;
         self.ask(|connection| {
-            connection
-                .progress_handler(STEPS, Some(move || Instant::now() >= deadline))
-                .doing(DOING)?;
+            connection.progress_handler(STEPS, Some(move || Instant::now() >= deadline)).doing(DOING)?;
             let answer = question(connection);
-            connection
-                .progress_handler(0, None::<fn() -> bool>)
-                .doing(DOING)?;
+            connection.progress_handler(0, None::<fn() -> bool>).doing(DOING)?;
             answer
         })
     }
@@ -102,10 +93,7 @@ impl Reader {
     /// # Errors
     /// When it cannot be opened.
     pub fn refresh(&mut self) -> Result<Freshness, Error> {
-        let unchanged = self
-            .open
-            .as_ref()
-            .is_some_and(|(_, file)| file.is_still_at(&self.path));
+        let unchanged = self.open.as_ref().is_some_and(|(_, file)| file.is_still_at(&self.path));
         if !unchanged {
             self.open = None;
         }
@@ -116,20 +104,13 @@ impl Reader {
         let file = FileId::of(&self.path)?;
         self.open = Some((open_reader(&self.path, BUSY_TIMEOUT)?, file));
         let before = self.last.replace(file);
-        Ok(if before == Some(file) {
-            Freshness::Reopened
-        } else {
-            Freshness::Replaced
-        })
+        Ok(if before == Some(file) { Freshness::Reopened } else { Freshness::Replaced })
     }
 
     fn connection(&mut self) -> Result<&Connection, Error> {
         let _ = self.refresh()?;
         let gone = || Error::File(self.path.clone(), io::ErrorKind::NotFound.into());
-        self.open
-            .as_ref()
-            .map(|(connection, _)| connection)
-            .ok_or_else(gone)
+        self.open.as_ref().map(|(connection, _)| connection).ok_or_else(gone)
     }
 
     /// Failing is no reason not to read: an old file answers the same questions, only slower.

@@ -85,11 +85,7 @@ pub fn migrate(path: &Path, patience: Duration) -> Result<(), Error> {
 }
 
 fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
-    if path.exists()
-        && open_reader(path, patience)
-            .and_then(|reader| is_current(&reader))
-            .unwrap_or(false)
-    {
+    if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }
     file::prepare(path)?;
@@ -103,18 +99,13 @@ pub(crate) fn migrate_with(writer: &mut Connection) -> Result<(), Error> {
         return Ok(());
     }
     writer.pragma_update(None, "journal_mode", "WAL").doing(DOING)?;
-    let transaction = writer
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .doing(DOING)?;
+    let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
     // Another process may have been faster: everything below is harmless when it is done already.
     version(&transaction)?;
     transaction.execute_batch(TABLES).doing(DOING)?;
     transaction.execute_batch(ADDITIONS).doing(DOING)?;
     transaction
-        .execute(
-            "INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('schema_version', ?1)",
-            [VERSION],
-        )
+        .execute("INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('schema_version', ?1)", [VERSION])
         .doing(DOING)?;
     // Without statistics SQLite takes the index on event_type, which is worse than none.
     transaction.execute_batch("ANALYZE").doing(DOING)?;
@@ -133,10 +124,8 @@ fn has_statistics(connection: &Connection) -> Result<bool, Error> {
     if !exists("SELECT 1 FROM webhook_events LIMIT 1").doing(DOING)? {
         return Ok(true);
     }
-    Ok(
-        exists("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").doing(DOING)?
-            && exists("SELECT 1 FROM sqlite_stat1 WHERE tbl = 'webhook_events' LIMIT 1").doing(DOING)?,
-    )
+    Ok(exists("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_stat1'").doing(DOING)?
+        && exists("SELECT 1 FROM sqlite_stat1 WHERE tbl = 'webhook_events' LIMIT 1").doing(DOING)?)
 }
 
 /// The version of the file, or none for a file of the original or an empty one.

@@ -17,9 +17,7 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
-        Self {
-            folder: TempDir::new().expect("a temporary folder"),
-        }
+        Self { folder: TempDir::new().expect("a temporary folder") }
     }
 
     fn database(&self) -> PathBuf {
@@ -31,15 +29,11 @@ impl Place {
     }
 
     fn count(&self) -> i64 {
-        self.sql()
-            .query_row("SELECT COUNT(*) FROM webhook_events", [], |row| row.get(0))
-            .expect("a count")
+        self.sql().query_row("SELECT COUNT(*) FROM webhook_events", [], |row| row.get(0)).expect("a count")
     }
 
     fn logger(&self) -> Logger {
-        Logger::start(self.database(), self.spool(), |_| {})
-            .expect("a thread")
-            .0
+        Logger::start(self.database(), self.spool(), |_| {}).expect("a thread").0
     }
 
     fn sql(&self) -> Connection {
@@ -48,23 +42,14 @@ impl Place {
 }
 
 fn click(key: &str) -> Entry {
-    let trigger = Trigger::Button {
-        id: "market",
-        title: "Market",
-    };
+    let trigger = Trigger::Button { id: "market", title: "Market" };
     let event = NewEvent::click(jiff::Timestamp::now(), PHONE, Some(key), trigger, StoreText::Full);
-    Entry {
-        key: Some(key.to_owned()),
-        events: vec![event],
-    }
+    Entry { key: Some(key.to_owned()), events: vec![event] }
 }
 
 fn text(key: &str, words: &str) -> Entry {
     let event = NewEvent::text(jiff::Timestamp::now(), PHONE, Some(key), words, StoreText::Full);
-    Entry {
-        key: Some(key.to_owned()),
-        events: vec![event],
-    }
+    Entry { key: Some(key.to_owned()), events: vec![event] }
 }
 
 #[track_caller]
@@ -90,27 +75,10 @@ fn what_is_logged_is_found_again() {
     assert_eq!((metrics.clicks, metrics.messages_today), (1, 2));
     assert_eq!(metrics.clicks_by_button.get("market"), Some(&1));
     assert_eq!(metrics.response_seconds, None);
-    let talks = reader
-        .ask(|db| queries::conversations(db, 7, 50))
-        .expect("conversations");
-    assert_eq!(
-        (
-            talks.active,
-            talks.volume,
-            talks.sessions.len(),
-            talks.interactions.len()
-        ),
-        (1, 1, 1, 2)
-    );
+    let talks = reader.ask(|db| queries::conversations(db, 7, 50)).expect("conversations");
+    assert_eq!((talks.active, talks.volume, talks.sessions.len(), talks.interactions.len()), (1, 1, 1, 2));
     let now = reader.ask(queries::realtime).expect("real-time numbers");
-    assert_eq!(
-        (
-            now.events_last_24h,
-            now.button_clicks_today,
-            now.text_messages_today
-        ),
-        (2, 1, 1)
-    );
+    assert_eq!((now.events_last_24h, now.button_clicks_today, now.text_messages_today), (2, 1, 1));
     let rows = reader.ask(|db| queries::recent(db, 20)).expect("rows");
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1]);
 }
@@ -136,11 +104,7 @@ fn a_locked_database_costs_no_event() {
     assert_eq!((place.count(), place.spool().exists()), (601, false));
     let last: String = place
         .sql()
-        .query_row(
-            "SELECT event_data FROM webhook_events ORDER BY id DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
+        .query_row("SELECT event_data FROM webhook_events ORDER BY id DESC LIMIT 1", [], |row| row.get(0))
         .expect("a row");
     assert!(last.contains("later"), "{last}");
 }
@@ -161,9 +125,7 @@ fn what_is_in_the_spool_outlives_the_process() {
 
     let kept = fs::read(place.spool()).expect("the spool");
     let logger = place.logger();
-    eventually("the spool is taken over", || {
-        logger.counters().written == 2 && !place.spool().exists()
-    });
+    eventually("the spool is taken over", || logger.counters().written == 2 && !place.spool().exists());
     assert_eq!(logger.close(LIMIT), 0);
 
     // As after a crash between taking over and removing: it is known how far it was taken over.
@@ -171,14 +133,7 @@ fn what_is_in_the_spool_outlives_the_process() {
     let logger = place.logger();
     eventually("it is removed", || !place.spool().exists());
     assert_eq!(logger.close(LIMIT), 0);
-    assert_eq!(
-        (
-            place.count(),
-            logger.counters().written,
-            logger.counters().repeated
-        ),
-        (2, 0, 0)
-    );
+    assert_eq!((place.count(), logger.counters().written, logger.counters().repeated), (2, 0, 0));
 }
 
 #[test]
@@ -195,15 +150,10 @@ fn a_replaced_file_is_noticed() {
     }
     assert!(logger.log(click("m2")));
     eventually("the second is written", || logger.counters().written == 2);
-    assert_eq!(
-        reader.ask(queries::last_event_id).expect("an id of the new file"),
-        1
-    );
+    assert_eq!(reader.ask(queries::last_event_id).expect("an id of the new file"), 1);
     let keys: i64 = reader
         .ask(|db| {
-            Ok(db
-                .query_row("SELECT COUNT(*) FROM dogwatch_seen", [], |row| row.get(0))
-                .expect("a count"))
+            Ok(db.query_row("SELECT COUNT(*) FROM dogwatch_seen", [], |row| row.get(0)).expect("a count"))
         })
         .expect("the new file");
     assert_eq!(keys, 1);
@@ -239,11 +189,9 @@ fn a_database_of_the_original_is_kept_as_it_is() {
         )
         .expect("an old database");
     let schema = |db: &Connection| {
-        db.query_row(
-            "SELECT sql FROM sqlite_master WHERE name = 'webhook_events'",
-            [],
-            |row| row.get::<_, String>(0),
-        )
+        db.query_row("SELECT sql FROM sqlite_master WHERE name = 'webhook_events'", [], |row| {
+            row.get::<_, String>(0)
+        })
         .expect("the table")
     };
     let before = schema(&original);
@@ -263,10 +211,8 @@ fn a_database_of_the_original_is_kept_as_it_is() {
     let metrics = reader.ask(|db| queries::metrics(db, 7)).expect("metrics");
     assert_eq!(metrics.response_seconds, Some(1.5));
     assert_eq!(metrics.clicks_by_button.get("unknown"), Some(&1));
-    let statistics: i64 = place
-        .sql()
-        .query_row("SELECT COUNT(*) FROM sqlite_stat1", [], |row| row.get(0))
-        .expect("statistics");
+    let statistics: i64 =
+        place.sql().query_row("SELECT COUNT(*) FROM sqlite_stat1", [], |row| row.get(0)).expect("statistics");
     assert!(statistics > 0);
 }
 
@@ -276,14 +222,9 @@ fn a_newer_database_is_read_and_left_alone() {
     migrate(&place.database(), LIMIT).expect("a new database");
     place
         .sql()
-        .execute(
-            "UPDATE dogwatch_meta SET value = '99' WHERE key = 'schema_version'",
-            [],
-        )
+        .execute("UPDATE dogwatch_meta SET value = '99' WHERE key = 'schema_version'", [])
         .expect("an update");
-    let told = migrate(&place.database(), LIMIT)
-        .expect_err("it is newer")
-        .to_string();
+    let told = migrate(&place.database(), LIMIT).expect_err("it is newer").to_string();
     assert!(told.contains("99"), "{told}");
     let mut reader = Reader::new(place.database());
     assert_eq!(reader.ask(queries::last_event_id).expect("readable"), 0);

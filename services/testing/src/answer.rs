@@ -22,10 +22,7 @@ impl Answer {
     /// The first header of this name, given in lower case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(given, _)| given == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -60,11 +57,7 @@ pub fn request(
 ) -> Answer {
     let mut stream = TcpStream::connect(address).expect("the service takes the connection");
     stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
-    let given = |name: &str| {
-        headers
-            .iter()
-            .any(|(header, _)| header.eq_ignore_ascii_case(name))
-    };
+    let given = |name: &str| headers.iter().any(|(header, _)| header.eq_ignore_ascii_case(name));
     let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
     if !given("host") {
         head.push_str(&format!("Host: {address}\r\n"));
@@ -76,9 +69,7 @@ pub fn request(
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    stream
-        .write_all(head.as_bytes())
-        .expect("the service reads the head");
+    stream.write_all(head.as_bytes()).expect("the service reads the head");
     // A service may answer and close before it has read a body that it does not want.
     let _ = stream.write_all(body);
     let mut bytes = Vec::new();
@@ -89,23 +80,13 @@ pub fn request(
 
 #[track_caller]
 fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .expect("a whole head");
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.split(' ').nth(1))
-        .and_then(|code| code.parse().ok());
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
     let headers = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    Answer {
-        status: status.expect("a status line"),
-        headers,
-        body: bytes[end + 4..].to_vec(),
-    }
+    Answer { status: status.expect("a status line"), headers, body: bytes[end + 4..].to_vec() }
 }

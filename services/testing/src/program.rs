@@ -70,11 +70,7 @@ impl Program {
     #[track_caller]
     pub fn start(self) -> Running {
         let (child, output) = self.spawn();
-        let mut running = Running {
-            child,
-            output,
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-        };
+        let mut running = Running { child, output, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
         eventually("the service serves", || match served_address(&running.output()) {
             Some(address) => {
                 running.address = address;
@@ -98,14 +94,12 @@ impl Program {
     pub fn fail(self) -> (Option<i32>, String) {
         let (mut child, output) = self.spawn();
         let mut code = None;
-        eventually("the service ends", || {
-            match child.try_wait().expect("the child is ours") {
-                Some(status) => {
-                    code = status.code();
-                    true
-                }
-                None => false,
+        eventually("the service ends", || match child.try_wait().expect("the child is ours") {
+            Some(status) => {
+                code = status.code();
+                true
             }
+            None => false,
         });
         eventually("its output is read", || Arc::strong_count(&output) == 1);
         let said = output.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -118,11 +112,7 @@ impl Program {
             Some(listener) => {
                 let mut shell = Command::new("/bin/sh");
                 let script = r#"export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@" 3<&0 </dev/null"#;
-                shell
-                    .arg("-c")
-                    .arg(script)
-                    .arg(&self.path)
-                    .stdin(OwnedFd::from(listener));
+                shell.arg("-c").arg(script).arg(&self.path).stdin(OwnedFd::from(listener));
                 shell
             }
             None => {

@@ -79,11 +79,8 @@ mod tests {
     use super::{ALLOW_UNSIGNED, Config, Env};
 
     fn read(pairs: &[(&str, &str)], flags: &[&str]) -> Result<Config, String> {
-        let env = Env::from_pairs(
-            pairs
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        let env =
+            Env::from_pairs(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         Config::read(env, flags).map_err(|error| error.to_string())
     }
 
@@ -93,15 +90,7 @@ mod tests {
         assert!(told.contains("WHATSAPP_APP_SECRET is not set"), "{told}");
         let config = read(&[("WHATSAPP_VERIFY_TOKEN", "example")], &[ALLOW_UNSIGNED]).expect("allowed");
         assert!(config.app_secret.is_none());
-        let both = [
-            ("WHATSAPP_VERIFY_TOKEN", "example"),
-            ("WHATSAPP_APP_SECRET", "example"),
-        ];
-        assert!(
-            read(&both, &[ALLOW_UNSIGNED])
-                .expect("allowed")
-                .app_secret
-                .is_some()
-        );
+        let both = [("WHATSAPP_VERIFY_TOKEN", "example"), ("WHATSAPP_APP_SECRET", "example")];
+        assert!(read(&both, &[ALLOW_UNSIGNED]).expect("allowed").app_secret.is_some());
     }
 }

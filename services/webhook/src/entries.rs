@@ -26,21 +26,14 @@ pub(crate) fn of_message(message: &Value, contacts: &Value, at: Timestamp, store
             None => vec![other(message, phone, id, at)],
         },
     };
-    Entry {
-        key: id.map(str::to_owned),
-        events,
-    }
+    Entry { key: id.map(str::to_owned), events }
 }
 
 /// What the report on a sent message makes.
 pub(crate) fn of_status(status: &Value, at: Timestamp) -> Entry {
     let word = status["status"].as_str().unwrap_or("unknown");
-    let errors: Vec<Value> = status["errors"]
-        .as_array()
-        .map_or(&[][..], Vec::as_slice)
-        .iter()
-        .map(error)
-        .collect();
+    let errors: Vec<Value> =
+        status["errors"].as_array().map_or(&[][..], Vec::as_slice).iter().map(error).collect();
     let data = json!({
         "messageId": status["id"].as_str(),
         "status": word,
@@ -69,10 +62,7 @@ fn trigger(message: &Value) -> Option<Trigger<'_>> {
         }
         "button" => {
             let button = object(&message["button"])?;
-            Some(Trigger::Template {
-                text: string(&button["text"]),
-                payload: string(&button["payload"]),
-            })
+            Some(Trigger::Template { text: string(&button["text"]), payload: string(&button["payload"]) })
         }
         _ => None,
     }
@@ -83,9 +73,7 @@ fn object(value: &Value) -> Option<&Value> {
 }
 
 fn text(message: &Value) -> Option<&str> {
-    (message["type"] == "text")
-        .then(|| message["text"]["body"].as_str())
-        .flatten()
+    (message["type"] == "text").then(|| message["text"]["body"].as_str()).flatten()
 }
 
 fn has_keyword(text: &str) -> bool {
@@ -98,12 +86,9 @@ fn other(message: &Value, phone: Option<&str>, id: Option<&str>, at: Timestamp) 
     let mut data = json!({"messageId": id, "type": kind});
     let details = &message[kind];
     // What it is, never what is in it.
-    for (from, to) in [
-        ("type", "subtype"),
-        ("mime_type", "mimeType"),
-        ("message_id", "reactsTo"),
-        ("emoji", "emoji"),
-    ] {
+    for (from, to) in
+        [("type", "subtype"), ("mime_type", "mimeType"), ("message_id", "reactsTo"), ("emoji", "emoji")]
+    {
         if let Some(value) = details[from].as_str() {
             data[to] = value.chars().take(128).collect::<String>().into();
         }
@@ -127,9 +112,7 @@ mod tests {
     use super::{StoreText, Timestamp, Value, json, of_message, of_status};
 
     fn events_of(message: Value) -> usize {
-        of_message(&message, &Value::Null, Timestamp::UNIX_EPOCH, StoreText::Full)
-            .events
-            .len()
+        of_message(&message, &Value::Null, Timestamp::UNIX_EPOCH, StoreText::Full).events.len()
     }
 
     #[test]

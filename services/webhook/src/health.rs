@@ -61,17 +61,10 @@ struct Messages {
 
 pub(crate) fn health(service: &Service) -> Response {
     let counters = service.logger.counters();
-    let (status, database) = if counters.connected {
-        ("healthy", "connected")
-    } else {
-        ("degraded", "unavailable")
-    };
+    let (status, database) =
+        if counters.connected { ("healthy", "connected") } else { ("degraded", "unavailable") };
     let ending = service.shutdown.is_requested();
-    let code = if ending {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    };
+    let code = if ending { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let messages = &service.messages;
     let body = Health {

@@ -31,25 +31,16 @@ pub(crate) fn items(payload: &Value) -> Vec<Item<'_>> {
             let value = &change["value"];
             for message in list(&value["messages"]) {
                 items.push(if message.is_object() {
-                    Item::Message {
-                        message,
-                        contacts: &value["contacts"],
-                    }
+                    Item::Message { message, contacts: &value["contacts"] }
                 } else {
                     Item::Ignored
                 });
             }
             for status in list(&value["statuses"]) {
-                items.push(if status.is_object() {
-                    Item::Status(status)
-                } else {
-                    Item::Ignored
-                });
+                items.push(if status.is_object() { Item::Status(status) } else { Item::Ignored });
             }
             items.extend(
-                list(&value["errors"])
-                    .iter()
-                    .map(|error| Item::PlatformError(error["code"].as_i64())),
+                list(&value["errors"]).iter().map(|error| Item::PlatformError(error["code"].as_i64())),
             );
         }
     }
@@ -64,11 +55,7 @@ fn list(value: &Value) -> &[Value] {
 pub(crate) fn sender(message: &Value, contacts: &Value) -> Option<String> {
     phone(&message["from"])
         .or_else(|| phone(&message["from_user_id"]))
-        .or_else(|| {
-            list(contacts)
-                .iter()
-                .find_map(|contact| phone(&contact["user_id"]))
-        })
+        .or_else(|| list(contacts).iter().find_map(|contact| phone(&contact["user_id"])))
 }
 
 /// A phone number as the database has it.
@@ -97,14 +84,8 @@ mod tests {
             ]},
         ]});
         let found = items(&payload);
-        let messages = found
-            .iter()
-            .filter(|item| matches!(item, Item::Message { .. }))
-            .count();
-        let statuses = found
-            .iter()
-            .filter(|item| matches!(item, Item::Status(_)))
-            .count();
+        let messages = found.iter().filter(|item| matches!(item, Item::Message { .. })).count();
+        let statuses = found.iter().filter(|item| matches!(item, Item::Status(_))).count();
         assert_eq!((messages, statuses), (2, 1));
         assert!(found.contains(&Item::PlatformError(Some(130_429))));
         assert_eq!(items(&json!([1, 2])), []);
@@ -113,18 +94,12 @@ mod tests {
     #[test]
     fn a_sender_is_found_where_it_stands() {
         let nobody = json!(null);
-        assert_eq!(
-            sender(&json!({"from": "+15550100001"}), &nobody).as_deref(),
-            Some("15550100001")
-        );
+        assert_eq!(sender(&json!({"from": "+15550100001"}), &nobody).as_deref(), Some("15550100001"));
         assert_eq!(
             sender(&json!({"from": null, "from_user_id": "US.1349"}), &nobody).as_deref(),
             Some("US.1349")
         );
-        assert_eq!(
-            sender(&json!({}), &json!([{}, {"user_id": "US.1"}])).as_deref(),
-            Some("US.1")
-        );
+        assert_eq!(sender(&json!({}), &json!([{}, {"user_id": "US.1"}])).as_deref(), Some("US.1"));
         assert_eq!(sender(&json!({"from": []}), &nobody), None);
     }
 }

@@ -63,11 +63,7 @@ async fn read(service: &Service, body: Body) -> Result<Bytes, Refusal> {
     }
     let is_large = size.upper().is_none_or(|size| size > LARGE);
     let reading = async {
-        let _place = if is_large {
-            service.large_bodies.acquire().await.ok()
-        } else {
-            None
-        };
+        let _place = if is_large { service.large_bodies.acquire().await.ok() } else { None };
         Limited::new(body, MAX_BODY).collect().await
     };
     match tokio::time::timeout(BODY_TIME, reading).await {
@@ -101,9 +97,7 @@ fn refuse(service: &Service, refusal: Refusal) -> Response {
     let mut response = http::text(status, text);
     if matches!(refusal, Refusal::TooLarge | Refusal::TooSlow | Refusal::Broken) {
         // What is left of the body is not a new request.
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -121,13 +115,7 @@ fn take(service: &Service, payload: &Value, start: Instant) {
             Item::Status(status) => {
                 let kind = status["status"].as_str().unwrap_or("unknown");
                 let entry = entries::of_status(status, at);
-                take_entry(
-                    service,
-                    entry,
-                    kind,
-                    payload::phone(&status["recipient_id"]),
-                    start,
-                );
+                take_entry(service, entry, kind, payload::phone(&status["recipient_id"]), start);
             }
             Item::PlatformError(code) => {
                 count(&service.messages.ignored);
@@ -147,10 +135,7 @@ fn take_entry(service: &Service, entry: Entry, kind: &str, person: Option<String
     let kind: String = kind.chars().take(32).collect();
     let person = mask(&person.unwrap_or_default());
     let id = mask(entry.key.as_deref().unwrap_or_default());
-    let is_new = entry
-        .key
-        .as_deref()
-        .is_none_or(|key| service.gate().is_new(fingerprint(key), start));
+    let is_new = entry.key.as_deref().is_none_or(|key| service.gate().is_new(fingerprint(key), start));
     let result = if !is_new {
         count(&service.messages.duplicates);
         "seen before"

@@ -61,8 +61,6 @@ fn verify(service: &Service, query: &str) -> Response {
 
 fn not_allowed(allowed: &'static str) -> Response {
     let mut response = http::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allowed));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }

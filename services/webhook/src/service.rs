@@ -56,11 +56,7 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     let shutdown = Shutdown::on_signals()?;
     let listener = Listener::inherit_or_bind(config.listen)?;
     let signed = config.app_secret.as_ref();
-    guard::refuse_open_service(
-        listener.address().ip(),
-        signed,
-        ("WEBHOOK_BIND", "WHATSAPP_APP_SECRET"),
-    )?;
+    guard::refuse_open_service(listener.address().ip(), signed, ("WEBHOOK_BIND", "WHATSAPP_APP_SECRET"))?;
     if signed.is_none() {
         log::error(format_args!("requests need no signature: for development only"));
     }
@@ -77,17 +73,12 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     });
     load_known_ids(&service, known);
 
-    let limits = Limits {
-        grace: GRACE,
-        ..Limits::default()
-    };
+    let limits = Limits { grace: GRACE, ..Limits::default() };
     service_common::serve(listener, routes::router(Arc::clone(&service)), limits, shutdown).await;
 
     let left = service.logger.close(FLUSH);
     if left > 0 {
-        log::error(format_args!(
-            "{left} messages could not be written before the end"
-        ));
+        log::error(format_args!("{left} messages could not be written before the end"));
     }
     log::info(format_args!("ended"));
     Ok(())

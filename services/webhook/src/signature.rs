@@ -59,11 +59,7 @@ mod tests {
         // RFC 4231, test case 2.
         let expected = "sha256=5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert_eq!(sign("Jefe", b"what do ya want for nothing?"), expected);
-        assert!(is_valid(
-            expected.as_bytes(),
-            "Jefe",
-            b"what do ya want for nothing?"
-        ));
+        assert!(is_valid(expected.as_bytes(), "Jefe", b"what do ya want for nothing?"));
         assert!(is_valid(
             expected.to_uppercase().replace("SHA256", "sha256").as_bytes(),
             "Jefe",

@@ -43,20 +43,13 @@ impl Place {
     }
 
     fn count(&self, what: &str) -> i64 {
-        self.sql()
-            .query_row(&format!("SELECT COUNT(*) FROM {what}"), [], |row| row.get(0))
-            .expect("a count")
+        self.sql().query_row(&format!("SELECT COUNT(*) FROM {what}"), [], |row| row.get(0)).expect("a count")
     }
 }
 
 fn post(webhook: &Running, body: &str) -> Answer {
     let signature = webhook::signature::sign(SECRET, body.as_bytes());
-    webhook.request(
-        "POST",
-        "/webhook",
-        &[("X-Hub-Signature-256", &signature)],
-        body.as_bytes(),
-    )
+    webhook.request("POST", "/webhook", &[("X-Hub-Signature-256", &signature)], body.as_bytes())
 }
 
 fn payload(messages: &[Value]) -> String {
@@ -75,9 +68,7 @@ fn text(id: &str, body: &str) -> Value {
 }
 
 fn written(webhook: &Running) -> i64 {
-    webhook.get("/health").json()["events"]["written"]
-        .as_i64()
-        .expect("a number")
+    webhook.get("/health").json()["events"]["written"].as_i64().expect("a number")
 }
 
 #[test]
@@ -85,37 +76,22 @@ fn verification_returns_the_challenge_to_who_knows_the_token() {
     let place = Place::new();
     let webhook = place.program().start();
     let ask = |query: &str| webhook.get(&format!("/webhook?{query}"));
-    let right = ask(&format!(
-        "hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge=a%3Cb%FF"
-    ));
-    assert_eq!(
-        (right.status, right.body.as_slice()),
-        (200, b"a<b\xff".as_slice())
-    );
+    let right = ask(&format!("hub.mode=subscribe&hub.verify_token={TOKEN}&hub.challenge=a%3Cb%FF"));
+    assert_eq!((right.status, right.body.as_slice()), (200, b"a<b\xff".as_slice()));
     assert_eq!(right.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(right.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(
-        ask(&format!(
-            "hub%2Emode=subscribe&hub%2Everify_token={TOKEN}&hub%2Echallenge=1"
-        ))
-        .text(),
+        ask(&format!("hub%2Emode=subscribe&hub%2Everify_token={TOKEN}&hub%2Echallenge=1")).text(),
         "1"
     );
-    assert_eq!(
-        ask(&format!("hub.mode=subscribe&hub.verify_token={TOKEN}")).status,
-        400
-    );
+    assert_eq!(ask(&format!("hub.mode=subscribe&hub.verify_token={TOKEN}")).status, 400);
     for wrong in [
         "hub.mode=subscribe&hub.verify_token=wrong&hub.challenge=1".to_owned(),
         format!("hub.mode=other&hub.verify_token={TOKEN}&hub.challenge=1"),
         String::new(),
     ] {
         let answer = ask(&wrong);
-        assert_eq!(
-            (answer.status, answer.text().as_str()),
-            (403, "Forbidden"),
-            "{wrong}"
-        );
+        assert_eq!((answer.status, answer.text().as_str()), (403, "Forbidden"), "{wrong}");
     }
     assert!(!webhook.output().contains(TOKEN));
 }
@@ -127,21 +103,9 @@ fn only_signed_json_is_taken() {
     let body = payload(&[click("wamid.1")]);
     let good = webhook::signature::sign(SECRET, body.as_bytes());
     let other = webhook::signature::sign("other", body.as_bytes());
-    let send = |value: &str| {
-        webhook.request(
-            "POST",
-            "/webhook",
-            &[("X-Hub-Signature-256", value)],
-            body.as_bytes(),
-        )
-    };
-    for wrong in [
-        "",
-        "sha256=",
-        &other,
-        &good[..70],
-        &good.replace("sha256", "sha1"),
-    ] {
+    let send =
+        |value: &str| webhook.request("POST", "/webhook", &[("X-Hub-Signature-256", value)], body.as_bytes());
+    for wrong in ["", "sha256=", &other, &good[..70], &good.replace("sha256", "sha1")] {
         assert_eq!(send(wrong).status, 401, "{wrong}");
     }
     let answer = send(&good);
@@ -178,21 +142,14 @@ fn every_message_of_a_batch_is_written_once() {
         place.count("conversations WHERE direction = 'incoming' AND content = 'Grüße, please UNLOCK'"),
         1
     );
-    assert_eq!(
-        place.count("webhook_metrics WHERE button_clicks = 2 AND text_messages = 1"),
-        1
-    );
+    assert_eq!(place.count("webhook_metrics WHERE button_clicks = 2 AND text_messages = 1"), 1);
     assert_eq!(
         place.count("webhook_events WHERE advisor_phone = '15550100003' AND message_type = 'image'"),
         1
     );
     let messages = webhook.get("/webhook/health").json()["messages"].clone();
     assert_eq!(
-        (
-            &messages["received"],
-            &messages["duplicates"],
-            &messages["ignored"]
-        ),
+        (&messages["received"], &messages["duplicates"], &messages["ignored"]),
         (&json!(8), &json!(5), &json!(2))
     );
 
@@ -221,9 +178,7 @@ fn repeats_are_known_after_a_kill() {
 fn a_locked_database_costs_no_answer_and_no_event() {
     let place = Place::new();
     let webhook = place.program().start();
-    eventually("the database is there", || {
-        webhook.get("/health").json()["database"] == "connected"
-    });
+    eventually("the database is there", || webhook.get("/health").json()["database"] == "connected");
     let lock = place.sql();
     lock.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
     let mut slowest = Duration::ZERO;
@@ -235,19 +190,13 @@ fn a_locked_database_costs_no_answer_and_no_event() {
     }
     // Far below the time that waiting for the lock would take; far above what a busy machine costs.
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
-    eventually("it says so", || {
-        webhook.get("/health").json()["status"] == "degraded"
-    });
-    eventually("all wait in the spool", || {
-        webhook.get("/health").json()["events"]["spooled"] == 100
-    });
+    eventually("it says so", || webhook.get("/health").json()["status"] == "degraded");
+    eventually("all wait in the spool", || webhook.get("/health").json()["events"]["spooled"] == 100);
     webhook.kill();
     let webhook = place.program().start();
     lock.execute_batch("COMMIT").expect("the lock is given back");
     eventually("all are written", || written(&webhook) == 100);
-    eventually("it is well", || {
-        webhook.get("/health").json()["status"] == "healthy"
-    });
+    eventually("it is well", || webhook.get("/health").json()["status"] == "healthy");
 }
 
 #[test]
@@ -275,10 +224,7 @@ fn large_reports_are_taken_also_many_at_a_time() {
         }
     });
     eventually("all are written", || written(&webhook) == 20);
-    assert_eq!(
-        place.count("webhook_events WHERE length(json_extract(event_data, '$.text')) = 4096"),
-        20
-    );
+    assert_eq!(place.count("webhook_events WHERE length(json_extract(event_data, '$.text')) = 4096"), 20);
     let too_large = vec![b' '; 5 << 20];
     assert_eq!(webhook.request("POST", "/webhook", &[], &too_large).status, 413);
 }
@@ -288,10 +234,7 @@ fn the_end_writes_what_waits() {
     let place = Place::new();
     let webhook = place.program().start();
     for number in 0..50 {
-        assert_eq!(
-            post(&webhook, &payload(&[click(&format!("wamid.{number}"))])).status,
-            200
-        );
+        assert_eq!(post(&webhook, &payload(&[click(&format!("wamid.{number}"))])).status, 200);
     }
     let (status, output) = webhook.end();
     assert_eq!(status.code(), Some(0), "{output}");
@@ -313,11 +256,7 @@ fn an_inherited_socket_is_served_and_the_supervisor_is_told() {
     let address = listener.local_addr().expect("an address");
     let kept = listener.try_clone().expect("a second holder");
     let notify = notify.to_str().expect("a path in UTF-8");
-    let webhook = place
-        .program()
-        .env("NOTIFY_SOCKET", notify)
-        .inherit(listener)
-        .start();
+    let webhook = place.program().env("NOTIFY_SOCKET", notify).inherit(listener).start();
     assert_eq!(webhook.address(), address);
     assert!(told().contains("READY=1"));
     assert_eq!(webhook.get("/health").status, 200);
@@ -342,10 +281,7 @@ fn a_bad_start_says_why() {
     let port = taken.local_addr().expect("an address").port().to_string();
     let (code, said) = place.program().env("WEBHOOK_PORT", &port).fail();
     assert_eq!(code, Some(1));
-    assert!(
-        said.contains(&format!("cannot listen on 127.0.0.1:{port}")),
-        "{said}"
-    );
+    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}")), "{said}");
 
     let open = place
         .bare()
@@ -353,27 +289,14 @@ fn a_bad_start_says_why() {
         .env("WEBHOOK_BIND", "0.0.0.0")
         .arg("--allow-unsigned");
     let (code, said) = open.fail();
-    assert_eq!(
-        (code, said.contains("WHATSAPP_APP_SECRET")),
-        (Some(1), true),
-        "{said}"
-    );
+    assert_eq!((code, said.contains("WHATSAPP_APP_SECRET")), (Some(1), true), "{said}");
 }
 
 #[test]
 fn without_a_secret_only_where_it_is_allowed() {
     let place = Place::new();
-    let webhook = place
-        .bare()
-        .env("WHATSAPP_VERIFY_TOKEN", TOKEN)
-        .arg("--allow-unsigned")
-        .start();
-    assert_eq!(
-        webhook
-            .request("POST", "/webhook", &[], payload(&[click("wamid.1")]).as_bytes())
-            .status,
-        200
-    );
+    let webhook = place.bare().env("WHATSAPP_VERIFY_TOKEN", TOKEN).arg("--allow-unsigned").start();
+    assert_eq!(webhook.request("POST", "/webhook", &[], payload(&[click("wamid.1")]).as_bytes()).status, 200);
     eventually("it is written", || written(&webhook) == 1);
 }
 
@@ -388,10 +311,7 @@ fn a_test_event_can_be_sent() {
             .env("WHATSAPP_APP_SECRET", secret)
             .output()
             .expect("it runs");
-        (
-            output.status.code(),
-            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
-        )
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };
     let (code, said) = send(webhook.address().port(), SECRET);
     assert_eq!(code, Some(0), "{said}");
@@ -401,15 +321,9 @@ fn a_test_event_can_be_sent() {
     );
     eventually("it is written", || written(&webhook) == 1);
     let (code, said) = send(webhook.address().port(), "other");
-    assert_eq!(
-        (code, said.contains("WHATSAPP_APP_SECRET")),
-        (Some(1), true),
-        "{said}"
-    );
+    assert_eq!((code, said.contains("WHATSAPP_APP_SECRET")), (Some(1), true), "{said}");
 
-    let free = TcpListener::bind("127.0.0.1:0")
-        .and_then(|socket| socket.local_addr())
-        .expect("a port");
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     let (code, said) = send(free.port(), SECRET);
     assert_eq!((code, said.contains("not reachable")), (Some(1), true), "{said}");
 }

@@ -148,12 +148,7 @@ async fn say_farewell(socket: &mut WebSocket, end: End) {
         }
     };
     if let Some(code) = code {
-        let _ = socket
-            .send(Message::Close(Some(CloseFrame {
-                code,
-                reason: reason.into(),
-            })))
-            .await;
+        let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     }
     while let Some(Ok(_)) = socket.recv().await {}
 }

@@ -19,11 +19,7 @@ impl Delivered {
 
     /// Was this row sent, or will it be as part of what is live?
     pub(crate) fn has(&self, id: i64, channel: Channels) -> bool {
-        self.0
-            .iter()
-            .rev()
-            .find(|(start, _)| id > *start)
-            .is_some_and(|(_, sent)| sent.has(channel))
+        self.0.iter().rev().find(|(start, _)| id > *start).is_some_and(|(_, sent)| sent.has(channel))
     }
 
     /// From after `cursor` on another subscription holds.
@@ -40,11 +36,7 @@ impl Delivered {
 
     /// Rows of these channels with an id above `since` are being sent, as far as they were not.
     pub(crate) fn catch_up(&mut self, since: i64, channels: Channels) {
-        let before = self
-            .0
-            .iter()
-            .rposition(|(start, _)| *start < since)
-            .map(|index| self.0[index].1);
+        let before = self.0.iter().rposition(|(start, _)| *start < since).map(|index| self.0[index].1);
         let split_at = self.0.partition_point(|(start, _)| *start < since);
         if self.0.get(split_at).is_none_or(|(start, _)| *start != since) {
             self.0.insert(split_at, (since, before.unwrap_or(channels)));

@@ -37,13 +37,7 @@ pub(crate) struct News {
 
 impl Feed {
     pub(crate) fn new(database: PathBuf) -> Self {
-        Self {
-            reader: Reader::new(database),
-            cursor: None,
-            version: None,
-            generation: None,
-            failed: None,
-        }
+        Self { reader: Reader::new(database), cursor: None, version: None, generation: None, failed: None }
     }
 
     /// The highest id handed out, 0 before there was any.
@@ -66,9 +60,7 @@ impl Feed {
     pub(crate) fn snapshot(&mut self) -> Option<Snapshot> {
         self.attempt(|feed| {
             let cursor = feed.cursor();
-            let snapshot = feed
-                .reader
-                .ask(|db| queries::snapshot(db, cursor, u32::MAX, RECENT))?;
+            let snapshot = feed.reader.ask(|db| queries::snapshot(db, cursor, u32::MAX, RECENT))?;
             feed.advance(&snapshot.new);
             Ok(snapshot)
         })
@@ -77,8 +69,7 @@ impl Feed {
     /// The totals and the newest rows, now.
     pub(crate) fn numbers(&mut self, recent: u32) -> Option<(DashboardMetrics, Vec<EventRow>)> {
         self.attempt(|feed| {
-            feed.reader
-                .ask(|db| Ok((queries::dashboard_metrics(db)?, queries::recent(db, recent)?)))
+            feed.reader.ask(|db| Ok((queries::dashboard_metrics(db)?, queries::recent(db, recent)?)))
         })
     }
 
@@ -140,9 +131,7 @@ impl Feed {
             }
             Err(error) => {
                 if self.failed.is_none() {
-                    log::error(format_args!(
-                        "no events are pushed: {error}; trying again every second"
-                    ));
+                    log::error(format_args!("no events are pushed: {error}; trying again every second"));
                 }
                 self.failed = Some(Instant::now());
                 None

@@ -98,11 +98,8 @@ pub(crate) fn new_events<'a>(rows: impl IntoIterator<Item = &'a str>) -> Vec<Utf
 
 /// A row as a frame of its own, for the kinds that have one.
 pub(crate) fn notification(row: &EventRow) -> Option<Utf8Bytes> {
-    let data: Value = row
-        .event_data
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
+    let data: Value =
+        row.event_data.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     let data = match row.event_type.as_str() {
         "button_click" => json!({"button_id": row.button_id, "event_data": row.event_data}),
         "content_delivery" => json!({
@@ -163,9 +160,7 @@ mod tests {
             new_events(rows.iter().map(String::as_str))
                 .iter()
                 .map(|frame| {
-                    serde_json::from_str::<Value>(frame).expect("JSON")["count"]
-                        .as_u64()
-                        .expect("a count")
+                    serde_json::from_str::<Value>(frame).expect("JSON")["count"].as_u64().expect("a count")
                 })
                 .collect::<Vec<_>>()
         };

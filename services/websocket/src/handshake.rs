@@ -43,9 +43,7 @@ pub(crate) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
         Method::GET | Method::HEAD if !is_socket => health(&service),
         _ => {
             let mut response = http::text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
-            response
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
             response
         }
     }
@@ -69,10 +67,7 @@ async fn connect(service: Arc<Service>, mut head: Parts) -> Response {
         Err(rejection) => return rejection.into_response(),
     };
     let Ok(place) = Arc::clone(&service.places).try_acquire_owned() else {
-        return http::text(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "all places are taken: try again later",
-        );
+        return http::text(StatusCode::SERVICE_UNAVAILABLE, "all places are taken: try again later");
     };
     upgrade
         .protocols([PROTOCOL])
@@ -96,12 +91,8 @@ fn refusal(service: &Service, head: &Parts) -> Option<Response> {
         || header(SEC_WEBSOCKET_VERSION) != Some("13")
     {
         let mut response = http::text(StatusCode::UPGRADE_REQUIRED, "this is a WebSocket of version 13");
-        response
-            .headers_mut()
-            .insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-        response
-            .headers_mut()
-            .insert(UPGRADE, HeaderValue::from_static("websocket"));
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         return Some(response);
     }
     if let Some(origin) = head.headers.get(ORIGIN) {
@@ -119,9 +110,7 @@ fn refusal(service: &Service, head: &Parts) -> Option<Response> {
     match &service.config.token {
         Some(token) if !shows(head, token) => {
             let mut response = http::text(StatusCode::UNAUTHORIZED, "Unauthorized");
-            response
-                .headers_mut()
-                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             Some(response)
         }
         _ => None,
@@ -130,11 +119,7 @@ fn refusal(service: &Service, head: &Parts) -> Option<Response> {
 
 /// Does the request show the token, as a bearer or, as browsers must, among the subprotocols?
 fn shows(head: &Parts, token: &Secret) -> bool {
-    let offered = head
-        .headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let offered = head.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     guard::bearer_matches(&head.headers, token)
         || offered
             .flat_map(|list| list.split(','))

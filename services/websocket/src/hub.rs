@@ -71,14 +71,8 @@ impl Hub {
             metrics_pushed: None,
             metrics_old: false,
         };
-        std::thread::Builder::new()
-            .name("hub".into())
-            .spawn(move || keeper.run(&received))?;
-        Ok(Self {
-            commands,
-            gauges,
-            next: AtomicU64::new(1),
-        })
+        std::thread::Builder::new().name("hub".into()).spawn(move || keeper.run(&received))?;
+        Ok(Self { commands, gauges, next: AtomicU64::new(1) })
     }
 
     /// A new client: it gets its first frames, then what is new.
@@ -146,9 +140,7 @@ impl Keeper {
             self.look();
             self.push_metrics();
             self.gauges.clients.store(self.clients.len(), Ordering::Relaxed);
-            self.gauges
-                .last_event_id
-                .store(self.feed.cursor(), Ordering::Relaxed);
+            self.gauges.last_event_id.store(self.feed.cursor(), Ordering::Relaxed);
         }
     }
 
@@ -174,9 +166,7 @@ impl Keeper {
     /// Before anybody is told of something, the outside can read it too.
     fn publish(&self) {
         self.gauges.clients.store(self.clients.len(), Ordering::Relaxed);
-        self.gauges
-            .last_event_id
-            .store(self.feed.cursor(), Ordering::Relaxed);
+        self.gauges.last_event_id.store(self.feed.cursor(), Ordering::Relaxed);
     }
 
     fn join(&mut self, id: ClientId, mailbox: Mailbox) {
@@ -195,14 +185,7 @@ impl Keeper {
             self.metrics_old = false;
         }
         let delivered = Delivered::new(cursor, Channels::ALL);
-        self.clients.insert(
-            id,
-            Client {
-                mailbox,
-                channels: Channels::ALL,
-                delivered,
-            },
-        );
+        self.clients.insert(id, Client { mailbox, channels: Channels::ALL, delivered });
         self.publish();
         let first = frames::connection_established();
         let second = frames::initial_data(&self.view(&metrics, &recent), cursor);
@@ -247,18 +230,13 @@ impl Keeper {
         if rows.is_empty() || self.clients.is_empty() {
             return;
         }
-        let encoded: Vec<(Channels, String)> = rows
-            .iter()
-            .map(|row| (Channels::of_event(&row.event_type), encode(row)))
-            .collect();
+        let encoded: Vec<(Channels, String)> =
+            rows.iter().map(|row| (Channels::of_event(&row.event_type), encode(row))).collect();
         let mut by_wish: HashMap<Channels, Vec<Utf8Bytes>> = HashMap::new();
         self.clients.retain(|_, client| {
-            let frames = by_wish
-                .entry(client.channels)
-                .or_insert_with(|| frames_for(client.channels, rows, &encoded));
-            frames
-                .iter()
-                .all(|frame| client.mailbox.put(frame.clone()).is_ok())
+            let frames =
+                by_wish.entry(client.channels).or_insert_with(|| frames_for(client.channels, rows, &encoded));
+            frames.iter().all(|frame| client.mailbox.put(frame.clone()).is_ok())
         });
     }
 
@@ -271,8 +249,7 @@ impl Keeper {
         self.metrics_old = false;
         self.metrics_pushed = Some(Instant::now());
         let frame = self.metrics_update();
-        self.clients
-            .retain(|_, client| !is_metrics(client) || client.mailbox.put(frame.clone()).is_ok());
+        self.clients.retain(|_, client| !is_metrics(client) || client.mailbox.put(frame.clone()).is_ok());
     }
 
     fn metrics_update(&mut self) -> Utf8Bytes {
@@ -281,12 +258,7 @@ impl Keeper {
     }
 
     fn view<'a>(&self, metrics: &'a DashboardMetrics, recent: &'a [EventRow]) -> View<'a> {
-        View {
-            metrics,
-            recent,
-            clients: self.clients.len(),
-            uptime: self.started.elapsed(),
-        }
+        View { metrics, recent, clients: self.clients.len(), uptime: self.started.elapsed() }
     }
 
     /// Gives a client frames; who has no room for them is forgotten, and told by its mailbox.
@@ -301,10 +273,7 @@ impl Keeper {
 }
 
 fn frames_for(channels: Channels, rows: &[EventRow], encoded: &[(Channels, String)]) -> Vec<Utf8Bytes> {
-    let wanted = encoded
-        .iter()
-        .filter(|(channel, _)| channels.has(*channel))
-        .map(|(_, row)| row.as_str());
+    let wanted = encoded.iter().filter(|(channel, _)| channels.has(*channel)).map(|(_, row)| row.as_str());
     let mut frames = frames::new_events(wanted);
     if channels.has(Channels::NOTIFICATIONS) {
         frames.extend(rows.iter().filter_map(frames::notification));

@@ -41,14 +41,8 @@ pub(crate) struct Full;
 pub(crate) fn mailbox() -> (Mailbox, Inbox, Overflow) {
     let (sender, receiver) = channel(FRAMES);
     let shared = Arc::new(Shared::default());
-    let mailbox = Mailbox {
-        frames: sender,
-        shared: Arc::clone(&shared),
-    };
-    let inbox = Inbox {
-        frames: receiver,
-        shared: Arc::clone(&shared),
-    };
+    let mailbox = Mailbox { frames: sender, shared: Arc::clone(&shared) };
+    let inbox = Inbox { frames: receiver, shared: Arc::clone(&shared) };
     (mailbox, inbox, Overflow(shared))
 }
 

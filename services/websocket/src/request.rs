@@ -48,10 +48,7 @@ fn subscription(message: &Map<String, Value>) -> Result<Subscription, Mistake> {
     }
     let (channels, unknown) = Channels::named_all(&names);
     if channels.is_empty() {
-        return Err((
-            "unknown_channels",
-            "none of these channels exists; the subscription is as before",
-        ));
+        return Err(("unknown_channels", "none of these channels exists; the subscription is as before"));
     }
     let since = match message.get("since_id") {
         None | Some(Value::Null) => None,
@@ -60,22 +57,16 @@ fn subscription(message: &Map<String, Value>) -> Result<Subscription, Mistake> {
             _ => return Err(("invalid_since_id", "since_id must be a whole number of 0 or more")),
         },
     };
-    Ok(Subscription {
-        channels,
-        names,
-        unknown,
-        since,
-    })
+    Ok(Subscription { channels, names, unknown, since })
 }
 
 fn names(channels: Option<&Value>) -> Result<Vec<String>, Mistake> {
     const MISTAKE: Mistake = ("invalid_channels", "channels must be a list of names");
     match channels {
         None | Some(Value::Null) => Ok(Vec::new()),
-        Some(Value::Array(list)) => list
-            .iter()
-            .map(|name| name.as_str().map(str::to_owned).ok_or(MISTAKE))
-            .collect(),
+        Some(Value::Array(list)) => {
+            list.iter().map(|name| name.as_str().map(str::to_owned).ok_or(MISTAKE)).collect()
+        }
         Some(_) => Err(MISTAKE),
     }
 }
@@ -107,10 +98,7 @@ mod tests {
         for text in [r#"{"type":"subscribe"}"#, r#"{"type":"subscribe","channels":[]}"#] {
             match Request::parse(text) {
                 Ok(Request::Subscribe(wish)) => {
-                    assert_eq!(
-                        (wish.channels, wish.names),
-                        (Channels::ALL, vec!["all".to_owned()])
-                    );
+                    assert_eq!((wish.channels, wish.names), (Channels::ALL, vec!["all".to_owned()]));
                 }
                 other => panic!("{other:?}"),
             }

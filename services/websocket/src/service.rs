@@ -29,11 +29,7 @@ pub(crate) async fn serve(_flags: Vec<&'static str>) -> Result<(), Box<dyn Error
     let config = Config::read(Env::from_process())?;
     let shutdown = Shutdown::on_signals()?;
     let listener = Listener::inherit_or_bind(config.listen)?;
-    guard::refuse_open_service(
-        listener.address().ip(),
-        config.token.as_ref(),
-        ("WS_BIND", "WS_TOKEN"),
-    )?;
+    guard::refuse_open_service(listener.address().ip(), config.token.as_ref(), ("WS_BIND", "WS_TOKEN"))?;
     let places = config.max_clients;
     let service = Arc::new(Service {
         hub: Hub::start(config.database.clone())?,
@@ -41,22 +37,12 @@ pub(crate) async fn serve(_flags: Vec<&'static str>) -> Result<(), Box<dyn Error
         shutdown: shutdown.clone(),
         config,
     });
-    let app = Router::new()
-        .fallback(handshake::dispatch)
-        .with_state(Arc::clone(&service));
-    let limits = Limits {
-        grace: Duration::from_millis(500),
-        ..Limits::default()
-    };
+    let app = Router::new().fallback(handshake::dispatch).with_state(Arc::clone(&service));
+    let limits = Limits { grace: Duration::from_millis(500), ..Limits::default() };
     service_common::serve(listener, app, limits, shutdown).await;
     // The clients heard of it at the same moment; here it is only waited for them.
-    if tokio::time::timeout(GRACE, service.places.acquire_many(places))
-        .await
-        .is_err()
-    {
-        log::error(format_args!(
-            "ended without a farewell to clients that did not read"
-        ));
+    if tokio::time::timeout(GRACE, service.places.acquire_many(places)).await.is_err() {
+        log::error(format_args!("ended without a farewell to clients that did not read"));
     }
     log::info(format_args!("ended"));
     Ok(())

@@ -61,13 +61,10 @@ impl Client {
 
     /// Or the status that was answered instead.
     fn try_connect(server: &Running, path: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
-        let mut request = format!("ws://{}{path}", server.address())
-            .into_client_request()
-            .expect("a request");
+        let mut request =
+            format!("ws://{}{path}", server.address()).into_client_request().expect("a request");
         for (name, value) in headers {
-            request
-                .headers_mut()
-                .insert(*name, value.parse().expect("a header value"));
+            request.headers_mut().insert(*name, value.parse().expect("a header value"));
         }
         let stream = TcpStream::connect(server.address()).expect("connected");
         stream.set_read_timeout(Some(LIMIT)).expect("a time limit");
@@ -102,12 +99,7 @@ impl Client {
             match self.0.read().expect("a frame") {
                 Message::Text(text) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
-                    assert!(
-                        frame["timestamp"]
-                            .as_str()
-                            .is_some_and(|time| time.ends_with('Z')),
-                        "{frame}"
-                    );
+                    assert!(frame["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{frame}");
                     return frame;
                 }
                 Message::Ping(_) | Message::Pong(_) => {}
@@ -135,11 +127,7 @@ impl Client {
         while ids.len() < count {
             let frame = self.next_of("new_events");
             let rows = frame["events"].as_array().expect("rows");
-            assert!(
-                rows.len() <= 100 && frame["count"] == rows.len(),
-                "{}",
-                frame["count"]
-            );
+            assert!(rows.len() <= 100 && frame["count"] == rows.len(), "{}", frame["count"]);
             ids.extend(rows.iter().filter_map(|row| row["id"].as_i64()));
         }
         ids
@@ -164,26 +152,15 @@ fn the_first_frames_show_how_things_are() {
     let server = place.program().start();
     let mut client = Client::connect(&server);
     let hello = client.next();
-    assert!(
-        hello["clientId"]
-            .as_str()
-            .is_some_and(|id| id.starts_with("client_")),
-        "{hello}"
-    );
+    assert!(hello["clientId"].as_str().is_some_and(|id| id.starts_with("client_")), "{hello}");
     assert_eq!(hello["server_info"]["service"], "Dashboard WebSocket");
-    assert_eq!(
-        hello["server_info"]["features"],
-        json!(["real_time_events", "heartbeat", "metrics_stream"])
-    );
+    assert_eq!(hello["server_info"]["features"], json!(["real_time_events", "heartbeat", "metrics_stream"]));
     let data = client.next()["data"].clone();
     assert_eq!(data["last_event_id"], 12);
     assert_eq!(data["recent_events"].as_array().map(Vec::len), Some(10));
     assert_eq!(data["recent_events"][0]["id"], 12);
     assert_eq!(data["connection_stats"]["active_clients"], 1);
-    assert_eq!(
-        data["connection_stats"]["last_event_time"],
-        data["recent_events"][0]["timestamp"]
-    );
+    assert_eq!(data["connection_stats"]["last_event_time"], data["recent_events"][0]["timestamp"]);
     assert_eq!(
         data["dashboard_metrics"],
         json!({"total_button_clicks": null, "total_text_messages": null, "total_content_deliveries": null,
@@ -195,10 +172,7 @@ fn the_first_frames_show_how_things_are() {
     let update = client.next_of("metrics_update");
     assert_eq!(update["data"]["recent_events"].as_array().map(Vec::len), Some(5));
     let health = server.get("/health").json();
-    assert_eq!(
-        health,
-        json!({"status": "healthy", "active_clients": 1, "last_event_id": 12})
-    );
+    assert_eq!(health, json!({"status": "healthy", "active_clients": 1, "last_event_id": 12}));
 }
 
 #[test]
@@ -261,14 +235,8 @@ fn a_subscription_filters() {
     assert_eq!(client.ids(1), [2]);
 
     for (message, mistake) in [
-        (
-            json!({"type": "subscribe", "channels": ["other"]}),
-            "unknown_channels",
-        ),
-        (
-            json!({"type": "subscribe", "channels": "all"}),
-            "invalid_channels",
-        ),
+        (json!({"type": "subscribe", "channels": ["other"]}), "unknown_channels"),
+        (json!({"type": "subscribe", "channels": "all"}), "invalid_channels"),
         (json!({"type": "subscribe", "since_id": -1}), "invalid_since_id"),
         (json!({"type": "other"}), "unknown_type"),
         (json!([]), "invalid_json"),
@@ -300,10 +268,7 @@ fn the_past_comes_first_and_nothing_twice() {
     place.insert("button_click", 5);
     assert_eq!(client.ids(5), (151..=155).collect::<Vec<_>>());
     client.say(&json!({"type": "subscribe", "since_id": 20}));
-    assert_eq!(
-        client.next_of("subscription_confirmed")["channels"],
-        json!(["all"])
-    );
+    assert_eq!(client.next_of("subscription_confirmed")["channels"], json!(["all"]));
     assert_eq!(client.ids(130), (21..=150).collect::<Vec<_>>());
     place.insert("button_click", 1);
     assert_eq!(client.ids(1), [156]);
@@ -314,10 +279,7 @@ fn the_past_comes_first_and_nothing_twice() {
     late.say(&json!({"type": "subscribe", "since_id": 0}));
     late.next_of("subscription_confirmed");
     let refused = late.next_of("error");
-    assert_eq!(
-        (&refused["error"], &refused["last_event_id"]),
-        (&json!("too_old"), &json!(1156))
-    );
+    assert_eq!((&refused["error"], &refused["last_event_id"]), (&json!("too_old"), &json!(1156)));
     place.insert("button_click", 1);
     assert_eq!(late.ids(1), [1157]);
 }
@@ -337,15 +299,10 @@ fn a_replaced_file_is_followed_and_not_replayed() {
     // Made complete elsewhere, so that it is there with its rows at once.
     let other = Place::new();
     other.insert("button_click", 3);
-    other
-        .sql()
-        .execute_batch("PRAGMA journal_mode=DELETE")
-        .expect("one file");
+    other.sql().execute_batch("PRAGMA journal_mode=DELETE").expect("one file");
     std::fs::copy(other.database(), place.0.path().join("data/new.db")).expect("copied");
     std::fs::rename(place.0.path().join("data/new.db"), place.database()).expect("in its place");
-    eventually("the new file is read", || {
-        server.get("/health").json()["last_event_id"] == 3
-    });
+    eventually("the new file is read", || server.get("/health").json()["last_event_id"] == 3);
     place.insert("button_click", 1);
     assert_eq!(client.ids(1), [4]);
 }
@@ -362,10 +319,7 @@ fn rules_of_the_protocol() {
     assert_eq!(close_code_after(Message::binary(vec![1])), 1003);
     assert_eq!(close_code_after(Message::text("x".repeat(16 * 1024 + 1))), 1009);
     let (mut client, _) = Client::join(&server);
-    client
-        .0
-        .send(Message::Ping(Bytes::from_static(b"are you there")))
-        .expect("sent");
+    client.0.send(Message::Ping(Bytes::from_static(b"are you there"))).expect("sent");
     eventually(
         "the ping is answered",
         || matches!(client.0.read(), Ok(Message::Pong(body)) if body == "are you there"),
@@ -379,41 +333,25 @@ fn rules_of_the_protocol() {
     assert_eq!(client.close_code(), 1008);
     let (mut client, _) = Client::join(&server);
     client.0.close(None).expect("sent");
-    eventually("the farewell is returned", || {
-        matches!(client.0.read(), Err(Error::ConnectionClosed))
-    });
-    eventually("places are free again", || {
-        server.get("/health").json()["active_clients"] == 0
-    });
+    eventually("the farewell is returned", || matches!(client.0.read(), Err(Error::ConnectionClosed)));
+    eventually("places are free again", || server.get("/health").json()["active_clients"] == 0);
 }
 
 #[test]
 fn not_everybody_may_connect() {
     let place = Place::new();
-    let server = place
-        .program()
-        .env("CORS_ORIGINS", "http://board.example.invalid")
-        .start();
+    let server = place.program().env("CORS_ORIGINS", "http://board.example.invalid").start();
     let connect =
         |path: &str, headers: &[(&'static str, &str)]| Client::try_connect(&server, path, headers).err();
     assert_eq!(connect("/", &[("origin", "http://board.example.invalid")]), None);
-    assert_eq!(
-        connect("/", &[("origin", &format!("http://{}", server.address()))]),
-        None
-    );
-    assert_eq!(
-        connect("/", &[("origin", "http://evil.example.invalid")]),
-        Some(403)
-    );
+    assert_eq!(connect("/", &[("origin", &format!("http://{}", server.address()))]), None);
+    assert_eq!(connect("/", &[("origin", "http://evil.example.invalid")]), Some(403));
     assert_eq!(connect("/", &[("host", "evil.example.invalid")]), Some(421));
     assert_eq!(connect("/other", &[]), Some(404));
     let version = connect("/", &[("sec-websocket-version", "12")]);
     assert_eq!(version, Some(426));
     let plain = server.get("/");
-    assert_eq!(
-        (plain.status, plain.header("sec-websocket-version")),
-        (426, Some("13"))
-    );
+    assert_eq!((plain.status, plain.header("sec-websocket-version")), (426, Some("13")));
     assert_eq!(server.request("POST", "/health", &[], b"").status, 405);
     drop(server);
 
@@ -422,14 +360,8 @@ fn not_everybody_may_connect() {
     assert_eq!(connect(&[]), Some(401));
     assert_eq!(connect(&[("authorization", "Bearer wrong")]), Some(401));
     assert_eq!(connect(&[("authorization", "Bearer example-token")]), None);
-    assert_eq!(
-        connect(&[("sec-websocket-protocol", "dogwatch, bearer.example-token")]),
-        None
-    );
-    assert_eq!(
-        connect(&[("sec-websocket-protocol", "dogwatch, bearer.wrong")]),
-        Some(401)
-    );
+    assert_eq!(connect(&[("sec-websocket-protocol", "dogwatch, bearer.example-token")]), None);
+    assert_eq!(connect(&[("sec-websocket-protocol", "dogwatch, bearer.wrong")]), Some(401));
     assert!(!server.output().contains("example-token"));
     drop(server);
 
@@ -443,9 +375,7 @@ fn who_is_silent_is_dropped() {
     let place = Place::new();
     let server = place.program().env("HEARTBEAT_MS", "50").start();
     let (_silent, _) = Client::join(&server);
-    eventually("it is dropped", || {
-        server.get("/health").json()["active_clients"] == 0
-    });
+    eventually("it is dropped", || server.get("/health").json()["active_clients"] == 0);
 }
 
 #[test]

@@ -15,18 +15,11 @@ pub(crate) async fn answer(service: &Service, params: &Params) -> Result<Respons
     let days = params.number("days", 7, 1..=365)?;
     let limit = params.number("limit", 50, 1..=500)?;
     let make = async {
-        let found = service
-            .pool
-            .ask(move |db| queries::conversations(db, days, limit))
-            .await;
+        let found = service.pool.ask(move |db| queries::conversations(db, days, limit)).await;
         let talks = found.map_err(|trouble| Refusal::Failed("Failed to fetch conversation data", trouble))?;
         Ok(bytes(&body(&talks, days, limit)))
     };
-    service
-        .cache
-        .get(Key::Conversations { days, limit }, make)
-        .await
-        .map(cached)
+    service.cache.get(Key::Conversations { days, limit }, make).await.map(cached)
 }
 
 fn body(talks: &Conversations, days: u32, limit: u32) -> Value {

@@ -47,10 +47,7 @@ fn percent(part: i64, whole: i64) -> Option<String> {
     (whole > 0).then(|| format!("{:.2}", ratio(part, whole) * 100.0))
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of messages stay far below 2^52"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of messages stay far below 2^52")]
 fn ratio(part: i64, whole: i64) -> f64 {
     part as f64 / whole as f64
 }

@@ -12,8 +12,5 @@ use crate::service::Service;
 pub(crate) async fn answer(service: &Service) -> Result<Response, Refusal> {
     let found = service.pool.ask(queries::realtime).await;
     let data = found.map_err(|trouble| Refusal::Failed("Failed to fetch real-time stats", trouble))?;
-    Ok(http::json(
-        StatusCode::OK,
-        &json!({"success": true, "data": data, "timestamp": clock::now_iso()}),
-    ))
+    Ok(http::json(StatusCode::OK, &json!({"success": true, "data": data, "timestamp": clock::now_iso()})))
 }

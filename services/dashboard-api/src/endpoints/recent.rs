@@ -22,11 +22,6 @@ pub(crate) async fn answer(service: &Service, params: &Params) -> Result<Respons
     let limit = params.number("limit", 20, 1..=1000)?;
     let found = service.pool.ask(move |db| queries::recent(db, limit)).await;
     let data = found.map_err(|trouble| Refusal::Failed("Failed to fetch recent events", trouble))?;
-    let body = Recent {
-        success: true,
-        count: data.len(),
-        data,
-        timestamp: clock::now_iso(),
-    };
+    let body = Recent { success: true, count: data.len(), data, timestamp: clock::now_iso() };
     Ok(http::json(StatusCode::OK, &body))
 }

@@ -51,9 +51,7 @@ fn write_together(
     entries: &[Entry],
     mark: Option<&str>,
 ) -> Result<Outcome, Error> {
-    let transaction = connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
-        .doing(DOING)?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
     let mut outcome = Outcome::default();
     for entry in entries {
         if is_new(&transaction, entry).doing(DOING)? {
@@ -67,10 +65,7 @@ fn write_together(
     }
     if let Some(mark) = mark {
         transaction
-            .execute(
-                "INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('spool', ?1)",
-                [mark],
-            )
+            .execute("INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('spool', ?1)", [mark])
             .doing(DOING)?;
     }
     transaction.commit().doing(DOING)?;

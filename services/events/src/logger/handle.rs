@@ -70,25 +70,13 @@ impl Logger {
             deadline: Mutex::new(None),
             deadline_set: Condvar::new(),
         });
-        let writer = thread::Writer::new(
-            Places { database, spool },
-            messages,
-            seen,
-            Arc::clone(&shared),
-            report,
-        );
+        let writer =
+            thread::Writer::new(Places { database, spool }, messages, seen, Arc::clone(&shared), report);
         std::thread::Builder::new().name("events".into()).spawn(move || {
             writer.run_whatever_happens();
             drop(end);
         })?;
-        Ok((
-            Self {
-                queue,
-                shared,
-                ended: Mutex::new(ended),
-            },
-            seen_receiver,
-        ))
+        Ok((Self { queue, shared, ended: Mutex::new(ended) }, seen_receiver))
     }
 
     /// Takes an entry to be written soon. False: there was no room, it is lost and counted.
@@ -126,11 +114,7 @@ impl Logger {
     #[must_use]
     pub fn close(&self, limit: Duration) -> u64 {
         let deadline = Instant::now() + limit;
-        *self
-            .shared
-            .deadline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(deadline);
+        *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(deadline);
         self.shared.deadline_set.notify_all();
         // A full queue keeps the thread awake anyway.
         let _ = self.queue.try_send(Message::Wake);

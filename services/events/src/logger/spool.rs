@@ -111,10 +111,7 @@ impl Spool {
         let mut reader = BufReader::new(File::open(&self.path)?);
         let mut line = Vec::new();
         let header = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
-        let mut chunk = Chunk {
-            end: start.max(header),
-            ..Chunk::default()
-        };
+        let mut chunk = Chunk { end: start.max(header), ..Chunk::default() };
         reader.seek(SeekFrom::Start(chunk.end))?;
         while chunk.entries.len() < limit {
             line.clear();
@@ -123,10 +120,7 @@ impl Spool {
                 break;
             }
             chunk.end += length;
-            match serde_json::from_slice::<Line>(&line)
-                .ok()
-                .and_then(|line| Entry::try_from(line).ok())
-            {
+            match serde_json::from_slice::<Line>(&line).ok().and_then(|line| Entry::try_from(line).ok()) {
                 Some(entry) => chunk.entries.push(entry),
                 None => chunk.broken += 1,
             }
@@ -159,36 +153,20 @@ impl Spool {
         if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o640)
-            .open(&self.path)?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
         let mut first = Vec::new();
-        BufReader::new(&file)
-            .take(MAX_LINE)
-            .read_until(b'\n', &mut first)?;
+        BufReader::new(&file).take(MAX_LINE).read_until(b'\n', &mut first)?;
         if first.is_empty() {
             let random = || RandomState::new().build_hasher().finish();
-            let header = Header {
-                spool: format!("{:016x}{:016x}", random(), random()),
-                v: VERSION,
-            };
+            let header = Header { spool: format!("{:016x}{:016x}", random(), random()), v: VERSION };
             let line = format!("{}\n", serde_json::to_string(&header)?);
             file.write_all(line.as_bytes())?;
-            return Ok(Open {
-                file,
-                name: header.spool,
-                length: line.len() as u64,
-            });
+            return Ok(Open { file, name: header.spool, length: line.len() as u64 });
         }
         let header: Header = serde_json::from_slice(&first)?;
         if header.v > VERSION {
-            return Err(io::Error::other(format!(
-                "its format {} is newer than this program",
-                header.v
-            )));
+            return Err(io::Error::other(format!("its format {} is newer than this program", header.v)));
         }
         let mut length = file.metadata()?.len();
         let mut last = [0];
@@ -199,11 +177,7 @@ impl Spool {
             file.write_all(b"\n")?;
             length += 1;
         }
-        Ok(Open {
-            file,
-            name: header.spool,
-            length,
-        })
+        Ok(Open { file, name: header.spool, length })
     }
 }
 
@@ -218,10 +192,7 @@ impl From<&Entry> for Line {
             data: event.data.clone(),
             incoming: event.incoming.clone(),
         };
-        Self {
-            key: entry.key.clone(),
-            events: entry.events.iter().map(event).collect(),
-        }
+        Self { key: entry.key.clone(), events: entry.events.iter().map(event).collect() }
     }
 }
 
@@ -234,10 +205,7 @@ impl TryFrom<Line> for Entry {
     fn try_from(line: Line) -> Result<Self, Strange> {
         let event = |event: Event| {
             Ok(NewEvent {
-                kind: Kind::ALL
-                    .into_iter()
-                    .find(|kind| kind.as_str() == event.kind)
-                    .ok_or(Strange)?,
+                kind: Kind::ALL.into_iter().find(|kind| kind.as_str() == event.kind).ok_or(Strange)?,
                 at: Timestamp::from_millisecond(event.at_ms).map_err(|_| Strange)?,
                 phone: event.phone,
                 button_id: event.button_id,
@@ -246,10 +214,7 @@ impl TryFrom<Line> for Entry {
                 incoming: event.incoming,
             })
         };
-        Ok(Self {
-            key: line.key,
-            events: line.events.into_iter().map(event).collect::<Result<_, _>>()?,
-        })
+        Ok(Self { key: line.key, events: line.events.into_iter().map(event).collect::<Result<_, _>>()? })
     }
 }
 
@@ -260,17 +225,8 @@ mod tests {
 
     fn entry(key: &str) -> Entry {
         let at = Timestamp::from_millisecond(1_767_323_045_678).expect("a moment in range");
-        let event = NewEvent::text(
-            at,
-            Some("15550100001"),
-            Some(key),
-            "Grüße\n\"x\"",
-            StoreText::Full,
-        );
-        Entry {
-            key: Some(key.to_owned()),
-            events: vec![event],
-        }
+        let event = NewEvent::text(at, Some("15550100001"), Some(key), "Grüße\n\"x\"", StoreText::Full);
+        Entry { key: Some(key.to_owned()), events: vec![event] }
     }
 
     #[test]
@@ -279,12 +235,7 @@ mod tests {
         let path = folder.path().join("new/events.spool");
         let mut spool = Spool::new(path.clone());
         assert_eq!(spool.name().expect("a look"), None);
-        assert_eq!(
-            spool
-                .append(&[entry("a"), entry("b"), entry("c")])
-                .expect("appended"),
-            3
-        );
+        assert_eq!(spool.append(&[entry("a"), entry("b"), entry("c")]).expect("appended"), 3);
         let first = spool.read(0, 2).expect("read");
         assert_eq!(first.entries, [entry("a"), entry("b")]);
         let second = spool.read(first.end, 2).expect("read");
@@ -303,15 +254,9 @@ mod tests {
     fn a_torn_line_costs_itself_only() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("events.spool");
-        Spool::new(path.clone())
-            .append(&[entry("a"), entry("b")])
-            .expect("appended");
+        Spool::new(path.clone()).append(&[entry("a"), entry("b")]).expect("appended");
         let length = fs::metadata(&path).expect("it exists").len();
-        OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_len(length - 9))
-            .expect("torn");
+        OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(length - 9)).expect("torn");
         let mut spool = Spool::new(path);
         spool.append(&[entry("c")]).expect("appended");
         let chunk = spool.read(0, 10).expect("read");

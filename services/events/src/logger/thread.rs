@@ -87,11 +87,7 @@ impl Writer {
 
     fn run(&mut self) {
         loop {
-            let next = match self
-                .keep_open()
-                .and_then(|()| self.take_over())
-                .and_then(|()| self.write())
-            {
+            let next = match self.keep_open().and_then(|()| self.take_over()).and_then(|()| self.write()) {
                 Ok(()) => {
                     self.is_back();
                     self.collect(RETRY)
@@ -109,11 +105,7 @@ impl Writer {
 
     /// Opens the file, again if another one stands in its place.
     fn keep_open(&mut self) -> Result<(), Error> {
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|(_, file)| file.is_still_at(&self.database))
-        {
+        if self.open.as_ref().is_some_and(|(_, file)| file.is_still_at(&self.database)) {
             return Ok(());
         }
         self.open = None;
@@ -160,15 +152,10 @@ impl Writer {
             };
             let outcome = batch::write(connection, &chunk.entries, Some(&format!("{name}:{done}")))?;
             self.count(&outcome);
-            self.shared
-                .gauges
-                .dropped
-                .fetch_add(chunk.broken, Ordering::Relaxed);
+            self.shared.gauges.dropped.fetch_add(chunk.broken, Ordering::Relaxed);
         }
         if let Err(error) = self.spool.remove() {
-            self.complain(&format!(
-                "the spool of events is in the database, but cannot be removed: {error}"
-            ));
+            self.complain(&format!("the spool of events is in the database, but cannot be removed: {error}"));
         }
         Ok(())
     }
@@ -212,11 +199,7 @@ impl Writer {
         }
         let until = Instant::now() + COMPANY;
         while self.pending.len() < BATCH {
-            let left = if ending {
-                Duration::ZERO
-            } else {
-                until.saturating_duration_since(Instant::now())
-            };
+            let left = if ending { Duration::ZERO } else { until.saturating_duration_since(Instant::now()) };
             match self.messages.recv_timeout(left) {
                 Ok(message) => self.take(message),
                 Err(_) => break,
@@ -268,42 +251,28 @@ impl Writer {
         }
         match self.spool.append(&self.pending) {
             Ok(count) => {
-                self.shared
-                    .gauges
-                    .spooled
-                    .fetch_add(count as u64, Ordering::Relaxed);
+                self.shared.gauges.spooled.fetch_add(count as u64, Ordering::Relaxed);
                 self.let_go(count);
                 let lost = self.pending.len();
                 if lost > 0 {
-                    self.shared
-                        .gauges
-                        .dropped
-                        .fetch_add(lost as u64, Ordering::Relaxed);
+                    self.shared.gauges.dropped.fetch_add(lost as u64, Ordering::Relaxed);
                     self.let_go(lost);
                     self.complain(&format!("the spool of events is full: {lost} messages lost"));
                 }
             }
-            Err(error) => self.complain(&format!(
-                "events wait in memory: the spool cannot be written: {error}"
-            )),
+            Err(error) => {
+                self.complain(&format!("events wait in memory: the spool cannot be written: {error}"))
+            }
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        *self
-            .shared
-            .deadline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        *self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for `time`, less if the end is asked for meanwhile.
     fn rest(&self, time: Duration) -> Next {
-        let deadline = self
-            .shared
-            .deadline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let deadline = self.shared.deadline.lock().unwrap_or_else(PoisonError::into_inner);
         let was_set = deadline.is_some();
         let (deadline, _) = self
             .shared
@@ -350,15 +319,10 @@ impl Writer {
 /// How far the spool of this name is in the database.
 fn taken_over(connection: &Connection, name: &str) -> Result<u64, Error> {
     let mark: Option<String> = connection
-        .query_row("SELECT value FROM dogwatch_meta WHERE key = 'spool'", [], |row| {
-            row.get(0)
-        })
+        .query_row("SELECT value FROM dogwatch_meta WHERE key = 'spool'", [], |row| row.get(0))
         .optional()
         .doing("reading how far the spool was taken over")?;
-    let offset = mark
-        .as_deref()
-        .and_then(|mark| mark.split_once(':'))
-        .filter(|(known, _)| *known == name);
+    let offset = mark.as_deref().and_then(|mark| mark.split_once(':')).filter(|(known, _)| *known == name);
     Ok(offset.and_then(|(_, offset)| offset.parse().ok()).unwrap_or(0))
 }
 
@@ -368,8 +332,7 @@ fn known_keys(connection: &Connection) -> Result<Vec<u64>, Error> {
     let mut statement = connection
         .prepare("SELECT key FROM (SELECT key, at FROM dogwatch_seen ORDER BY at DESC LIMIT ?1) ORDER BY at")
         .doing(DOING)?;
-    let keys = statement
-        .query_map([SEEN_LIMIT], |row| Ok(fingerprint(row.get_ref(0)?.as_str()?)))
-        .doing(DOING)?;
+    let keys =
+        statement.query_map([SEEN_LIMIT], |row| Ok(fingerprint(row.get_ref(0)?.as_str()?))).doing(DOING)?;
     keys.collect::<Result<_, _>>().doing(DOING)
 }

@@ -141,10 +141,9 @@ fn interactions(connection: &Connection, limit: u32) -> Result<Vec<Interaction>,
         |row| {
             let kind = text(row, 2)?.unwrap_or_default();
             let (content, direction) = match kind.as_str() {
-                "button_click" => (
-                    format!("Button: {}", text(row, 3)?.unwrap_or_default()),
-                    Some("incoming".to_owned()),
-                ),
+                "button_click" => {
+                    (format!("Button: {}", text(row, 3)?.unwrap_or_default()), Some("incoming".to_owned()))
+                }
                 _ => ("Text message".to_owned(), text(row, 4)?),
             };
             Ok(Interaction {

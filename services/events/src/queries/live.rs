@@ -45,13 +45,7 @@ pub fn generation(connection: &Connection) -> Result<Option<String>, Error> {
 /// # Errors
 /// When the database cannot be read.
 pub fn last_event_id(connection: &Connection) -> Result<i64, Error> {
-    one(
-        connection,
-        DOING,
-        "SELECT COALESCE(MAX(id), 0) FROM webhook_events",
-        [],
-        |row| row.get(0),
-    )
+    one(connection, DOING, "SELECT COALESCE(MAX(id), 0) FROM webhook_events", [], |row| row.get(0))
 }
 
 /// Up to `limit` rows with a higher id than `cursor`, in their order.

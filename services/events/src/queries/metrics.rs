@@ -99,10 +99,7 @@ struct Delivery {
 
 impl Mean {
     fn take(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
-        if let Ok(Delivery {
-            milliseconds: Some(time),
-        }) = serde_json::from_slice(bytes(row, 0)?)
-        {
+        if let Ok(Delivery { milliseconds: Some(time) }) = serde_json::from_slice(bytes(row, 0)?) {
             self.milliseconds += time;
             self.count += 1;
         }
@@ -156,9 +153,7 @@ fn busiest_hour_seconds(connection: &Connection, window: &str) -> Result<Option<
     const SQL: &str = "SELECT event_data FROM webhook_events
         WHERE event_type = 'content_delivery' AND timestamp >= datetime('now', ?1) AND substr(timestamp, 12, 2) = ?2";
     let mut mean = Mean::default();
-    each(connection, DOING, SQL, (window, format!("{hour:02}")), |row| {
-        mean.take(row)
-    })?;
+    each(connection, DOING, SQL, (window, format!("{hour:02}")), |row| mean.take(row))?;
     Ok(mean.seconds())
 }
 

@@ -34,10 +34,7 @@ fn one<T>(
     values: impl Params,
     read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
 ) -> Result<T, Error> {
-    connection
-        .prepare_cached(sql)
-        .and_then(|mut statement| statement.query_row(values, read))
-        .doing(doing)
+    connection.prepare_cached(sql).and_then(|mut statement| statement.query_row(values, read)).doing(doing)
 }
 
 fn many<T>(

@@ -105,7 +105,5 @@ fn exchange(mut stream: TcpStream, request: &str) -> io::Result<String> {
     stream.take(4096).read_to_end(&mut answer)?;
     let answer = String::from_utf8_lossy(&answer);
     let status = answer.lines().next().and_then(|line| line.split_once(' '));
-    status
-        .map(|(_, status)| status.to_owned())
-        .ok_or_else(|| io::Error::other("the answer is not HTTP"))
+    status.map(|(_, status)| status.to_owned()).ok_or_else(|| io::Error::other("the answer is not HTTP"))
 }
