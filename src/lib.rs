@@ -1,1 +1,29 @@
 //! dogwatch: a process supervisor whose own death never reaches a service.
+//!
+//! # The map
+//! ```text
+//! main ──► cli ─────► config, wire, model, paths, os
+//!      ──► control ─► config, wire, os, model, paths
+//!      ──► keeper ──► wire, os, model, paths
+//!      ──► warden ──► wire, os, model, paths
+//! config ► model     wire ► model     os ► model     model ► nothing
+//! ```
+//! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
+//! in [`wire`] and in the run folder ([`paths`]). `tests/layers.rs` holds these arrows.
+//!
+//! Read [`model`] first, then `keeper`, then `warden`.
+
+pub mod cli;
+pub mod compress;
+pub mod config;
+pub mod control;
+pub mod exit_code;
+pub mod holder;
+pub mod keeper;
+pub mod model;
+pub mod os;
+pub mod own_log;
+pub mod paths;
+pub mod start;
+pub mod warden;
+pub mod wire;

@@ -1,0 +1,149 @@
+//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number` and
+//! `serve` go on beside what follows.
+//!
+//! ```text
+//! ready            say READY=1 on NOTIFY_SOCKET
+//! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
+//! serve            answer every connection on descriptor 3 with "PID RUN\n"
+//! say TEXT         print a line        | shout TEXT     the same on standard error
+//! half TEXT        print without an end of line
+//! binary           print bytes that are no UTF-8
+//! burst N WIDTH    print N numbered lines of WIDTH bytes
+//! leak MIB         keep MIB mebibytes more, touched
+//! grow MIB MS      for ever: leak MIB each MS milliseconds
+//! escape           leave a grandchild in a session of its own
+//! stubborn         ignore SIGTERM
+//! env NAME         print the variable
+//! pause MS         do nothing for a while
+//! hang             do nothing for ever
+//! exit CODE        end with that code  | crash          end by SIGABRT
+//! ```
+
+use std::io::{Write, stderr, stdout};
+use std::net::TcpListener;
+use std::os::fd::FromRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+fn main() {
+    let mut words = std::env::args().skip(1);
+    let mut leaked: Vec<Vec<u8>> = Vec::new();
+    while let Some(word) = words.next() {
+        let mut text = || words.next().expect("the word needs another one after it");
+        match word.as_str() {
+            "ready" => say_ready(),
+            "number" => {
+                let (pause, lines) = (number(&text()), number(&text()));
+                thread::spawn(move || count_for_ever(pause, lines));
+            }
+            "serve" => {
+                thread::spawn(serve);
+            }
+            "say" => println!("{}", text()),
+            "shout" => eprintln!("{}", text()),
+            "half" => print_all(text().as_bytes()),
+            "binary" => print_all(&[b'a', 0xff, 0xfe, 0, b'b', b'\n']),
+            "burst" => burst(number(&text()), number(&text()) as usize),
+            "leak" => leaked.push(vec![1; (number(&text()) as usize) << 20]),
+            "grow" => {
+                let (mib, pause) = (number(&text()), number(&text()));
+                loop {
+                    leaked.push(vec![1; (mib as usize) << 20]);
+                    wait(pause);
+                }
+            }
+            "escape" => {
+                // -f: setsid itself ends, so that the grandchild is nobody's.
+                let done = Command::new("setsid").args(["-f", "sleep", "1000"]).stdin(Stdio::null()).status();
+                done.expect("setsid is part of util-linux");
+            }
+            "stubborn" => ignore_term(),
+            "env" => println!("{}", std::env::var(text()).unwrap_or_default()),
+            "pause" => wait(number(&text())),
+            "hang" => loop {
+                wait(1000);
+            },
+            "exit" => quit(number(&text()) as i32),
+            "crash" => std::process::abort(),
+            other => panic!("unknown word {other}"),
+        }
+    }
+}
+
+fn number(text: &str) -> u64 {
+    text.parse().expect("the word after this one is a number")
+}
+
+#[expect(clippy::disallowed_methods, reason = "this program has nothing to wait for")]
+fn wait(millis: u64) {
+    thread::sleep(Duration::from_millis(millis));
+}
+
+#[expect(clippy::disallowed_methods, reason = "ending with a code is what this program is for")]
+fn quit(code: i32) {
+    std::process::exit(code);
+}
+
+fn print_all(bytes: &[u8]) {
+    let mut out = stdout();
+    out.write_all(bytes).and_then(|()| out.flush()).expect("standard output takes what is written");
+}
+
+fn say_ready() {
+    let path = std::env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET is set");
+    let socket = UnixDatagram::unbound().expect("a socket can be made");
+    socket.send_to(b"READY=1", path).expect("the notify socket takes the message");
+}
+
+fn numbered(n: u64, width: usize) -> Vec<u8> {
+    let mut line = format!("{n:010} ").into_bytes();
+    line.resize(width.max(12) - 1, b'x');
+    line.push(b'\n');
+    line
+}
+
+fn count_for_ever(pause: u64, lines: u64) {
+    let mut n = 0;
+    loop {
+        let batch: Vec<u8> = (n..n + lines).flat_map(|n| numbered(n, 50)).collect();
+        print_all(&batch);
+        n += lines;
+        wait(pause);
+    }
+}
+
+fn burst(lines: u64, width: usize) {
+    let mut n = 0;
+    while n < lines {
+        let end = lines.min(n + 1000);
+        print_all(&(n..end).flat_map(|n| numbered(n, width)).collect::<Vec<u8>>());
+        n = end;
+    }
+}
+
+#[expect(unsafe_code, reason = "the socket is inherited by number")]
+fn serve() {
+    // SAFETY: LISTEN_FDS says that descriptor 3 is a socket for us, and nothing else here uses it.
+    let listener = unsafe { TcpListener::from_raw_fd(3) };
+    let answer = format!("{} {}\n", std::process::id(), std::env::var("DOGWATCH_RUN").unwrap_or_default());
+    for connection in listener.incoming() {
+        match connection {
+            Ok(mut connection) => {
+                let _ = connection.write_all(answer.as_bytes());
+            }
+            Err(error) => {
+                let _ = writeln!(stderr(), "accept: {error}");
+            }
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "std cannot ignore a signal")]
+fn ignore_term() {
+    // SAFETY: SIG_IGN is no handler: nothing runs when the signal comes.
+    unsafe {
+        libc::signal(libc::SIGTERM, libc::SIG_IGN);
+    }
+}

@@ -1,0 +1,150 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args as Arguments, Parser, Subcommand};
+
+/// Keeps a machine's services running.
+#[derive(Debug, Parser)]
+#[command(name = "dogwatch", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Args {
+    /// Keep run, state and log folders below this folder
+    #[arg(long, global = true, env = "DOGWATCH_HOME", value_name = "DIR", hide_env_values = true)]
+    pub home: Option<PathBuf>,
+    /// The ecosystem file [default: ./ecosystem.toml, else the one in force]
+    #[arg(short = 'f', long = "file", global = true, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a commented ecosystem.toml into this folder
+    Init,
+    /// Look for mistakes in the ecosystem file
+    Check(Check),
+    /// Bring services up; in the foreground Ctrl-C takes all down
+    Up(Up),
+    /// Stop all services and dogwatch itself
+    Down(Json),
+    /// Start services and wait until they are up
+    Start(Orders),
+    /// Stop services and wait until they have stopped
+    Stop(Orders),
+    /// Restart services as the file has them now, and wait until they are up
+    Restart(Orders),
+    /// Show all services
+    #[command(visible_aliases = ["list", "ls"])]
+    Status(Json),
+    /// Show everything about one service
+    Show(Show),
+    /// Print the latest log lines, then follow
+    Logs(Logs),
+    /// Empty the log files of services
+    Flush(Flush),
+    /// Run the control plane
+    #[command(hide = true)]
+    Control(Control),
+}
+
+/// `check`.
+#[derive(Debug, Arguments)]
+pub struct Check {
+    /// The file to check
+    #[arg(value_name = "FILE")]
+    pub path: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `up`.
+#[derive(Debug, Arguments)]
+pub struct Up {
+    /// Leave it running in the background
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Which services [default: all of the file]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// Commands that take nothing else.
+#[derive(Debug, Arguments)]
+pub struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `start`, `stop` and `restart`.
+#[derive(Debug, Arguments)]
+pub struct Orders {
+    /// Which services, or `all`
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `show`.
+#[derive(Debug, Arguments)]
+pub struct Show {
+    /// Which service
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Arguments)]
+pub struct Logs {
+    /// Which services [default: all]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// How many of the latest lines of each file
+    #[arg(long, short = 'n', default_value_t = 15)]
+    pub lines: usize,
+    /// Do not follow
+    #[arg(long)]
+    pub nostream: bool,
+    /// Only standard error
+    #[arg(long, conflicts_with = "out")]
+    pub err: bool,
+    /// Only standard output
+    #[arg(long)]
+    pub out: bool,
+}
+
+/// `flush`.
+#[derive(Debug, Arguments)]
+pub struct Flush {
+    /// Which services, or `all`
+    #[arg(value_name = "NAME", required = true)]
+    pub names: Vec<String>,
+}
+
+/// `control`.
+#[derive(Debug, Arguments)]
+pub struct Control {
+    /// Take over what runs, stop it all, and end
+    #[arg(long)]
+    pub only_down: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+}

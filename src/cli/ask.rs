@@ -1,0 +1,94 @@
+//! The services, from whoever can tell: the control plane, else the keepers.
+
+use super::client::{CallError, Client, block_on};
+use super::direct;
+use super::fail::{Failure, Outcome};
+use super::here::Here;
+use crate::model::name::ServiceName;
+use crate::paths::Paths;
+use crate::wire::api::Services;
+use crate::wire::status::ServiceStatus;
+
+/// What is said on stderr when the keepers are asked.
+pub const ABSENT: &str = "the control plane is not running";
+
+/// All services.
+///
+/// # Errors
+/// Nothing runs here; the control plane refuses.
+pub async fn services(paths: &Paths) -> Outcome<Services> {
+    match Client::new(paths.control_sock()).get("/v1/services").await {
+        Ok(services) => Ok(services),
+        Err(error) => direct::services(paths, &reason_to_go_on(error)?),
+    }
+}
+
+/// The same, for commands without a runtime of their own.
+///
+/// # Errors
+/// As [`services`].
+pub fn services_now(here: &Here) -> Outcome<Services> {
+    block_on(services(&here.paths))?
+}
+
+/// Why the keepers are asked instead; an error if the control plane answered, but with a refusal.
+///
+/// # Errors
+/// The refusal.
+pub fn reason_to_go_on(error: CallError) -> Outcome<String> {
+    match error {
+        CallError::Absent => Ok(ABSENT.to_owned()),
+        CallError::Silent(why) => Ok(format!("the control plane does not answer ({why})")),
+        refused @ CallError::Refused(..) => Err(refused.into_failure()),
+    }
+}
+
+/// The services that the words mean: names, or `all`; no words mean all.
+///
+/// # Errors
+/// A name that there is not, with the ones that there are.
+pub fn select<'a>(services: &'a [ServiceStatus], words: &[String]) -> Outcome<Vec<&'a ServiceStatus>> {
+    let mut chosen: Vec<&ServiceStatus> = Vec::new();
+    if words.is_empty() || words.iter().any(|word| word == "all") {
+        return Ok(services.iter().collect());
+    }
+    for word in words {
+        let found = services.iter().find(|service| service.name.as_str() == word);
+        let Some(service) = found else {
+            let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
+            return Err(Failure::unknown(word, &names));
+        };
+        if !chosen.iter().any(|other| other.name == service.name) {
+            chosen.push(service);
+        }
+    }
+    Ok(chosen)
+}
+
+/// The words as names, `all` left out.
+///
+/// # Errors
+/// A word that no service can have as its name.
+pub fn names(words: &[String]) -> Outcome<Vec<ServiceName>> {
+    let words = words.iter().filter(|word| *word != "all");
+    words.map(|word| ServiceName::new(word).map_err(|_| Failure::unknown(word, &[]))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::phase::State;
+    use crate::wire::status::tests::status;
+
+    #[test]
+    fn names_all_and_nothing() {
+        let services = [status(State::Online, 1, None)];
+        let count = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            select(&services, &words).map(|chosen| chosen.len())
+        };
+        assert_eq!((count(&[]), count(&["all"]), count(&["web", "web"])), (Ok(1), Ok(1), Ok(1)));
+        let failure = count(&["wbe"]).unwrap_err();
+        assert_eq!(failure.to_string(), "there is no service wbe\n  did you mean web? services: web");
+    }
+}

@@ -1,0 +1,87 @@
+//! The logs of several services as one stream: `name | line`.
+
+use std::time::Duration;
+
+use super::fail::{Failure, Outcome};
+use super::screen::{Colour, Screen, print_bytes};
+use super::tail::Tail;
+use crate::wire::status::ServiceStatus;
+
+/// How often the files are looked at.
+pub const EVERY: Duration = Duration::from_millis(100);
+
+/// Which of a service's logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Which {
+    /// Standard output.
+    pub out: bool,
+    /// Standard error.
+    pub err: bool,
+}
+
+/// The logs that are followed.
+#[derive(Debug)]
+pub struct Logs(Vec<Source>);
+
+#[derive(Debug)]
+struct Source {
+    prefix: Vec<u8>,
+    tail: Tail,
+}
+
+impl Logs {
+    /// The logs of these services, from their present ends. Lines get a prefix if `named`.
+    pub fn new(services: &[&ServiceStatus], which: Which, named: bool, screen: Screen) -> Logs {
+        let width = services.iter().map(|service| service.name.as_str().len()).max();
+        let width = width.unwrap_or(0);
+        let mut sources = Vec::new();
+        for (number, service) in services.iter().enumerate() {
+            let label = format!("{:width$} |", service.name);
+            let prefix = match named {
+                true => screen.paint(Colour::Tag(number), &label) + " ",
+                false => String::new(),
+            };
+            let paths = [(which.out, &service.log_out), (which.err, &service.log_error)];
+            for (_, path) in paths.into_iter().filter(|(wanted, _)| *wanted) {
+                sources.push(Source { prefix: prefix.clone().into_bytes(), tail: Tail::from_end(path) });
+            }
+        }
+        Logs(sources)
+    }
+
+    /// Prints the last `count` lines of each file from before.
+    ///
+    /// # Errors
+    /// A file cannot be read; nobody reads stdout.
+    pub fn print_last(&self, count: usize) -> Outcome {
+        for source in &self.0 {
+            let lines = source.tail.before(count);
+            let lines = lines.map_err(|error| Failure::failed(format!("cannot read a log file: {error}")))?;
+            let mut text = Vec::with_capacity(lines.len());
+            for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                text.extend_from_slice(&source.prefix);
+                text.extend_from_slice(line);
+            }
+            print_bytes(&text)?;
+        }
+        Ok(())
+    }
+
+    /// Prints what has come since the last call.
+    ///
+    /// # Errors
+    /// Nobody reads stdout.
+    pub fn print_new(&mut self) -> Outcome {
+        for source in &mut self.0 {
+            let prefix = &source.prefix;
+            source.tail.poll(|line| {
+                let mut text = Vec::with_capacity(prefix.len() + line.len() + 1);
+                text.extend_from_slice(prefix);
+                text.extend_from_slice(line);
+                text.push(b'\n');
+                print_bytes(&text)
+            })?;
+        }
+        Ok(())
+    }
+}

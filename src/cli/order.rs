@@ -1,0 +1,206 @@
+//! `dogwatch start`, `stop`, `restart`, `flush`: orders to services, and what became of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::args::{Flush, Orders};
+use super::ask;
+use super::client::{CallError, Client, block_on};
+use super::direct;
+use super::fail::{Failure, Outcome};
+use super::here::Here;
+use super::screen::{print, print_json, tell};
+use super::tail;
+use crate::exit_code;
+use crate::model::name::ServiceName;
+use crate::model::phase::State;
+use crate::wire::VERSION;
+use crate::wire::api::{self, Answer, Answers, Order, Verb};
+
+/// The keeper decides when a start has failed or a stop must be forced; this is only for one that hangs.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// So many of the latest lines of stderr are shown after a start that failed.
+const LAST_WORDS: usize = 10;
+
+/// Carries out `start`, `stop` or `restart`.
+///
+/// # Errors
+/// Nothing runs here; there is no such service; it did not work.
+pub fn run(here: &Here, verb: Verb, options: &Orders) -> Outcome {
+    let order = Order { wait_ms: LONGEST_WAIT.as_millis() as u64, memory_limit: None };
+    let answers = block_on(give(here, verb, &options.names, order))??;
+    if options.json {
+        print_json(&answers)?;
+    }
+    let mut code = exit_code::OK;
+    for answer in &answers.answers {
+        if !options.json {
+            report(answer, verb)?;
+        }
+        code = code.max(exit_code_of(answer));
+    }
+    end(code)
+}
+
+/// Empties logs.
+///
+/// # Errors
+/// As [`run`].
+pub fn flush(here: &Here, options: &Flush) -> Outcome {
+    let answers = block_on(give(here, Verb::Flush, &options.names, Order::default()))??;
+    for answer in &answers.answers {
+        print(&format!("{}: log files emptied\n", answer.service.name))?;
+    }
+    Ok(())
+}
+
+/// Gives an order to each service, all at once, and waits for all outcomes.
+///
+/// # Errors
+/// Nothing runs here; there is no such service; somebody says no.
+pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Outcome<Answers> {
+    let names = names(here, words).await?;
+    let mut given = JoinSet::new();
+    for (position, name) in names.iter().cloned().enumerate() {
+        let client = Client::new(here.paths.control_sock());
+        given.spawn(async move {
+            let path = format!("/v1/services/{name}/{}", verb.word());
+            let answer = client.post(&path, &order, Duration::from_millis(order.wait_ms)).await;
+            (position, name, answer)
+        });
+    }
+    let mut results: Vec<(usize, ServiceName, Result<Answer, CallError>)> = given.join_all().await;
+    results.sort_by_key(|(position, ..)| *position);
+    let mut answers = Vec::new();
+    let mut said = false;
+    for (_, name, result) in results {
+        answers.push(match result {
+            Ok(answer) => answer,
+            Err(error) => {
+                let why = ask::reason_to_go_on(error)?;
+                if !std::mem::replace(&mut said, true) {
+                    tell(format_args!("{why}: asked the keepers directly"));
+                }
+                direct::order(&here.paths, &name, verb, Duration::from_millis(order.wait_ms))?
+            }
+        });
+    }
+    Ok(Answers { v: VERSION, answers, problems: Vec::new() })
+}
+
+/// The words as services. One that the control plane has not heard of may be new in the file, so it is asked
+/// all the same, unless nobody is there.
+async fn names(here: &Here, words: &[String]) -> Outcome<Vec<ServiceName>> {
+    if words.iter().any(|word| word == "all") {
+        let services = ask::services(&here.paths).await?;
+        return Ok(services.services.into_iter().map(|service| service.name).collect());
+    }
+    let mut names = Vec::new();
+    for word in words {
+        match ServiceName::new(word) {
+            Ok(name) if !names.contains(&name) => names.push(name),
+            Ok(_) => {}
+            Err(_) => {
+                let services = ask::services(&here.paths).await?;
+                ask::select(&services.services, std::slice::from_ref(word))?;
+            }
+        }
+    }
+    // Without a control plane and without a keeper the order has nobody to go to: say that, not "unknown".
+    if matches!(
+        Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await,
+        Err(CallError::Absent)
+    ) {
+        direct::anybody(&here.paths)?;
+    }
+    Ok(names)
+}
+
+/// The exit code that an outcome deserves.
+pub fn exit_code_of(answer: &Answer) -> u8 {
+    use api::Outcome::{Done, Down, Failed, NotYet, Up, Waiting};
+    match answer.outcome {
+        Up | Done => exit_code::OK,
+        Down if answer.not_persisted.is_some() => exit_code::NOT_PERSISTED,
+        Down => exit_code::OK,
+        Failed | NotYet | Waiting => exit_code::FAILED,
+    }
+}
+
+/// The end of a command with this code.
+///
+/// # Errors
+/// Any code but 0.
+pub fn end(code: u8) -> Outcome {
+    match code {
+        exit_code::OK => Ok(()),
+        code => Err(Failure::quiet(code)),
+    }
+}
+
+/// Says what became of an order: the good on stdout, the bad on stderr.
+///
+/// # Errors
+/// Nobody reads stdout.
+pub fn report(answer: &Answer, verb: Verb) -> Outcome {
+    use api::Outcome::{Done, Down, Failed, NotYet, Up, Waiting};
+    let service = &answer.service;
+    let name = &service.name;
+    for note in &answer.notes {
+        tell(note);
+    }
+    match answer.outcome {
+        Up => {
+            let pid = service.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            print(&format!("{name}: online{pid}\n"))?;
+        }
+        Down => print(&format!("{name}: stopped\n"))?,
+        Done => print(&format!("{name}: done\n"))?,
+        Failed if service.goal == crate::model::phase::Goal::Down && service.state == State::Stopped => {
+            tell(format_args!("cannot {} {name}: it was stopped meanwhile", verb.word()));
+        }
+        Failed => tell(failure(answer, verb)),
+        Waiting => {
+            let reason = service.reason.as_deref().unwrap_or("it waits for another service");
+            tell(format_args!("{name} is not started yet: {reason}"));
+        }
+        NotYet => tell(format_args!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
+    }
+    if let Some(why) = &answer.not_persisted {
+        tell(format_args!("{name}: the goal could not be written, so a reboot forgets it: {why}"));
+    }
+    Ok(())
+}
+
+/// Reason, advice, last words.
+fn failure(answer: &Answer, verb: Verb) -> String {
+    let service = &answer.service;
+    let reason = service.reason.as_deref().unwrap_or("it ended, and nobody knows why");
+    let mut text = format!("cannot {} {}: {reason}", verb.word(), service.name);
+    if let Some(hint) = &service.hint {
+        text += &format!("\n  {hint}");
+    }
+    let ran = service.last_end.as_ref().is_some_and(|end| end.exit.is_some());
+    if ran {
+        text += &last_words(&service.log_error);
+    }
+    if matches!(service.state, State::BackingOff | State::CrashLoop | State::Starting) {
+        text += &format!("\n  dogwatch keeps trying; to end that: dogwatch stop {}", service.name);
+    }
+    text
+}
+
+fn last_words(log: &Path) -> String {
+    let lines = tail::last_lines(log, LAST_WORDS).unwrap_or_default();
+    let lines = String::from_utf8_lossy(&lines);
+    if lines.trim().is_empty() {
+        return format!("\n  it wrote nothing to {}", log.display());
+    }
+    let mut text = format!("\n  the end of {}:", log.display());
+    for line in lines.lines() {
+        text += &format!("\n    {line}");
+    }
+    text
+}

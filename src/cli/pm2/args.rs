@@ -1,0 +1,306 @@
+//! pm2's command line.
+//!
+//! What is not here yet says so by name: a command or an option that is quietly ignored would be worse.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::config::pm2_file::parse_memory;
+
+/// A command of pm2's that dogwatch obeys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pm2Command {
+    /// `start`.
+    Start(Start),
+    /// `stop`: names, ids or `all`.
+    Stop(Vec<String>),
+    /// `restart`.
+    Restart(Restart),
+    /// `list`, `ls`, `l`, `ps`, `status`.
+    List,
+    /// `show`, `describe`, `desc`, `info`: a name or an id.
+    Show(String),
+    /// `logs`, `log`.
+    Logs(Logs),
+    /// `flush`: names, ids or `all`; nothing means all.
+    Flush(Vec<String>),
+    /// `jlist`.
+    Jlist,
+    /// `ping`.
+    Ping,
+    /// `pid`: of one, or of all.
+    Pid(Option<String>),
+    /// `id`: the ids of a name.
+    Id(String),
+}
+
+/// `start`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// What to start.
+    pub what: StartWhat,
+    /// `--max-memory-restart`, bytes.
+    pub max_memory_restart: Option<u64>,
+    /// `--name`.
+    pub name: Option<String>,
+    /// `--update-env`; dogwatch always starts with the present environment of the entry.
+    pub update_env: bool,
+}
+
+/// What `start` is told to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartWhat {
+    /// Names, ids or `all`.
+    Targets(Vec<String>),
+    /// A pm2 ecosystem file; `only` these of it, or all if empty.
+    File {
+        /// As written.
+        path: PathBuf,
+        /// `--only a,b`.
+        only: Vec<String>,
+    },
+}
+
+/// `restart`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restart {
+    /// Names, ids or `all`.
+    pub targets: Vec<String>,
+    /// `--update-env`; dogwatch always restarts with the present entry.
+    pub update_env: bool,
+    /// `--max-memory-restart`, bytes.
+    pub max_memory_restart: Option<u64>,
+}
+
+/// `logs`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// A name or an id; all, if absent.
+    pub target: Option<String>,
+    /// Lines of each file to show first.
+    pub lines: usize,
+    /// Go on with what is written from now on.
+    pub follow: bool,
+    /// Lines without a prefix.
+    pub raw: bool,
+    /// Which of the two files.
+    pub streams: Streams,
+}
+
+/// Which output of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Streams {
+    /// Standard output and standard error.
+    Both,
+    /// `--out`.
+    Out,
+    /// `--err`.
+    Err,
+}
+
+/// pm2's own default of `--lines`.
+const LINES: usize = 15;
+
+/// An option: its long name, its short one, and an example if it takes a value.
+type Flag = (&'static str, &'static str, Option<&'static str>);
+
+const SILENT: [Flag; 3] = [("--silent", "-s", None), ("--no-color", "", None), ("--mini-list", "-m", None)];
+const MEMORY: Flag = ("--max-memory-restart", "", Some("1G"));
+const UPDATE_ENV: Flag = ("--update-env", "-a", None);
+
+/// Reads the words after `pm2`.
+///
+/// # Errors
+/// A sentence for standard error; the exit code is 1.
+pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
+    let silent = |arg: &&String| SILENT.iter().any(|(long, short, _)| *arg == long || *arg == short);
+    let flags_before = args.iter().take_while(silent).count();
+    let Some((command, rest)) = args[flags_before..].split_first() else {
+        return Err("pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".to_owned());
+    };
+    let line = |flags: &[Flag]| Line::read(command, rest, flags);
+    match command.as_str() {
+        "start" => start(line(&[
+            MEMORY,
+            UPDATE_ENV,
+            ("--name", "-n", Some("web")),
+            ("--only", "", Some("web,api")),
+        ])?),
+        "stop" => line(&[])?.targets().map(Pm2Command::Stop),
+        "restart" => {
+            let line = line(&[MEMORY, UPDATE_ENV])?;
+            Ok(Pm2Command::Restart(Restart {
+                max_memory_restart: line.memory()?,
+                update_env: line.has("--update-env"),
+                targets: line.targets()?,
+            }))
+        }
+        "list" | "ls" | "l" | "ps" | "status" => line(&[])?.none().map(|()| Pm2Command::List),
+        "show" | "describe" | "desc" | "info" => line(&[])?.one().map(Pm2Command::Show),
+        "logs" | "log" => logs(line(&[
+            ("--lines", "", Some("50")),
+            ("--nostream", "", None),
+            ("--raw", "", None),
+            ("--err", "", None),
+            ("--out", "", None),
+        ])?),
+        "flush" => Ok(Pm2Command::Flush(line(&[])?.words)),
+        "jlist" => line(&[])?.none().map(|()| Pm2Command::Jlist),
+        "ping" => line(&[])?.none().map(|()| Pm2Command::Ping),
+        "pid" => line(&[])?.one_or_none().map(Pm2Command::Pid),
+        "id" => line(&[])?.one().map(Pm2Command::Id),
+        other => Err(not_yet(other)),
+    }
+}
+
+fn start(line: Line<'_>) -> Result<Pm2Command, String> {
+    let max_memory_restart = line.memory()?;
+    let name = line.value("--name").map(str::to_owned);
+    let update_env = line.has("--update-env");
+    let only: Option<Vec<String>> =
+        line.value("--only").map(|list| list.split(',').map(|name| name.trim().to_owned()).collect());
+    let what = match line.words.iter().find(|word| is_file(word)) {
+        Some(_) if line.words.len() > 1 => {
+            return Err("pm2 start: an ecosystem file stands alone; choose of it with --only a,b".to_owned());
+        }
+        Some(file) => StartWhat::File { path: file.into(), only: only.unwrap_or_default() },
+        // pm2 without a word takes this file.
+        None if line.words.is_empty() => {
+            StartWhat::File { path: "ecosystem.config.js".into(), only: only.unwrap_or_default() }
+        }
+        None if only.is_some() => {
+            return Err("pm2 start --only: chooses from an ecosystem file, and none is named".to_owned());
+        }
+        None => StartWhat::Targets(line.targets()?),
+    };
+    Ok(Pm2Command::Start(Start { what, max_memory_restart, name, update_env }))
+}
+
+fn logs(line: Line<'_>) -> Result<Pm2Command, String> {
+    let lines = match line.value("--lines") {
+        None => LINES,
+        Some(text) => text
+            .parse()
+            .map_err(|_| format!("pm2 logs --lines: {text:?} is not a number; try: --lines 50"))?,
+    };
+    let streams = match (line.has("--out"), line.has("--err")) {
+        (true, false) => Streams::Out,
+        (false, true) => Streams::Err,
+        (true, true) | (false, false) => Streams::Both,
+    };
+    Ok(Pm2Command::Logs(Logs {
+        lines,
+        streams,
+        follow: !line.has("--nostream"),
+        raw: line.has("--raw"),
+        target: line.one_or_none()?.filter(|target| target != "all"),
+    }))
+}
+
+/// pm2 knows its ecosystem files by what their names contain.
+fn is_file(word: &str) -> bool {
+    const PARTS: [&str; 6] = [".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs"];
+    PARTS.iter().any(|part| word.contains(part))
+}
+
+/// One command's words and options.
+struct Line<'a> {
+    command: &'a str,
+    words: Vec<String>,
+    flags: BTreeMap<&'static str, Option<String>>,
+}
+
+impl<'a> Line<'a> {
+    fn read(command: &'a str, args: &[String], allowed: &[Flag]) -> Result<Line<'a>, String> {
+        let mut line = Line { command, words: Vec::new(), flags: BTreeMap::new() };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            if !arg.starts_with('-') || arg == "-" {
+                line.words.push(arg.clone());
+                continue;
+            }
+            let (name, inline) = match arg.split_once('=') {
+                Some((name, value)) => (name, Some(value.to_owned())),
+                None => (arg.as_str(), None),
+            };
+            let known = allowed.iter().chain(&SILENT);
+            let Some((long, _, example)) =
+                known.into_iter().find(|(long, short, _)| name == *long || name == *short)
+            else {
+                return Err(not_yet(&format!("{command} {name}")));
+            };
+            let value = match example {
+                None => None,
+                Some(example) => {
+                    let value = inline.or_else(|| args.next().cloned());
+                    Some(value.ok_or_else(|| {
+                        format!("pm2 {command} {long}: needs a value; try: {long} {example}")
+                    })?)
+                }
+            };
+            line.flags.insert(long, value);
+        }
+        Ok(line)
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.flags.contains_key(flag)
+    }
+
+    fn value(&self, flag: &str) -> Option<&str> {
+        self.flags.get(flag)?.as_deref()
+    }
+
+    fn memory(&self) -> Result<Option<u64>, String> {
+        let Some(text) = self.value(MEMORY.0) else {
+            return Ok(None);
+        };
+        parse_memory(text).map(Some).ok_or_else(|| {
+            format!(
+                "pm2 {} {}: {text:?} is not a size; write digits and K, M or G, like 512M",
+                self.command, MEMORY.0
+            )
+        })
+    }
+
+    /// At least one name, id or `all`.
+    fn targets(self) -> Result<Vec<String>, String> {
+        let Line { command, words, .. } = self;
+        if words.is_empty() {
+            return Err(format!("pm2 {command}: name a service, its id, or all"));
+        }
+        let later = |word: &&String| is_file(word) || word.starts_with('/') || *word == "-";
+        match words.iter().find(later) {
+            Some(word) => Err(not_yet(&format!("{command} {word}"))),
+            None => Ok(words),
+        }
+    }
+
+    fn one(self) -> Result<String, String> {
+        let command = self.command;
+        let missing = || format!("pm2 {command}: name a service or its id");
+        self.one_or_none()?.ok_or_else(missing)
+    }
+
+    fn one_or_none(mut self) -> Result<Option<String>, String> {
+        match self.words.len() {
+            0 | 1 => Ok(self.words.pop()),
+            _ => Err(format!("pm2 {}: one service at a time", self.command)),
+        }
+    }
+
+    fn none(self) -> Result<(), String> {
+        match self.words.first() {
+            None => Ok(()),
+            Some(word) => Err(not_yet(&format!("{} {word}", self.command))),
+        }
+    }
+}
+
+fn not_yet(what: &str) -> String {
+    format!("pm2 {what}: not there yet in dogwatch; see `dogwatch help`")
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,206 @@
+//! `dogwatch show NAME`: every fact about one service. Of its environment only the names: values are secrets.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::Show;
+use super::ask;
+use super::fail::Outcome;
+use super::here::Here;
+use super::screen::{Colour, Screen, print, print_json};
+use crate::model::phase::State;
+use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
+use crate::model::units::{show_duration, show_size};
+use crate::os::clock;
+use crate::wire::spec::SpecFile;
+use crate::wire::status::ServiceStatus;
+
+/// Shows one service.
+///
+/// # Errors
+/// Nothing runs here; there is no such service.
+pub fn run(here: &Here, options: &Show) -> Outcome {
+    let services = ask::services_now(here)?;
+    let chosen = ask::select(&services.services, std::slice::from_ref(&options.name))?;
+    for service in chosen {
+        if options.json {
+            print_json(service)?;
+            continue;
+        }
+        let path = here.paths.service(&service.name).spec();
+        let spec = std::fs::read(path).ok().and_then(|bytes| SpecFile::decode(&bytes).ok());
+        print(&text(service, spec.map(|file| file.spec).as_ref(), Screen::of_stdout()))?;
+    }
+    Ok(())
+}
+
+/// One fact per line.
+fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> String {
+    let mut facts = state(service, screen);
+    facts.extend(resources(service));
+    facts.extend(entry(service, spec));
+    facts.extend([
+        ("out log", log(&service.log_out)),
+        ("error log", log(&service.log_error)),
+        ("keeper pid", number(service.keeper_pid)),
+        ("fingerprint", format!("{:016x}", service.fingerprint)),
+    ]);
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, value): (&str, String)| {
+        let name = screen.paint(Colour::Grey, &format!("{name:width$}"));
+        format!("{name}  {value}\n")
+    };
+    facts.into_iter().map(line).collect()
+}
+
+type Fact = (&'static str, String);
+
+fn state(service: &ServiceStatus, screen: Screen) -> Vec<Fact> {
+    let goal = match service.goal {
+        crate::model::phase::Goal::Up => "up",
+        crate::model::phase::Goal::Down => "down",
+    };
+    let colour = match service.state {
+        State::Online => Colour::Green,
+        State::Starting | State::Stopping | State::BackingOff => Colour::Yellow,
+        State::CrashLoop | State::Failed => Colour::Red,
+        State::Stopped => Colour::Grey,
+    };
+    let critical = if service.critical { ", critical" } else { "" };
+    let mut facts = vec![
+        ("name", service.name.to_string()),
+        ("compartment", format!("{}{critical}", service.compartment)),
+        ("state", screen.paint(colour, service.state.word())),
+        ("goal", goal.to_owned()),
+        ("pid", service.pid.map_or("-".to_owned(), |pid| pid.to_string())),
+        ("uptime", service.uptime_ms.map_or("-".to_owned(), duration)),
+        ("run", service.run.to_string()),
+        ("restarts", service.restarts.to_string()),
+    ];
+    if service.unstable > 0 {
+        facts.push(("unstable starts", format!("{} in a row", service.unstable)));
+    }
+    if let Some(ms) = service.next_start_ms {
+        facts.push(("next start", format!("in {}", duration(ms))));
+    }
+    if let Some(reason) = &service.reason {
+        facts.push(("last end", reason.clone()));
+    }
+    if let Some(end) = &service.last_end {
+        facts.push((
+            "ended",
+            format!("run {}, after {}, {} UTC", end.run, duration(end.lived_ms), utc(end.at_unix_ms)),
+        ));
+    }
+    if let Some(hint) = &service.hint {
+        facts.push(("what to do", hint.clone()));
+    }
+    if service.changed {
+        let advice = format!("its entry has changed; take it over: dogwatch restart {}", service.name);
+        facts.push(("ecosystem.toml", advice));
+    }
+    facts
+}
+
+fn resources(service: &ServiceStatus) -> Vec<Fact> {
+    let limit = service.memory_limit_bytes.map_or("none".to_owned(), show_size);
+    let overridden = match service.limit_overridden {
+        true => " (set on the command line, until the next restart)",
+        false => "",
+    };
+    vec![
+        ("memory", service.memory_bytes.map_or("-".to_owned(), show_size)),
+        ("memory limit", format!("{limit}{overridden}")),
+        ("cpu", service.cpu_percent.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"))),
+        ("processes", service.processes.map_or("-".to_owned(), |count| count.to_string())),
+    ]
+}
+
+fn entry(service: &ServiceStatus, spec: Option<&ServiceSpec>) -> Vec<Fact> {
+    let listen: Vec<String> = service.listen.iter().map(ToString::to_string).collect();
+    let mut facts = vec![
+        ("command", quoted(&service.command)),
+        ("cwd", service.cwd.display().to_string()),
+        ("user", service.user.clone().unwrap_or_else(|| "as dogwatch".to_owned())),
+        ("listen", if listen.is_empty() { "-".to_owned() } else { listen.join(" ") }),
+    ];
+    let Some(spec) = spec else { return facts };
+    let names: Vec<&str> = spec.env.keys().map(String::as_str).collect();
+    facts.push(("environment", names.join(" ")));
+    if !spec.after.is_empty() {
+        let after: Vec<&str> = spec.after.iter().map(|name| name.as_str()).collect();
+        facts.push(("after", after.join(" ")));
+    }
+    facts.push((
+        "ready",
+        match spec.ready {
+            Ready::Alive { after } => format!("after {}", show_duration(after)),
+            Ready::Notify { timeout } => format!("when it says so, within {}", show_duration(timeout)),
+        },
+    ));
+    let when = match spec.restart.policy {
+        RestartWhen::Always => "always",
+        RestartWhen::OnFailure => "on failure",
+        RestartWhen::Never => "never",
+    };
+    let (delay, most) = (show_duration(spec.restart.delay), show_duration(spec.restart.max_delay));
+    facts.push(("restart", format!("{when}, {delay} up to {most}")));
+    facts.push(("stop", format!("{}, SIGKILL after {}", spec.stop.signal, show_duration(spec.stop.timeout))));
+    facts
+}
+
+fn duration(ms: u64) -> String {
+    show_duration(Duration::from_millis(ms))
+}
+
+/// `2026-11-22 18:53:11`, from the stamp `20261122T185311.000Z`.
+fn utc(unix_ms: u64) -> String {
+    let (_, stamp) = clock::utc_stamps(unix_ms);
+    let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
+    let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
+    format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))
+}
+
+fn number(pid: i32) -> String {
+    match pid {
+        0 => "-".to_owned(),
+        pid => pid.to_string(),
+    }
+}
+
+fn log(path: &Path) -> String {
+    match std::fs::metadata(path) {
+        Ok(about) => format!("{} ({})", path.display(), show_size(about.len())),
+        Err(_) => format!("{} (not there yet)", path.display()),
+    }
+}
+
+/// As one would type it in a shell.
+fn quoted(words: &[String]) -> String {
+    let plain = |word: &str| {
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_-./:=@%+,".contains(c))
+    };
+    let quote = |word: &String| match plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_can_be_read() {
+        assert_eq!(utc(1_795_373_591_999), "2026-11-22 18:53:11");
+    }
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(quoted(&words(&["bin/web", "--port=3000"])), "bin/web --port=3000");
+        assert_eq!(quoted(&words(&["sh", "-c", "echo it's"])), r"sh -c 'echo it'\''s'");
+        assert_eq!(quoted(&words(&["a", ""])), "a ''");
+    }
+}

@@ -1,0 +1,192 @@
+//! `dogwatch up`: everything runs. In the foreground its end is the end of everything.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval};
+
+use super::args::Up as Options;
+use super::ask;
+use super::client::{Client, block_on};
+use super::down;
+use super::engine;
+use super::fail::{Failure, Outcome};
+use super::follow::{EVERY, Logs, Which};
+use super::here::Here;
+use super::order::{self, LONGEST_WAIT};
+use super::screen::{Colour, Screen, print, tell};
+use crate::config;
+use crate::exit_code;
+use crate::model::name::ServiceName;
+use crate::wire::api::{self, Answers, Services, Up, Verb};
+use crate::wire::status::ServiceStatus;
+
+/// How often the foreground looks whether somebody else has taken everything down.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Brings services up.
+///
+/// # Errors
+/// The file has mistakes; a service did not come up.
+pub fn run(here: &Here, options: &Options) -> Outcome {
+    let file = here.need_file()?;
+    let ecosystem = config::load(&file, &config::Surroundings::of_this_process())
+        .map_err(|mistakes| Failure::new(exit_code::CONFIG, mistakes.to_string()))?;
+    let names = ask::names(&options.names)?;
+    let known: Vec<&str> = ecosystem.services.iter().map(|service| service.name.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(Failure::unknown(name.as_str(), &known));
+    }
+    let screen = Screen::of_stdout();
+    if options.detach {
+        let answers = block_on(bring_up(here, &file, names))??;
+        return summary(here, &answers, screen);
+    }
+    // The logs are followed from where they end before anything is started.
+    let promised: Vec<ServiceStatus> = ecosystem.services.iter().map(ServiceStatus::of_spec).collect();
+    let which = Which { out: true, err: true };
+    let logs = Logs::new(&promised.iter().collect::<Vec<_>>(), which, true, screen);
+    block_on(foreground(here, &file, names, logs, screen))?
+}
+
+/// Sees to it that a control plane runs, and has it bring the services up.
+async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
+    let health = match engine::health(here).await? {
+        Some(health) => health,
+        None => engine::start(here, file).await?,
+    };
+    refuse_another_file(here, file, &health.config)?;
+    let order = Up { names, wait_ms: LONGEST_WAIT.as_millis() as u64 };
+    let client = Client::new(here.paths.control_sock());
+    let answer = client.post("/v1/up", &order, LONGEST_WAIT).await;
+    answer.map_err(super::client::CallError::into_failure)
+}
+
+/// One dogwatch runs one file.
+fn refuse_another_file(here: &Here, wanted: &Path, running: &Path) -> Outcome {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
+    if real(wanted) == real(running) {
+        return Ok(());
+    }
+    let folder = here.paths.run.display();
+    let (running, wanted) = (running.display(), wanted.display());
+    Err(Failure::failed(format!("dogwatch already runs in {folder}, from {running}, not from {wanted}"))
+        .hint("take that down first (dogwatch down), or run this one beside it: dogwatch --home DIR up"))
+}
+
+/// The table, what went wrong, and where everything is.
+fn summary(here: &Here, answers: &Answers, screen: Screen) -> Outcome {
+    let services: Vec<ServiceStatus> = answers.answers.iter().map(|answer| answer.service.clone()).collect();
+    print(&super::status::text(&Services { v: answers.v, services, problems: Vec::new() }, screen))?;
+    let mut code = exit_code::OK;
+    for answer in &answers.answers {
+        if answer.outcome != api::Outcome::Up {
+            order::report(answer, Verb::Start)?;
+        }
+        code = code.max(order::exit_code_of(answer));
+    }
+    for problem in &answers.problems {
+        tell(problem);
+    }
+    let paths = &here.paths;
+    let mut logs: Vec<PathBuf> = answers
+        .answers
+        .iter()
+        .filter_map(|answer| Some(answer.service.log_out.parent()?.to_owned()))
+        .collect();
+    logs.push(paths.log.clone());
+    logs.sort();
+    logs.dedup();
+    let logs: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
+    let (run, state) = (paths.run.display(), paths.state.display());
+    let folders = format!("run: {run}  state: {state}  logs: {}", logs.join(" "));
+    print(&(screen.paint(Colour::Grey, &folders) + "\n"))?;
+    order::end(code)
+}
+
+async fn foreground(
+    here: &Here,
+    file: &Path,
+    names: Vec<ServiceName>,
+    mut logs: Logs,
+    screen: Screen,
+) -> Outcome {
+    let mut endings = Endings::new()?;
+    let mut clock = interval(EVERY);
+    let rising = bring_up(here, file, names);
+    tokio::pin!(rising);
+    let mut up = false;
+    let mut next_look = Instant::now() + LOOK;
+    loop {
+        tokio::select! {
+            answers = &mut rising, if !up => {
+                up = true;
+                let answers = answers?;
+                logs.print_new()?;
+                // A service that did not come up is no reason to take the others down.
+                if let Err(failure) = summary(here, &answers, screen)
+                    && !failure.to_string().is_empty() {
+                    return Err(failure);
+                }
+                print(&screen.paint(Colour::Grey, "Ctrl-C stops all\n"))?;
+            }
+            () = endings.any() => break,
+            _ = clock.tick() => {
+                logs.print_new()?;
+                if up && Instant::now() >= next_look {
+                    next_look = Instant::now() + LOOK;
+                    if !engine::anybody(here) {
+                        return print("dogwatch was taken down\n");
+                    }
+                }
+            }
+        }
+    }
+    tell("stopping all services; once more to leave at once");
+    let falling = down::take_down(here);
+    tokio::pin!(falling);
+    loop {
+        tokio::select! {
+            down = &mut falling => {
+                logs.print_new()?;
+                if let Some(down) = down? {
+                    down::report(&down)?;
+                }
+                return Ok(());
+            }
+            () = endings.any() => {
+                tell("left; what still runs is seen with: dogwatch status");
+                return Err(Failure::quiet(exit_code::FAILED));
+            }
+            _ = clock.tick() => logs.print_new()?,
+        }
+    }
+}
+
+/// The signals that mean `down`: Ctrl-C, a polite kill, a terminal that was closed.
+struct Endings {
+    int: Signal,
+    term: Signal,
+    hup: Signal,
+}
+
+impl Endings {
+    fn new() -> Outcome<Endings> {
+        let on =
+            |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot wait for signals: {error}")));
+        Ok(Endings {
+            int: on(SignalKind::interrupt())?,
+            term: on(SignalKind::terminate())?,
+            hup: on(SignalKind::hangup())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+            _ = self.hup.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The keys of every table: those that work, and those that are decided but not built yet.
+//!
+//! A key whose work is not done is refused, so that no key ever lies; knowing its name keeps the refusal from
+//! suggesting something else.
+
+use super::suggest;
+
+/// The keys of one table.
+#[derive(Debug)]
+pub(super) struct Keys {
+    /// They work.
+    pub accepted: &'static [&'static str],
+    /// They will.
+    pub later: &'static [&'static str],
+    /// Other supervisors' words, and where the thing is here.
+    pub elsewhere: &'static [(&'static str, &'static str)],
+}
+
+impl Keys {
+    /// What to do about `key`, which is none of these.
+    pub fn help(&self, key: &str) -> String {
+        match self.elsewhere.iter().find(|(other, _)| *other == key) {
+            Some((_, here)) => format!("here it is {here}"),
+            None => suggest::did_you_mean(key, "key", self.accepted),
+        }
+    }
+}
+
+/// The top of the file.
+pub(super) const FILE: Keys = Keys {
+    accepted: &["dogwatch", "compartments", "services"],
+    later: &["jobs", "hooks", "notifications"],
+    elsewhere: &[
+        ("apps", "a table per service: [services.NAME]"),
+        ("service", "[services.NAME]"),
+        ("compartment", "[compartments.NAME]"),
+    ],
+};
+
+/// `[dogwatch]`.
+pub(super) const DOGWATCH: Keys = Keys {
+    accepted: &["listen", "log_dir"],
+    later: &["group"],
+    elsewhere: &[("port", "listen = \"127.0.0.1:PORT\"")],
+};
+
+/// `[compartments.NAME]`.
+pub(super) const COMPARTMENT: Keys = Keys {
+    accepted: &["critical"],
+    later: &["memory", "cpu_weight", "io_weight", "pids_max"],
+    elsewhere: &[],
+};
+
+/// `[services.NAME]`.
+pub(super) const SERVICE: Keys = Keys {
+    accepted: &[
+        "compartment",
+        "critical",
+        "command",
+        "shell",
+        "cwd",
+        "env",
+        "env_file",
+        "user",
+        "after",
+        "listen",
+        "ready",
+        "memory",
+        "restart",
+        "stop",
+        "log",
+    ],
+    later: &[
+        "health",
+        "instances",
+        "balance",
+        "schedule",
+        "timezone",
+        "watch",
+        "cpu_weight",
+        "io_weight",
+        "pids_max",
+        "reload",
+        "hooks",
+        "group",
+        "nice",
+        "limits",
+    ],
+    elsewhere: &[
+        ("script", "command = [\"program\", \"argument\"]"),
+        ("args", "part of command = [\"program\", \"argument\"]"),
+        ("cmd", "command = [\"program\", \"argument\"]"),
+        ("exec", "command = [\"program\", \"argument\"]"),
+        ("interpreter", "the first word of command"),
+        ("environment", "env = { NAME = \"value\" }"),
+        ("depends_on", "after = [\"NAME\"]"),
+        ("namespace", "compartment"),
+        ("port", "listen = [\"127.0.0.1:PORT\"]"),
+        ("max_memory_restart", "memory = { limit = \"1G\" }"),
+        ("autorestart", "restart = { policy = \"never\" }"),
+        ("max_restarts", "restart = { give_up = N }"),
+        ("restart_delay", "restart = { delay = \"1s\" }"),
+        ("kill_timeout", "stop = { timeout = \"10s\" }"),
+        ("wait_ready", "ready = \"notify\""),
+    ],
+};
+
+/// `ready`.
+pub(super) const READY: Keys = Keys {
+    accepted: &["notify", "timeout", "alive"],
+    later: &["http", "tcp", "log", "exec"],
+    elsewhere: &[],
+};
+
+/// `memory`.
+pub(super) const MEMORY: Keys =
+    Keys { accepted: &["limit", "max"], later: &["high", "swap"], elsewhere: &[] };
+
+/// `restart`.
+pub(super) const RESTART: Keys = Keys {
+    accepted: &["policy", "delay", "max_delay", "stable_after", "give_up"],
+    later: &[],
+    elsewhere: &[("max_restarts", "give_up = N"), ("min_uptime", "stable_after")],
+};
+
+/// `stop`.
+pub(super) const STOP: Keys = Keys {
+    accepted: &["signal", "timeout"],
+    later: &["command", "exec"],
+    elsewhere: &[("kill_timeout", "timeout")],
+};
+
+/// `log`.
+pub(super) const LOG: Keys = Keys {
+    accepted: &["rotate_size", "keep", "compress"],
+    later: &["rotate_every", "budget", "timestamps", "sync", "merge", "on_full", "fifo"],
+    elsewhere: &[("max_size", "rotate_size"), ("retain", "keep")],
+};

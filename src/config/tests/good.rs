@@ -1,0 +1,165 @@
+//! What a good file means.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Folder, good, moved};
+use crate::model::signal::Signal;
+use crate::model::spec::{MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
+
+#[test]
+fn two_lines_are_enough() {
+    let ecosystem = good("[services.web]\ncommand = [\"./app\"]\n");
+    assert_eq!(ecosystem.path, Path::new("/srv/ecosystem.toml"));
+    assert_eq!(ecosystem.listen, None);
+    assert_eq!(ecosystem.log_dir, Path::new("/srv/logs"));
+    let web = ecosystem.service("web").unwrap();
+    assert_eq!(web.command, ["/srv/app"]);
+    assert_eq!(web.cwd, Path::new("/srv"));
+    assert_eq!(web.compartment, "default");
+    assert!(!web.critical);
+    assert_eq!(
+        web.env.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>(),
+        [("HOME", "/home/u"), ("PATH", "/usr/bin:/bin"), ("USER", "u")]
+    );
+    assert_eq!(web.ready, Ready::Alive { after: Duration::from_secs(1) });
+    assert_eq!(web.restart, RestartPolicy::default());
+    assert_eq!(web.stop, StopPolicy::default());
+    assert_eq!(web.memory, None);
+    assert_eq!(web.user, None);
+    let log = &web.log;
+    assert_eq!((log.rotate_size, log.keep, log.compress), (10 << 20, 14, true));
+    assert_eq!(log.dir, Path::new("/srv/logs"));
+}
+
+#[test]
+fn every_key() {
+    let ecosystem = good(
+        r#"
+        [dogwatch]
+        listen = "[::1]:9615"
+        log_dir = "var/./log"
+        [compartments.production]
+        critical = true
+        [compartments.idle]
+        [services.web]
+        compartment = "production"
+        command = ["bin/web", "-v"]
+        cwd = "../app"
+        user = "www-data"
+        env = { A = "1" }
+        listen = ["127.0.0.1:3000", "[::1]:3000"]
+        ready = { notify = true, timeout = "5s" }
+        memory = { limit = "256MiB", max = "320MiB" }
+        restart = { policy = "on-failure", delay = "1s", max_delay = "1m", stable_after = "1h" }
+        stop = { signal = "int", timeout = "1500ms" }
+        log = { rotate_size = "1G", keep = 0, compress = false }
+        [services.other]
+        compartment = "production"
+        critical = false
+        restart = { give_up = 7 }
+        command = ["python3", "./x.py"]
+        "#,
+    );
+    assert_eq!(ecosystem.listen, Some("[::1]:9615".parse().unwrap()));
+    assert_eq!(ecosystem.log_dir, Path::new("/srv/var/log"));
+    assert!(ecosystem.compartments["production"].critical);
+    assert!(!ecosystem.compartments["idle"].critical);
+    let web = ecosystem.service("web").unwrap();
+    assert!(web.critical);
+    assert_eq!(web.command, ["/srv/bin/web", "-v"]);
+    assert_eq!(web.cwd, Path::new("/srv/../app"));
+    assert_eq!(web.user.as_deref(), Some("www-data"));
+    assert_eq!(web.env["A"], "1");
+    assert_eq!(web.listen.len(), 2);
+    assert_eq!(web.ready, Ready::Notify { timeout: Duration::from_secs(5) });
+    assert_eq!(web.memory, Some(MemoryLimit { limit: 256 << 20, max: 320 << 20 }));
+    assert_eq!(web.restart.policy, RestartWhen::OnFailure);
+    assert_eq!(web.restart.max_delay, Duration::from_secs(60));
+    assert_eq!(web.stop.signal, Signal(2));
+    assert_eq!(web.stop.timeout, Duration::from_millis(1500));
+    assert_eq!((web.log.rotate_size, web.log.keep, web.log.compress), (1 << 30, 0, false));
+    let other = ecosystem.service("other").unwrap();
+    assert!(!other.critical);
+    assert_eq!(other.restart.give_up, Some(7));
+    assert_eq!(other.command, ["python3", "./x.py"]);
+}
+
+#[test]
+fn short_forms_and_defaults_that_depend() {
+    let ecosystem = good(
+        r#"
+        [services.a]
+        command = "exec ./a ${NOT_OURS} | tee \"$LOG\""
+        shell = true
+        memory = "400M"
+        ready = "notify"
+        restart = { delay = "30s" }
+        [services.b]
+        command = ["./b"]
+        memory = { limit = "1G" }
+        ready = { alive = "0s" }
+        restart = { max_delay = "50ms" }
+        "#,
+    );
+    let a = ecosystem.service("a").unwrap();
+    assert_eq!(a.command, ["/bin/sh", "-c", "exec ./a ${NOT_OURS} | tee \"$LOG\""]);
+    assert_eq!(a.memory, Some(MemoryLimit { limit: 400 << 20, max: 500 << 20 }));
+    assert_eq!(a.ready, Ready::Notify { timeout: Duration::from_secs(30) });
+    assert_eq!(a.restart.max_delay, Duration::from_secs(30));
+    let b = ecosystem.service("b").unwrap();
+    assert_eq!(b.restart.delay, Duration::from_millis(50));
+    assert_eq!(b.memory.unwrap().max, (1 << 30) + (1 << 28));
+    assert_eq!(b.ready, Ready::Alive { after: Duration::ZERO });
+}
+
+#[test]
+fn services_start_after_those_they_wait_for_and_otherwise_as_written() {
+    let ecosystem = good(
+        "[services.z]\ncommand = [\"x\"]\nafter = [\"m\", \"m\"]\n[services.m]\ncommand = [\"x\"]\n\
+         [services.a]\ncommand = [\"x\"]\n",
+    );
+    let order: Vec<_> = ecosystem.services.iter().map(|service| service.name.as_str()).collect();
+    assert_eq!(order, ["m", "z", "a"]);
+    let names: Vec<_> = ecosystem.names.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["z", "m", "a"]);
+    assert_eq!(ecosystem.service("z").unwrap().after.len(), 1);
+}
+
+#[test]
+fn env_outranks_later_env_files_outrank_earlier_ones_outrank_dogwatchs_own() {
+    let folder = Folder::with(
+        r#"
+        [services.web]
+        command = ["${DIR}/web", "${SHELL}", "${FROM:-nowhere}", "$${A}", "${LITERAL}"]
+        env_file = ["one.env", "two.env"]
+        env = { FROM = "env over ${FROM}", HOME = "/srv", PATH = "/opt:${PATH}", NEXT = "${HOME}" }
+        "#,
+    );
+    folder.write("one.env", "A=1\nFROM=one\nLANG=C\nDIR=sub/bin\n");
+    folder.write("two.env", "FROM=two\nLITERAL='${A}'\n");
+    let ecosystem = moved(folder.load().unwrap(), folder.0.path());
+    let web = ecosystem.service("web").unwrap();
+    let expected = ["/srv/sub/bin/web", "/bin/zsh", "env over two", "${A}", "${A}"];
+    assert_eq!(web.command, expected);
+    let env: Vec<_> = web.env.iter().map(|(a, b)| format!("{a}={b}")).collect();
+    let expected = [
+        "A=1",
+        "DIR=sub/bin",
+        "FROM=env over two",
+        "HOME=/srv",
+        "LANG=C",
+        "LITERAL=${A}",
+        "NEXT=/srv",
+        "PATH=/opt:/usr/bin:/bin",
+        "USER=u",
+    ];
+    assert_eq!(env, expected);
+    assert_eq!(ecosystem.env_files, [Path::new("/srv/one.env"), Path::new("/srv/two.env")]);
+}
+
+#[test]
+fn a_default_compartment_may_be_described() {
+    let ecosystem = good("[compartments.default]\ncritical = true\n[services.a]\ncommand = [\"x\"]\n");
+    assert!(ecosystem.service("a").unwrap().critical);
+}

@@ -1,0 +1,162 @@
+//! What ecosystem.toml says: the last good version of it, and what is wrong with the present one.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::config;
+use crate::model::name::ServiceName;
+use crate::model::spec::ServiceSpec;
+
+/// The file.
+#[derive(Debug)]
+pub struct Book {
+    path: PathBuf,
+    page: Mutex<Page>,
+}
+
+#[derive(Debug, Default)]
+struct Page {
+    services: Vec<ServiceSpec>,
+    listen: Option<SocketAddr>,
+    mistakes: Option<Mistakes>,
+}
+
+/// What is wrong with the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes {
+    /// How many.
+    pub count: usize,
+    /// All of them, as `dogwatch check` prints them.
+    pub text: String,
+}
+
+/// What a new look at the file brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It says what it said.
+    Same,
+    /// It says something else, and is valid.
+    Changed(Difference),
+    /// It has mistakes; the last good version holds.
+    Wrong(Mistakes),
+}
+
+/// How the file differs from its last good version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Services that were not in it.
+    pub new: Vec<ServiceName>,
+    /// Services whose entry is another.
+    pub changed: Vec<ServiceName>,
+    /// Services that are not in it any more.
+    pub removed: Vec<ServiceName>,
+}
+
+impl Book {
+    /// A book that has not been opened yet.
+    pub fn new(path: &Path) -> Book {
+        Book { path: path.to_owned(), page: Mutex::default() }
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads the file again.
+    pub fn look(&self) -> Look {
+        match config::load(&self.path, &config::Surroundings::of_this_process()) {
+            Ok(ecosystem) => {
+                let mut page = self.lock();
+                let difference = differ(&page.services, &ecosystem.services);
+                let was_wrong = page.mistakes.take().is_some();
+                page.services = ecosystem.services;
+                page.listen = ecosystem.listen;
+                match difference {
+                    None if !was_wrong => Look::Same,
+                    None => Look::Changed(Difference::default()),
+                    Some(difference) => Look::Changed(difference),
+                }
+            }
+            Err(mistakes) => {
+                let mistakes = Mistakes { count: mistakes.len(), text: mistakes.to_string() };
+                let mut page = self.lock();
+                if page.mistakes.as_ref() == Some(&mistakes) {
+                    return Look::Same;
+                }
+                page.mistakes = Some(mistakes.clone());
+                Look::Wrong(mistakes)
+            }
+        }
+    }
+
+    /// The entry of a service in the last good version.
+    pub fn entry(&self, name: &ServiceName) -> Option<ServiceSpec> {
+        self.lock().services.iter().find(|spec| spec.name == *name).cloned()
+    }
+
+    /// All services, in the order in which they start.
+    pub fn names(&self) -> Vec<ServiceName> {
+        self.lock().services.iter().map(|spec| spec.name.clone()).collect()
+    }
+
+    /// What is wrong with the file now.
+    pub fn mistakes(&self) -> Option<Mistakes> {
+        self.lock().mistakes.clone()
+    }
+
+    /// Where the API shall listen on TCP.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.lock().listen
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Page> {
+        self.page.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// None if they run the same.
+fn differ(old: &[ServiceSpec], new: &[ServiceSpec]) -> Option<Difference> {
+    let index = |specs: &[ServiceSpec]| -> BTreeMap<ServiceName, u64> {
+        let pairs = specs.iter().map(|spec| (spec.name.clone(), spec.fingerprint()));
+        pairs.collect()
+    };
+    let (old, new) = (index(old), index(new));
+    let mut difference = Difference::default();
+    for (name, fingerprint) in &new {
+        match old.get(name) {
+            None => difference.new.push(name.clone()),
+            Some(before) if before != fingerprint => difference.changed.push(name.clone()),
+            Some(_) => {}
+        }
+    }
+    let gone = old.keys().filter(|name| !new.contains_key(*name));
+    difference.removed.extend(gone.cloned());
+    (difference != Difference::default()).then_some(difference)
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let list =
+            |names: &[ServiceName]| names.iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ");
+        let mut parts = Vec::new();
+        if !self.new.is_empty() {
+            let names = list(&self.new);
+            parts.push(format!("new: {names} (start: dogwatch up)"));
+        }
+        if !self.changed.is_empty() {
+            let names = list(&self.changed);
+            parts.push(format!("changed: {names} (take it over: dogwatch restart {names})"));
+        }
+        if !self.removed.is_empty() {
+            let names = list(&self.removed);
+            parts.push(format!("removed: {names} (still as it was; dogwatch stop {names})"));
+        }
+        if parts.is_empty() {
+            parts.push("no mistakes any more".to_owned());
+        }
+        f.write_str(&parts.join("; "))
+    }
+}

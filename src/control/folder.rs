@@ -1,0 +1,123 @@
+//! The folder of one service: what its keeper will find there, and whether somebody lives in it.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+
+use crate::model::phase::Goal;
+use crate::model::spec::ServiceSpec;
+use crate::os::lock::{self, Attempt};
+use crate::os::process::{self, Identity};
+use crate::os::{clock, file, own};
+use crate::paths::ServicePaths;
+use crate::wire::VERSION;
+use crate::wire::goal::{self, SLOT};
+use crate::wire::record::Record;
+use crate::wire::spec::SpecFile;
+
+/// Whether the service has a living keeper. This process may have held the lock itself ([`write_goal`]).
+pub fn keeper_lives(paths: &ServicePaths) -> bool {
+    let own = std::process::id() as i32;
+    lock::named(&paths.lock).is_some_and(|holder| holder.pid != own)
+}
+
+/// Whether a run of the service is alive, with a keeper or without.
+pub fn service_lives(paths: &ServicePaths) -> bool {
+    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
+    let Ok(Some(record)) = Record::newest([&slots[0], &slots[1]]) else {
+        return false;
+    };
+    record.instances.iter().any(|instance| {
+        instance.instance.run().is_some_and(|run| {
+            process::is_alive(&Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() })
+        })
+    })
+}
+
+/// Whether what stands in the folder was written in this boot.
+pub fn of_this_boot(paths: &ServicePaths) -> bool {
+    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
+    let boot = clock::boot_id().unwrap_or_default();
+    matches!(Record::newest([&slots[0], &slots[1]]), Ok(Some(record)) if record.boot_id == boot)
+}
+
+/// The entry that the keeper runs the service with; none if there is none, or it cannot be read.
+pub fn read_spec(paths: &ServicePaths) -> Option<SpecFile> {
+    SpecFile::decode(&std::fs::read(paths.spec()).ok()?).ok()
+}
+
+/// An entry as ecosystem.toml has it.
+pub fn as_written(spec: ServiceSpec) -> SpecFile {
+    SpecFile { v: VERSION, spec, limit_overridden: false }
+}
+
+/// Leaves an entry for the keeper.
+///
+/// # Errors
+/// A sentence that names the file.
+pub fn write_spec(paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
+    let path = paths.spec();
+    let write = || -> io::Result<()> {
+        own::make_folder(&paths.dir)?;
+        file::replace(&path, &SpecFile::encode(&spec.spec, spec.limit_overridden), false)
+    };
+    write().map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+/// What the operator wants of the service; up, if nobody has said.
+pub fn read_goal(paths: &ServicePaths) -> Goal {
+    let file = std::fs::read(&paths.goal).unwrap_or_default();
+    goal::decode(&file).map_or(Goal::Up, |(_, goal)| goal)
+}
+
+/// Writes the goal of a service that has no keeper, under the keeper's lock. False if it has one by now: then
+/// the keeper is the one to ask.
+///
+/// # Errors
+/// Those of the lock and of writing.
+pub fn write_goal(paths: &ServicePaths, goal: Goal) -> io::Result<bool> {
+    let Attempt::Held(lock) = lock::try_lock(&paths.lock)? else {
+        return Ok(false);
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&paths.goal)?;
+    let content = std::fs::read(&paths.goal)?;
+    let seq = goal::decode(&content).map_or(1, |(seq, _)| seq + 1);
+    // The two slots are written in turn, so that a torn write leaves the older goal readable.
+    file.write_all_at(&goal::encode(seq, goal), (seq % 2) * SLOT as u64)?;
+    file.sync_data()?;
+    lock.release();
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::ServiceName;
+    use crate::paths::Paths;
+
+    #[test]
+    fn a_goal_is_kept_and_changed() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::below(home.path());
+        for folder in paths.folders() {
+            own::make_folder(&folder).unwrap();
+        }
+        let service = paths.service(&ServiceName::new("web").unwrap());
+        assert_eq!(read_goal(&service), Goal::Up);
+        for goal in [Goal::Down, Goal::Up, Goal::Down] {
+            assert!(write_goal(&service, goal).unwrap());
+            assert_eq!(read_goal(&service), goal);
+        }
+        let Attempt::Held(keeper) = lock::try_lock(&service.lock).unwrap() else {
+            panic!("the lock is free");
+        };
+        assert!(!write_goal(&service, Goal::Up).unwrap());
+        keeper.release();
+    }
+}

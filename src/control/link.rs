@@ -1,0 +1,106 @@
+//! A connection to a keeper or to the warden that tokio can wait on.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::os::packet::{Connection, Packet};
+use crate::os::process::PidFd;
+use crate::os::watched::{self, Lasting};
+use crate::wire::keeper::{Op, Reply, Request};
+use crate::wire::{VERSION, warden};
+
+/// A keeper or warden answers within this time, or it is not answering at all.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One connection.
+#[derive(Debug)]
+pub struct Link(AsyncFd<Lasting<Connection>>);
+
+impl Link {
+    /// Connects to the socket at `path`.
+    ///
+    /// # Errors
+    /// ENOENT or ECONNREFUSED if nobody listens there.
+    pub fn connect(path: &Path) -> io::Result<Link> {
+        Ok(Link(watched::connection(Connection::connect(path)?)?))
+    }
+
+    /// Sends one packet.
+    ///
+    /// # Errors
+    /// EPIPE if the other end is gone.
+    pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
+        let bytes = serde_json::to_vec(packet)?;
+        self.0.async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[])).await
+    }
+
+    /// The next packet; none when the other end has closed.
+    ///
+    /// # Errors
+    /// Those of recvmsg(2).
+    pub async fn receive(&self) -> io::Result<Option<Packet>> {
+        self.0.async_io(Interest::READABLE, |link| link.get().receive()).await
+    }
+
+    /// The next packet, read as `T`.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the other end has closed, `InvalidData` when it says something else.
+    pub async fn read<T: DeserializeOwned>(&self) -> io::Result<T> {
+        match self.receive().await? {
+            Some(packet) => Ok(serde_json::from_slice(&packet.bytes)?),
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    }
+
+    /// Asks a keeper and waits for its answer.
+    ///
+    /// # Errors
+    /// `TimedOut` at `deadline`, and those of [`Link::send`] and [`Link::read`].
+    pub async fn ask(&self, op: Op, deadline: Instant) -> io::Result<Reply> {
+        let exchange = async {
+            self.send(&Request { v: VERSION, op }).await?;
+            self.read().await
+        };
+        timeout_at(deadline, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
+    }
+}
+
+/// Asks the warden at `path` and waits for its answer.
+///
+/// # Errors
+/// As [`Link::connect`] and [`Link::ask`].
+pub async fn ask_warden(path: &Path, request: warden::Request) -> io::Result<warden::Reply> {
+    let link = Link::connect(path)?;
+    let exchange = async {
+        link.send(&request).await?;
+        link.read().await
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
+}
+
+/// Waits until the process has ended.
+pub async fn ended(process: &PidFd) {
+    // A descriptor that tokio cannot watch is looked at instead; pidfds can be watched since Linux 5.3.
+    let Ok(duplicate) = process.as_fd().try_clone_to_owned() else {
+        return look_until_ended(process).await;
+    };
+    match watched::readable(duplicate) {
+        Ok(watched) => drop(watched.readable().await),
+        Err(_) => look_until_ended(process).await,
+    }
+}
+
+async fn look_until_ended(process: &PidFd) {
+    while !process.has_ended() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}

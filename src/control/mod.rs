@@ -1,0 +1,238 @@
+//! The control plane: reads ecosystem.toml, has services kept, tells how they are, passes orders on.
+//!
+//! It owns no service and remembers nothing: what it knows it finds again in the run folder and hears again
+//! from the keepers. So it may be killed at any moment, and starting it is the only way of repairing it.
+//!
+//! ```text
+//! book (the file) ──► reconcile ──► warden_link ──► warden ──► keepers
+//! api ──► orders, up, down ─────────────────────────────────────► keepers
+//! api ◄── view ◄── roster ◄── keeper_link ◄──────────────────── keepers
+//! ```
+//! One thread runs all of it. Each service has two tasks (`keeper_link`), each request one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::exit_code;
+use crate::holder::Holdings;
+use crate::os::lock::{self, Attempt};
+use crate::os::{file, inherit, own, wait};
+use crate::start::Start;
+
+mod api;
+mod book;
+mod down;
+mod folder;
+mod keeper_link;
+mod link;
+mod orders;
+mod plane;
+mod reconcile;
+mod roster;
+mod say;
+mod scope;
+mod serve;
+mod up;
+mod view;
+mod warden_link;
+mod watch;
+
+use book::Look;
+use plane::{Ending, Plane};
+use say::say;
+
+/// Runs the control plane until it is told to end. Returns the exit code.
+pub fn run(start: Start) -> u8 {
+    let inherited = inherit::take();
+    own::private_umask();
+    match prepare(&start) {
+        Ok(lock) => {
+            let (holdings, _) = Holdings::from_inherited(inherited);
+            let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
+            let plane = Arc::new(Plane::new(start.paths, start.home, managed, &start.file, holdings));
+            let code =
+                open_book(&plane, start.only_down).unwrap_or_else(|| in_runtime(&plane, start.only_down));
+            lock.release();
+            code
+        }
+        Err((code, text)) => {
+            say(text);
+            code
+        }
+    }
+}
+
+/// Makes the folders and takes the lock.
+fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
+    let failed = |what: String, error: std::io::Error| (exit_code::FAILED, format!("{what}: {error}"));
+    for folder in start.paths.folders() {
+        own::make_folder(&folder)
+            .map_err(|error| failed(format!("cannot make the folder {}", folder.display()), error))?;
+    }
+    let path = start.paths.control_lock();
+    let attempt =
+        lock::try_lock(&path).map_err(|error| failed(format!("cannot lock {}", path.display()), error))?;
+    let lock = match attempt {
+        Attempt::Held(lock) => lock,
+        Attempt::Busy(holder) => {
+            let who =
+                holder.map_or("a process that is ending".to_owned(), |holder| format!("pid {}", holder.pid));
+            let text = format!("another control plane runs here already: {who}\n  see: dogwatch status");
+            return Err((exit_code::LOCKED, text));
+        }
+    };
+    let path = start.paths.ecosystem();
+    let content = start.file.to_string_lossy().into_owned();
+    file::replace(&path, content.as_bytes(), false)
+        .map_err(|error| failed(format!("cannot write {}", path.display()), error))?;
+    Ok(lock)
+}
+
+/// Reads the file; an exit code, if it has mistakes and nothing runs that could go on.
+fn open_book(plane: &Plane, only_down: bool) -> Option<u8> {
+    match plane.book.look() {
+        Look::Wrong(mistakes) if !only_down && !reconcile::anything_lives(plane) => {
+            say(format_args!("nothing is started:\n{}", mistakes.text));
+            Some(exit_code::CONFIG)
+        }
+        Look::Wrong(mistakes) => {
+            say(format_args!("what runs goes on as it was:\n{}", mistakes.text));
+            None
+        }
+        Look::Same | Look::Changed(_) => None,
+    }
+}
+
+fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> u8 {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let result = runtime.and_then(|runtime| runtime.block_on(live(plane, only_down)));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            say(format_args!("cannot go on: {error}"));
+            exit_code::FAILED
+        }
+    }
+}
+
+async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
+    // First of all, so that no end of a child goes unseen.
+    let mut signals = Signals::new()?;
+    wait::become_subreaper()?;
+    reap(plane);
+    let places = Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
+    let socket = serve::bind_unix(&plane.paths.control_sock())?;
+    let adopted = Arc::new(Notify::new());
+    let mut parts = JoinSet::new();
+    parts.spawn(warden_link::watch(Arc::clone(plane)));
+    if only_down {
+        let plane = Arc::clone(plane);
+        parts.spawn(async move {
+            down::down(&plane).await;
+            plane.end(Ending::Down);
+        });
+    } else {
+        parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
+        parts.spawn(watch::run(Arc::clone(plane)));
+        parts.spawn(serve::unix(Arc::clone(plane), socket, Arc::clone(&places)));
+        parts.spawn(open_tcp(Arc::clone(plane)));
+    }
+    parts.spawn(async move {
+        adopted.notified().await;
+        notify(NotifyState::Ready);
+    });
+    let code = main_loop(plane, &mut signals, &mut parts).await;
+    notify(NotifyState::Stopping);
+    // Those who are being answered get their answers.
+    let all = places.acquire_many(serve::CONNECTIONS);
+    let _ = timeout(serve::LAST_CALL, all).await;
+    Ok(code)
+}
+
+/// Until the end: signals, children, the watchdog. A hang anywhere in this thread stops the heartbeat, and
+/// the service manager replaces the process.
+async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSet<()>) -> u8 {
+    let mut ending = plane.ending();
+    let watchdog = sd_notify::watchdog_enabled();
+    let mut heartbeat = interval(watchdog.map_or(Duration::from_secs(3600), |time| time / 2));
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = signals.term.recv() => plane.end(Ending::Alone),
+            _ = signals.int.recv() => plane.end(Ending::Alone),
+            _ = signals.hup.recv() => watch::report(plane),
+            _ = signals.child.recv() => reap(plane),
+            _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
+            Some(Err(error)) = parts.join_next() => {
+                say(format_args!("a part of the control plane has failed, so it starts anew: {error}"));
+                return exit_code::FAILED;
+            }
+            _ = ending.changed() => match *ending.borrow_and_update() {
+                Some(Ending::Alone) => return exit_code::OK,
+                Some(Ending::Down) => {
+                    // Nobody is to think that it still runs. What is left is removed by the next start.
+                    let _ = std::fs::remove_file(plane.paths.control_sock());
+                    return if plane.managed { exit_code::DOWN } else { exit_code::OK };
+                }
+                Some(Ending::Downing) | None => {}
+            },
+        }
+    }
+}
+
+async fn open_tcp(plane: Arc<Plane>) {
+    let Some(address) = plane.book.listen() else { return };
+    match serve::bind_tcp(address).await {
+        Ok(listener) => {
+            plane.set_tcp(address);
+            let places = Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
+            serve::tcp(plane, listener, places).await;
+        }
+        Err(text) => {
+            say(&text);
+            plane.problem("tcp", Some(text));
+        }
+    }
+}
+
+/// Reaps every child that has ended: wardens, and keepers and services that fell to this process while there
+/// was no warden. Their keepers may ask how they ended.
+fn reap(plane: &Plane) {
+    while let Some(ended) = wait::peek(None) {
+        plane.note_orphan(ended);
+        if wait::reap(ended.pid).is_none() {
+            return;
+        }
+    }
+}
+
+fn notify(state: NotifyState<'_>) {
+    // Without a service manager this does nothing.
+    if let Err(error) = sd_notify::notify(&[state]) {
+        say(format_args!("telling the service manager: {error}"));
+    }
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+    child: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+            child: signal(SignalKind::child())?,
+        })
+    }
+}

@@ -1,0 +1,358 @@
+//! What the operator orders of one service: start, stop, restart, flush.
+//!
+//! Each order has a connection of its own to the keeper. The keeper answers in turn, so what it says on that
+//! connection after the order is about the time after the order.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::time::{Instant, timeout_at};
+
+use super::api::error::Refused;
+use super::book::Look;
+use super::folder;
+use super::link::{Link, PATIENCE};
+use super::plane::Plane;
+use super::reconcile;
+use super::say::say;
+use super::view;
+use crate::model::name::ServiceName;
+use crate::model::phase::{Goal, State};
+use crate::model::spec::{MemoryLimit, ServiceSpec};
+use crate::wire::VERSION;
+use crate::wire::api::{Answer, Order, Outcome, Verb};
+use crate::wire::keeper::{Op, Reply, Request};
+use crate::wire::spec::SpecFile;
+use crate::wire::status::{ServiceStatus, Settled};
+
+/// Carries out an order and waits for the outcome as long as it says. Earlier orders that still wait for their
+/// turn are void.
+///
+/// # Errors
+/// The refusal to send.
+pub async fn carry_out(
+    plane: &Arc<Plane>,
+    name: &ServiceName,
+    verb: Verb,
+    order: Order,
+) -> Result<Answer, Refused> {
+    refuse_when_going_down(plane)?;
+    let mut notes = Vec::new();
+    if matches!(verb, Verb::Start | Verb::Restart) {
+        notes.extend(look_again(plane));
+    }
+    view::known(plane, name)?;
+    plane.roster.new_order(name);
+    give(plane, name, verb, order, notes).await
+}
+
+/// Once it is going down, dogwatch starts and stops nothing else.
+///
+/// # Errors
+/// That it is.
+pub fn refuse_when_going_down(plane: &Plane) -> Result<(), Refused> {
+    match plane.is_going_down() {
+        true => Err(Refused::new(StatusCode::CONFLICT, "dogwatch is going down")),
+        false => Ok(()),
+    }
+}
+
+/// Gives the order to the keeper of a service that there is.
+///
+/// # Errors
+/// The refusal to send.
+pub async fn give(
+    plane: &Arc<Plane>,
+    name: &ServiceName,
+    verb: Verb,
+    order: Order,
+    mut notes: Vec<String>,
+) -> Result<Answer, Refused> {
+    let until = Instant::now() + Duration::from_millis(order.wait_ms);
+    let paths = plane.paths.service(name);
+    if verb == Verb::Stop && !plane.roster.is_present(name) && !folder::keeper_lives(&paths) {
+        // Nobody to ask, and starting a keeper would start the service first.
+        let written = folder::write_goal(&paths, Goal::Down)
+            .map_err(|error| Refused::failed(format!("cannot write the goal of {name}: {error}")))?;
+        if written {
+            plane.roster.ring();
+            return answer(plane, name, Outcome::Down, None, notes);
+        }
+    }
+    let soon = Instant::now() + PATIENCE;
+    let mut link = connect(plane, name).await?;
+    let before = loop {
+        match link.ask(Op::Status, soon).await {
+            Err(error) if is_replaced(&error) => link = connect(plane, name).await?,
+            answer => break as_status(name, answer)?,
+        }
+    };
+    let op = match verb {
+        Verb::Start => {
+            prepare_start(plane, name, &before, order, &link, &mut notes).await?;
+            Op::Start
+        }
+        Verb::Restart => {
+            prepare_restart(plane, name, order, &mut notes)?;
+            Op::Restart
+        }
+        Verb::Stop => Op::Stop,
+        Verb::Flush => Op::Flush,
+    };
+    let (run, not_persisted) = loop {
+        match link.ask(op.clone(), soon).await {
+            Err(error) if is_replaced(&error) => {
+                link = connect(plane, name).await?;
+                // The keeper died with the order in its hands. All but a restart may be given twice.
+                if op == Op::Restart && restarted_since(&link, &before, soon).await {
+                    break (before.run, None);
+                }
+            }
+            answer => break as_done(name, answer)?,
+        }
+    };
+    if verb == Verb::Flush {
+        return answer(plane, name, Outcome::Done, None, notes);
+    }
+    let mark = match verb {
+        // An earlier start may have been under way, or done: then it is the outcome.
+        Verb::Start if matches!(before.state, State::Starting | State::Online) => {
+            before.run.saturating_sub(1)
+        }
+        Verb::Start => before.run,
+        _ => run,
+    };
+    let over = |status: &ServiceStatus| match verb {
+        Verb::Stop => (status.state == State::Stopped).then_some(Outcome::Down),
+        _ => match status.settled(mark) {
+            Settled::Up => Some(Outcome::Up),
+            Settled::Failed => Some(Outcome::Failed),
+            Settled::NotYet => None,
+        },
+    };
+    let (outcome, last) = wait(plane, link, name, until, over).await?;
+    answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
+}
+
+/// Reads the file again; a sentence if it has mistakes.
+pub fn look_again(plane: &Plane) -> Option<String> {
+    match plane.book.look() {
+        Look::Same => {}
+        Look::Changed(difference) => {
+            say(format_args!("{}: {difference}", plane.book.path().display()));
+            plane.roster.ring();
+        }
+        Look::Wrong(mistakes) => say(format_args!("not taken over:\n{}", mistakes.text)),
+    }
+    let mistakes = plane.book.mistakes()?;
+    let count = mistakes.count;
+    let file = plane.book.path().display();
+    let noun = if count == 1 { "mistake" } else { "mistakes" };
+    Some(format!("{file} has {count} {noun}, so the entry from before holds; see: dogwatch check"))
+}
+
+/// A stopped service takes its present entry; a running one only the limit that was asked for.
+async fn prepare_start(
+    plane: &Plane,
+    name: &ServiceName,
+    before: &ServiceStatus,
+    order: Order,
+    link: &Link,
+    notes: &mut Vec<String>,
+) -> Result<(), Refused> {
+    let paths = plane.paths.service(name);
+    let runs = before.pid.is_some();
+    let entry = plane.book.entry(name).filter(|_| plane.book.mistakes().is_none());
+    let present = folder::read_spec(&paths);
+    let file = match (order.memory_limit, runs, entry) {
+        (None, true, _) => return Ok(()),
+        (None, false, Some(entry)) => folder::as_written(entry),
+        (None, false, None) => return Ok(()),
+        (Some(limit), true, entry) => {
+            let Some(spec) = present.map(|file| file.spec).or(entry) else {
+                return Err(Refused::failed(format!("{name} has no readable spec.json")));
+            };
+            limited(spec, limit)
+        }
+        (Some(limit), false, entry) => {
+            let Some(spec) = entry.or(present.map(|file| file.spec)) else {
+                return Err(Refused::failed(format!("{name} has no entry that holds")));
+            };
+            limited(spec, limit)
+        }
+    };
+    let fresh = before.fingerprint != file.spec.fingerprint();
+    folder::write_spec(&paths, &file).map_err(Refused::failed)?;
+    if fresh {
+        done(link, name, Op::Reread, Instant::now() + PATIENCE).await?;
+    }
+    if runs && order.memory_limit.is_some() {
+        notes.push(format!("the new memory limit of {name} holds at once; it was not restarted"));
+    }
+    Ok(())
+}
+
+/// The keeper reads the spec when it restarts the service.
+fn prepare_restart(
+    plane: &Plane,
+    name: &ServiceName,
+    order: Order,
+    notes: &mut Vec<String>,
+) -> Result<(), Refused> {
+    let paths = plane.paths.service(name);
+    let entry = plane.book.entry(name).filter(|_| plane.book.mistakes().is_none());
+    if entry.is_none() && plane.book.mistakes().is_none() {
+        notes.push(format!("{name} is not in ecosystem.toml any more: it runs with the entry it had"));
+    }
+    let file = match (order.memory_limit, entry) {
+        (None, Some(entry)) => folder::as_written(entry),
+        (None, None) => return Ok(()),
+        (Some(limit), entry) => {
+            let Some(spec) = entry.or(folder::read_spec(&paths).map(|file| file.spec)) else {
+                return Err(Refused::failed(format!("{name} has no entry that holds")));
+            };
+            limited(spec, limit)
+        }
+    };
+    folder::write_spec(&paths, &file).map_err(Refused::failed)
+}
+
+/// The wall stands a quarter above the limit, as in a file that names only the limit.
+fn limited(mut spec: ServiceSpec, limit: u64) -> SpecFile {
+    let max = limit.saturating_add(limit / 4);
+    spec.memory = Some(MemoryLimit { limit, max });
+    SpecFile { limit_overridden: true, ..folder::as_written(spec) }
+}
+
+/// Connects to the keeper; if there is none, one is asked for.
+async fn connect(plane: &Arc<Plane>, name: &ServiceName) -> Result<Link, Refused> {
+    let paths = plane.paths.service(name);
+    let deadline = Instant::now() + PATIENCE;
+    let mut bell = plane.roster.subscribe();
+    loop {
+        if let Ok(link) = Link::connect(&paths.keeper_sock()) {
+            return Ok(link);
+        }
+        if !plane.is_kept(name) {
+            if let Some(entry) = plane.book.entry(name)
+                && !folder::keeper_lives(&paths)
+                && !folder::service_lives(&paths)
+            {
+                folder::write_spec(&paths, &folder::as_written(entry)).map_err(Refused::failed)?;
+            }
+            // Without a warden this fails, and is tried again when the next one rings the bell.
+            let _ = reconcile::keep(plane, name).await;
+        }
+        if timeout_at(deadline, bell.changed()).await.is_err() {
+            let code = StatusCode::SERVICE_UNAVAILABLE;
+            let log = plane.paths.own_log();
+            return Err(Refused::new(code, format!("the keeper of {name} does not answer"))
+                .hint(format!("see: tail {}", log.display())));
+        }
+    }
+}
+
+/// Gives an order, and returns the latest run from before it, and why the goal could not be written.
+///
+/// # Errors
+/// What the keeper says against it.
+pub async fn done(
+    link: &Link,
+    name: &ServiceName,
+    op: Op,
+    deadline: Instant,
+) -> Result<(u64, Option<String>), Refused> {
+    as_done(name, link.ask(op, deadline).await)
+}
+
+fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<(u64, Option<String>), Refused> {
+    match answer {
+        Ok(Reply::Done { run, not_persisted }) => Ok((run, not_persisted)),
+        Ok(Reply::Error { message }) => Err(Refused::failed(format!("{name}: {message}"))),
+        Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
+        Err(error) => Err(Refused::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("asking the keeper of {name}: {error}"),
+        )),
+    }
+}
+
+/// Whether the keeper at the other end is gone; its successor answers in a few milliseconds.
+fn is_replaced(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+/// Whether a restart that was ordered after `before` is under way or done.
+async fn restarted_since(link: &Link, before: &ServiceStatus, deadline: Instant) -> bool {
+    match link.ask(Op::Status, deadline).await {
+        Ok(Reply::Status(now)) => now.run > before.run || now.state == State::Stopping,
+        _ => false,
+    }
+}
+
+fn as_status(name: &ServiceName, answer: io::Result<Reply>) -> Result<ServiceStatus, Refused> {
+    match answer {
+        Ok(Reply::Status(status)) => Ok(*status),
+        Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
+        Err(error) => Err(Refused::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("asking the keeper of {name}: {error}"),
+        )),
+    }
+}
+
+/// Watches until `over` knows the outcome, or until the time is over.
+async fn wait(
+    plane: &Arc<Plane>,
+    mut link: Link,
+    name: &ServiceName,
+    until: Instant,
+    over: impl Fn(&ServiceStatus) -> Option<Outcome>,
+) -> Result<(Outcome, Option<ServiceStatus>), Refused> {
+    let op = Op::Watch;
+    let mut last = None;
+    // However short the wait: what the keeper knows now is told.
+    let until = until.max(Instant::now() + Duration::from_millis(200));
+    let watch = Request { v: VERSION, op };
+    let _ = link.send(&watch).await; // if that fails, so does the first read
+    loop {
+        match timeout_at(until, link.read()).await {
+            Ok(Ok(Reply::Status(status))) => {
+                if let Some(outcome) = over(&status) {
+                    return Ok((outcome, Some(*status)));
+                }
+                last = Some(*status);
+            }
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) if is_replaced(&error) => {
+                link = connect(plane, name).await?;
+                let _ = link.send(&watch).await;
+            }
+            Ok(Err(error)) => {
+                return Err(Refused::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("the keeper of {name} went away while the order was being carried out: {error}"),
+                )
+                .hint(format!("see how it is: dogwatch show {name}")));
+            }
+            Err(_) => return Ok((Outcome::NotYet, last)),
+        }
+    }
+}
+
+fn answer(
+    plane: &Plane,
+    name: &ServiceName,
+    outcome: Outcome,
+    last: Option<(ServiceStatus, Option<String>)>,
+    notes: Vec<String>,
+) -> Result<Answer, Refused> {
+    let (service, not_persisted) = match last {
+        Some((status, not_persisted)) => (view::completed(plane, status), not_persisted),
+        None => (view::last_known_or_gone(plane, name)?, None),
+    };
+    Ok(Answer { v: VERSION, outcome, service, not_persisted, notes })
+}

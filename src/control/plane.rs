@@ -1,0 +1,224 @@
+//! What all parts of the control plane share. Nothing in it outlives the process: all can be found again.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::book::Book;
+use super::roster::Roster;
+use crate::holder::Holdings;
+use crate::model::moment::Moment;
+use crate::model::name::ServiceName;
+use crate::model::phase::Goal;
+use crate::model::spec::ServiceSpec;
+use crate::os::clock;
+use crate::os::wait::Ended;
+use crate::paths::Paths;
+
+use super::folder;
+
+/// How many orphans' ends are remembered for keepers that ask.
+const ORPHANS: usize = 64;
+
+/// The shared state.
+#[derive(Debug)]
+pub struct Plane {
+    /// Where everything is.
+    pub paths: Paths,
+    /// The folder that `--home` named, absolute; handed on to the processes that this one starts.
+    pub home: Option<PathBuf>,
+    /// A service manager started this process and restarts it.
+    pub managed: bool,
+    /// When this process began.
+    pub started: Moment,
+    /// ecosystem.toml.
+    pub book: Book,
+    /// The services.
+    pub roster: Roster,
+    holdings: Mutex<Holdings>,
+    warden: Mutex<WardenSeen>,
+    followed: Mutex<BTreeSet<ServiceName>>,
+    orphans: Mutex<VecDeque<Ended>>,
+    problems: Mutex<BTreeMap<&'static str, String>>,
+    tcp: Mutex<Option<SocketAddr>>,
+    ending: watch::Sender<Option<Ending>>,
+}
+
+/// The warden, as far as this process has seen it.
+#[derive(Debug, Default)]
+struct WardenSeen {
+    pid: Option<i32>,
+    /// The services that this warden was asked to keep.
+    kept: BTreeSet<ServiceName>,
+}
+
+/// How the control plane ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It alone, all else goes on.
+    Alone,
+    /// All of dogwatch: services are being stopped, nothing may be started any more.
+    Downing,
+    /// All else has ended.
+    Down,
+}
+
+impl Plane {
+    /// The state at the start; `holdings` are a predecessor's.
+    pub fn new(
+        paths: Paths,
+        home: Option<PathBuf>,
+        managed: bool,
+        file: &std::path::Path,
+        holdings: Holdings,
+    ) -> Plane {
+        Plane {
+            paths,
+            home,
+            managed,
+            started: clock::mono(),
+            book: Book::new(file),
+            roster: Roster::new(),
+            holdings: Mutex::new(holdings),
+            warden: Mutex::default(),
+            followed: Mutex::default(),
+            orphans: Mutex::default(),
+            problems: Mutex::default(),
+            tcp: Mutex::default(),
+            ending: watch::Sender::new(None),
+        }
+    }
+
+    /// Does something with what is held for the services.
+    pub fn with_holdings<T>(&self, work: impl FnOnce(&mut Holdings) -> T) -> T {
+        work(&mut lock(&self.holdings))
+    }
+
+    /// The living warden's process.
+    pub fn warden_pid(&self) -> Option<i32> {
+        lock(&self.warden).pid
+    }
+
+    /// A warden answers; it has not been asked for anything yet.
+    pub fn warden_found(&self, pid: i32) {
+        *lock(&self.warden) = WardenSeen { pid: Some(pid), kept: BTreeSet::new() };
+        self.roster.ring();
+    }
+
+    /// The warden is gone.
+    pub fn warden_lost(&self) {
+        *lock(&self.warden) = WardenSeen::default();
+        self.roster.ring();
+    }
+
+    /// Whether the present warden was asked to keep this service.
+    pub fn is_kept(&self, name: &ServiceName) -> bool {
+        lock(&self.warden).kept.contains(name)
+    }
+
+    /// Warden `pid` was asked to keep this service.
+    pub fn note_kept(&self, pid: i32, name: &ServiceName) {
+        let mut warden = lock(&self.warden);
+        if warden.pid == Some(pid) {
+            warden.kept.insert(name.clone());
+        }
+    }
+
+    /// Marks a service as followed; false if it was already.
+    pub fn begin_following(&self, name: &ServiceName) -> bool {
+        lock(&self.followed).insert(name.clone())
+    }
+
+    /// The service is no more.
+    pub fn end_following(&self, name: &ServiceName) {
+        lock(&self.followed).remove(name);
+        lock(&self.warden).kept.remove(name);
+        self.with_holdings(|holdings| holdings.forget(name));
+        self.roster.forget(name);
+    }
+
+    /// Remembers how an orphan ended.
+    pub fn note_orphan(&self, ended: Ended) {
+        let mut orphans = lock(&self.orphans);
+        if orphans.len() == ORPHANS {
+            orphans.pop_front();
+        }
+        orphans.push_back(ended);
+    }
+
+    /// How the orphan with this number ended, as far as it was a child of this process.
+    pub fn orphan(&self, pid: i32) -> Option<Ended> {
+        lock(&self.orphans).iter().rev().find(|ended| ended.pid == pid).copied()
+    }
+
+    /// Notes a problem under a topic, or that there is none any more. True if that is news.
+    pub fn problem(&self, topic: &'static str, text: Option<String>) -> bool {
+        let mut problems = lock(&self.problems);
+        match text {
+            Some(text) => problems.insert(topic, text.clone()) != Some(text),
+            None => problems.remove(topic).is_some(),
+        }
+    }
+
+    /// All problems, one sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        lock(&self.problems).values().cloned().collect()
+    }
+
+    /// Where the API listens on TCP.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        *lock(&self.tcp)
+    }
+
+    /// The API listens on TCP now.
+    pub fn set_tcp(&self, address: SocketAddr) {
+        *lock(&self.tcp) = Some(address);
+    }
+
+    /// The control plane shall end. An end of all is never turned into an end of one.
+    pub fn end(&self, how: Ending) {
+        self.ending.send_if_modified(|now| {
+            let news = *now != Some(how) && !(*now == Some(Ending::Downing) && how == Ending::Alone);
+            if news {
+                *now = Some(how);
+            }
+            news
+        });
+        self.roster.ring();
+    }
+
+    /// Learns of the end.
+    pub fn ending(&self) -> watch::Receiver<Option<Ending>> {
+        self.ending.subscribe()
+    }
+
+    /// Whether nothing may be started any more.
+    pub fn is_going_down(&self) -> bool {
+        matches!(*self.ending.borrow(), Some(Ending::Downing | Ending::Down))
+    }
+
+    /// The first of the services that `spec` comes after which does not let it start yet.
+    pub fn blocker(&self, spec: &ServiceSpec) -> Option<ServiceName> {
+        let blocks = |name: &&ServiceName| match self.roster.brief(name) {
+            Some(brief) => !brief.lets_others_start(),
+            None => {
+                let known = self.book.entry(name).is_some();
+                known && folder::read_goal(&self.paths.service(name)) == Goal::Up
+            }
+        };
+        spec.after.iter().find(blocks).cloned()
+    }
+
+    /// Every service that is in the file or has been heard of.
+    pub fn names(&self) -> BTreeSet<ServiceName> {
+        self.book.names().into_iter().chain(self.roster.names()).collect()
+    }
+}
+
+/// No code that holds one of these locks can panic in the middle of a change.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,123 @@
+//! The doors of the API: a unix socket for those who may do all, loopback TCP for those who may look.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use super::api;
+use super::plane::{Ending, Plane};
+use super::say::say;
+use crate::os::{own, packet};
+
+/// A client has this long to send the head of its request (axum::serve would wait for ever).
+const HEAD: Duration = Duration::from_secs(10);
+/// Connections at once, on each door. The next one waits.
+pub const CONNECTIONS: u32 = 64;
+/// When the control plane ends, requests under way have this long.
+pub const LAST_CALL: Duration = Duration::from_secs(1);
+/// Buffer of one connection, bytes; bodies are small.
+const BUFFER: usize = 16 * 1024;
+
+/// Makes the unix socket, mode 0600 by the umask, in place of a dead one's. Only the holder of the control
+/// lock may call this.
+///
+/// # Errors
+/// Those of bind(2).
+pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let (_folder, short) = packet::short_path(path)?;
+    UnixListener::bind(short)
+}
+
+/// Serves the unix socket, for ever.
+pub async fn unix(plane: Arc<Plane>, listener: UnixListener, places: Arc<Semaphore>) {
+    let router = api::full(&plane);
+    let stranger = api::for_strangers();
+    let own_uid = own::effective_uid();
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let uid = stream.peer_cred().map(|peer| peer.uid());
+                let trusted = uid.is_ok_and(|uid| uid == 0 || uid == own_uid);
+                let router = if trusted { router.clone() } else { stranger.clone() };
+                tokio::spawn(connection(Arc::clone(&plane), stream, router, place));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+/// Serves the TCP socket, for ever.
+pub async fn tcp(plane: Arc<Plane>, listener: TcpListener, places: Arc<Semaphore>) {
+    let router = api::read_only(&plane);
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(Arc::clone(&plane), stream, router.clone(), place));
+            }
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+/// Listens on a loopback address.
+///
+/// # Errors
+/// A sentence: not a loopback address, or those of bind(2).
+pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, String> {
+    if !address.ip().is_loopback() {
+        return Err(format!("{address} is not a loopback address: the API is not served on TCP"));
+    }
+    TcpListener::bind(address).await.map_err(|error| format!("the API is not served on {address}: {error}"))
+}
+
+/// Too many open files, for instance: the waiting client stays in the queue meanwhile.
+async fn pause_after(error: &io::Error) {
+    say(format_args!("accepting a connection to the API: {error}"));
+    sleep(Duration::from_millis(100)).await;
+}
+
+async fn connection(
+    plane: Arc<Plane>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    place: OwnedSemaphorePermit,
+) {
+    let mut ending = plane.ending();
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(serving);
+    let over = async {
+        let last = |now: &Option<Ending>| matches!(now, Some(Ending::Alone | Ending::Down));
+        // The answer borrows the channel and must not live across an await.
+        drop(ending.wait_for(last).await);
+    };
+    tokio::select! {
+        // A client that went away or spoke nonsense is no event worth telling.
+        _ = &mut serving => {}
+        () = over => {
+            serving.as_mut().graceful_shutdown();
+            let _ = timeout(LAST_CALL, serving).await;
+        }
+    }
+    drop(place);
+}

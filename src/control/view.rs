@@ -1,0 +1,142 @@
+//! What the API shows of the services: what the keepers say, completed by what only the control plane knows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::api::error::Refused;
+use super::folder;
+use super::link::Link;
+use super::plane::Plane;
+use crate::model::name::ServiceName;
+use crate::model::spec::ServiceSpec;
+use crate::os::clock;
+use crate::wire::VERSION;
+use crate::wire::api::Services;
+use crate::wire::keeper::{Op, Reply};
+use crate::wire::status::ServiceStatus;
+
+/// A keeper that does not say how it is within this time is shown as it was.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// All services, as they are now.
+pub async fn all(plane: &Arc<Plane>) -> Services {
+    let mut asked = JoinSet::new();
+    for name in plane.names() {
+        let plane = Arc::clone(plane);
+        asked.spawn(async move { one(&plane, &name).await });
+    }
+    let mut services: Vec<ServiceStatus> = asked.join_all().await.into_iter().flatten().collect();
+    services.sort_by(|one, other| one.name.cmp(&other.name));
+    Services { v: VERSION, problems: problems(plane, &services), services }
+}
+
+/// One service, as it is now; none if there is no such service.
+pub async fn one(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
+    if plane.roster.is_present(name)
+        && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
+        && let Ok(Reply::Status(status)) = link.ask(Op::Status, Instant::now() + PATIENCE).await
+    {
+        return Some(completed(plane, *status));
+    }
+    last_known(plane, name)
+}
+
+/// A service as its keeper described it last, or as its entry promises it.
+pub fn last_known(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
+    let said = plane.roster.get(name).and_then(|entry| entry.said);
+    match said {
+        Some((status, at)) => {
+            let age = clock::mono().since(at);
+            Some(completed(plane, status.aged(age.as_millis() as u64)))
+        }
+        None => from_entry(plane, name),
+    }
+}
+
+/// The same, of a service that there is.
+///
+/// # Errors
+/// 404: it has gone away meanwhile.
+pub fn last_known_or_gone(plane: &Plane, name: &ServiceName) -> Result<ServiceStatus, Refused> {
+    last_known(plane, name)
+        .ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, format!("service {name} is not there any more")))
+}
+
+/// Refuses the name of a service that there is not.
+///
+/// # Errors
+/// 404, with what was perhaps meant and what there is.
+pub fn known(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
+    let names = plane.names();
+    if names.contains(name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
+    let refused = Refused::new(StatusCode::NOT_FOUND, format!("there is no service {name}"));
+    Err(refused.hint(crate::wire::names::suggest(name.as_str(), &names)))
+}
+
+/// Adds what a keeper cannot know.
+pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
+    let present = folder::read_spec(&plane.paths.service(&status.name));
+    status.limit_overridden = present.is_some_and(|file| file.limit_overridden);
+    status.changed = match plane.book.entry(&status.name) {
+        None => false,
+        Some(entry) if entry.fingerprint() == status.fingerprint => false,
+        Some(entry) if status.limit_overridden => {
+            // Only the limit is another, and that is said in its own place.
+            let overridden = |max: u64, limit: u64| {
+                let memory = Some(crate::model::spec::MemoryLimit { limit, max });
+                ServiceSpec { memory, ..entry }.fingerprint() == status.fingerprint
+            };
+            !status.memory_limit_bytes.is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
+        }
+        Some(_) => true,
+    };
+    status
+}
+
+/// A service that has no keeper yet; none if its entry cannot be read either.
+fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
+    let paths = plane.paths.service(name);
+    let spec = plane.book.entry(name).or_else(|| Some(folder::read_spec(&paths)?.spec))?;
+    let blocker = plane.blocker(&spec);
+    Some(ServiceStatus {
+        goal: folder::read_goal(&paths),
+        reason: blocker.map(|blocker| format!("waits for {blocker}, which is not online")),
+        ..ServiceStatus::of_spec(&spec)
+    })
+}
+
+/// What is not as it should be.
+pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
+    let mut problems = plane.problems();
+    if let Some(mistakes) = plane.book.mistakes() {
+        let count = mistakes.count;
+        let noun = if count == 1 { "mistake" } else { "mistakes" };
+        let file = plane.book.path().display();
+        problems.push(format!("{file} has {count} {noun}: what runs goes on as it was; see: dogwatch check"));
+        return problems;
+    }
+    let changed: Vec<&str> = names(services.iter().filter(|service| service.changed));
+    if !changed.is_empty() {
+        let list = changed.join(" ");
+        problems
+            .push(format!("the entry in ecosystem.toml has changed; take it over: dogwatch restart {list}"));
+    }
+    let in_file = plane.book.names();
+    let gone = names(services.iter().filter(|service| !in_file.contains(&service.name)));
+    if !gone.is_empty() {
+        let list = gone.join(", ");
+        problems.push(format!("not in ecosystem.toml any more, but still here: {list}"));
+    }
+    problems
+}
+
+fn names<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> Vec<&'a str> {
+    services.map(|service| service.name.as_str()).collect()
+}

@@ -1,0 +1,105 @@
+//! The FIFOs of one run: made ahead of time, found again by their names.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::stream::Channel;
+use crate::os::fifo;
+use crate::paths::ServicePaths;
+
+/// The names in the folder of a run: FIFO and stage of standard output, then of standard error.
+const NAMES: [&str; 4] = ["out.fifo", "out.stage", "err.fifo", "err.stage"];
+/// FIFO size of a critical service: room for what it says while the disk is slow.
+const CRITICAL_SIZE: i32 = 1 << 20;
+
+/// The FIFOs of one run.
+#[derive(Debug)]
+pub struct Channels {
+    /// The run.
+    pub run: u64,
+    folder: PathBuf,
+    fds: [OwnedFd; 4],
+}
+
+impl Channels {
+    /// Makes the FIFOs of `run`, or opens them if they are there.
+    ///
+    /// # Errors
+    /// Those of mkdir(2), mkfifo(3) and open(2).
+    pub fn prepare(
+        paths: &ServicePaths,
+        run: u64,
+        owner: Option<(u32, u32)>,
+        critical: bool,
+    ) -> io::Result<Channels> {
+        let folder = paths.run_dir(run);
+        match fs::create_dir(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        if owner.is_some() {
+            // The service's user opens /dev/stdout by this path.
+            fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
+        }
+        let open = |name: &str| {
+            let path = folder.join(name);
+            fifo::make(&path, owner.filter(|_| name.ends_with("fifo")))?;
+            fifo::open_pump(&path)
+        };
+        let fds = [open(NAMES[0])?, open(NAMES[1])?, open(NAMES[2])?, open(NAMES[3])?];
+        if critical {
+            for fd in [&fds[0], &fds[2]] {
+                // Less is granted where the user's pipe budget is used up; 64 KiB do too.
+                let _ = fifo::resize(fd.as_fd(), CRITICAL_SIZE);
+            }
+        }
+        Ok(Channels { run, folder, fds })
+    }
+
+    /// The service's ends: standard output and standard error, opened anew.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open_service(&self) -> io::Result<[OwnedFd; 2]> {
+        Ok([
+            fifo::open_service(&self.folder.join(NAMES[0]))?,
+            fifo::open_service(&self.folder.join(NAMES[2]))?,
+        ])
+    }
+
+    /// The pump's ends, duplicates of these.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn for_pump(&self) -> io::Result<[Channel; 2]> {
+        let [out, out_stage, err, err_stage] = &self.fds;
+        Ok([
+            Channel { fifo: out.try_clone()?, stage: out_stage.try_clone()? },
+            Channel { fifo: err.try_clone()?, stage: err_stage.try_clone()? },
+        ])
+    }
+
+    /// What holders hold: key and descriptor.
+    pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        NAMES.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
+    }
+
+    /// Removes the FIFOs; whoever still has them open keeps them until the last one closes.
+    pub fn remove(self) {
+        for name in NAMES {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+/// The runs that have a folder, oldest first.
+pub fn existing(paths: &ServicePaths) -> Vec<u64> {
+    let entries = fs::read_dir(&paths.dir).into_iter().flatten().flatten();
+    let mut runs: Vec<u64> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("0.")?.parse().ok()).collect();
+    runs.sort_unstable();
+    runs
+}

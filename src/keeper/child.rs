@@ -1,0 +1,280 @@
+//! The process of the current run: how it is started, and how its end is found out.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::model::end::Exit;
+use crate::model::failure::{StartFailure, Step};
+use crate::model::moment::Moment;
+use crate::model::phase::Run;
+use crate::model::spec::ServiceSpec;
+use crate::os::cgroup::Cgroup;
+use crate::os::process::{Identity, PidFd};
+use crate::os::spawn::{Ids, Plan};
+use crate::os::{clock, process, tree, users, wait};
+
+/// The warden is asked this long how an adopted process ended.
+const ASK: Duration = Duration::from_millis(300);
+/// What is left of a tree is killed again and again, this long; then the next run starts all the same.
+const CLEAR: Duration = Duration::from_secs(2);
+
+/// The process of the current run.
+#[derive(Debug)]
+pub struct Child {
+    /// Which run.
+    pub run: Run,
+    /// A handle on it; none if it had ended before it could be adopted.
+    pidfd: Option<PidFd>,
+    /// Its cgroup, where there is one.
+    pub cgroup: Option<Cgroup>,
+    ending: Ending,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    No,
+    /// It ended, and the warden is asked how.
+    Asking {
+        until: Moment,
+    },
+    /// It ended like this, and what it left behind is being killed.
+    Clearing {
+        exit: Exit,
+        until: Moment,
+    },
+}
+
+/// What came of looking after a child.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It lives.
+    Alive,
+    /// It has ended; look again in a moment.
+    Ending,
+    /// Ask the warden how it ended, and look again.
+    AskWarden,
+    /// It and its whole tree are gone.
+    Gone(Exit),
+}
+
+impl Child {
+    /// A child that was just started.
+    pub fn started(run: Run, pidfd: PidFd, cgroup: Option<Cgroup>) -> Child {
+        Child { run, pidfd: Some(pidfd), cgroup, ending: Ending::No }
+    }
+
+    /// The child of a predecessor.
+    pub fn adopted(run: Run, cgroup: Option<Cgroup>) -> Child {
+        let boot_id = clock::boot_id().unwrap_or_default();
+        let pidfd = process::open(&Identity { pid: run.pid, ticks: run.ticks, boot_id });
+        Child { run, pidfd, cgroup, ending: Ending::No }
+    }
+
+    /// Whether the main process lives.
+    pub fn is_alive(&self) -> bool {
+        self.pidfd.as_ref().is_some_and(|pidfd| !pidfd.has_ended())
+    }
+
+    /// What becomes readable when it ends; none once it has.
+    pub fn polled(&self) -> Option<BorrowedFd<'_>> {
+        (self.ending == Ending::No).then_some(self.pidfd.as_ref()).flatten().map(AsFd::as_fd)
+    }
+
+    /// The warden's answer.
+    pub fn ended_like(&mut self, pid: i32, status: i32, now: Moment) {
+        if pid == self.run.pid && matches!(self.ending, Ending::Asking { .. }) {
+            self.ending = Ending::Clearing { exit: process::exit_of_status(status), until: now.plus(CLEAR) };
+        }
+    }
+
+    /// Looks whether it has ended, finds out how, and clears up after it. `spared` are children of the keeper
+    /// that do not belong to the service.
+    pub fn look(&mut self, spared: &[i32], now: Moment) -> Look {
+        if self.ending == Ending::No {
+            if self.is_alive() {
+                return Look::Alive;
+            }
+            match self.how_it_ended() {
+                Some(exit) => self.ending = Ending::Clearing { exit, until: now.plus(CLEAR) },
+                None => {
+                    self.ending = Ending::Asking { until: now.plus(ASK) };
+                    return Look::AskWarden;
+                }
+            }
+        }
+        if let Ending::Asking { until } = self.ending {
+            let known = self.pidfd.as_ref().and_then(PidFd::exit_from_kernel);
+            if known.is_none() && now < until {
+                return Look::Ending;
+            }
+            self.ending = Ending::Clearing { exit: known.unwrap_or(Exit::Unknown), until: now.plus(CLEAR) };
+        }
+        let Ending::Clearing { exit, until } = self.ending else {
+            return Look::Alive;
+        };
+        let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, spared);
+        if !clear && now < until {
+            return Look::Ending;
+        }
+        // Only now may the number of the process, and of its group, be used again.
+        let _ = wait::reap(self.run.pid);
+        Look::Gone(exit)
+    }
+
+    /// As its parent, or from a kernel that remembers.
+    fn how_it_ended(&self) -> Option<Exit> {
+        wait::peek(Some(self.run.pid))
+            .map(|ended| ended.exit())
+            .or_else(|| self.pidfd.as_ref().and_then(PidFd::exit_from_kernel))
+    }
+
+    /// The processes of the tree.
+    pub fn members(&self) -> Vec<i32> {
+        tree::members(self.cgroup.as_ref(), self.run.pid)
+    }
+
+    /// Sends a signal to the process group; to the main process at least.
+    pub fn signal(&self, signal: crate::model::signal::Signal) {
+        let Some(pidfd) = self.pidfd.as_ref().filter(|pidfd| !pidfd.has_ended()) else {
+            return;
+        };
+        // The main process has not been reaped, or is not ours and has been compared: its number is its own.
+        if tree::signal_group(self.run.pid, signal).is_err() {
+            let _ = pidfd.signal(signal);
+        }
+    }
+
+    /// SIGKILL for the whole tree.
+    pub fn kill(&self) {
+        if self.cgroup.as_ref().is_none_or(|cgroup| cgroup.kill().is_err()) {
+            self.signal(crate::model::signal::Signal::KILL);
+        }
+    }
+}
+
+/// Who the service runs as.
+#[derive(Debug, Clone)]
+pub struct RunAs {
+    /// Numbers to become; none: the keeper's own.
+    pub ids: Option<Ids>,
+    /// Owner of FIFOs and the notify socket; none: the keeper's own user.
+    pub owner: Option<(u32, u32)>,
+    /// HOME and USER, when it is another user.
+    home: Option<(String, String)>,
+}
+
+impl RunAs {
+    /// Looks the user of a spec up.
+    ///
+    /// # Errors
+    /// A [`StartFailure`] at step `User`.
+    pub fn find(spec: &ServiceSpec) -> Result<RunAs, StartFailure> {
+        let Some(name) = &spec.user else {
+            return Ok(RunAs { ids: None, owner: None, home: None });
+        };
+        let user = users::find(name).map_err(|cause| StartFailure {
+            step: Step::User,
+            object: name.clone(),
+            cause,
+            hint: Some("check `user` in ecosystem.toml; see: getent passwd".to_owned()),
+        })?;
+        if user.ids.uid == nix::unistd::geteuid().as_raw() {
+            return Ok(RunAs { ids: None, owner: None, home: None });
+        }
+        let owner = Some((user.ids.uid, user.ids.gid));
+        Ok(RunAs { ids: Some(user.ids), owner, home: Some((user.home, user.name)) })
+    }
+}
+
+/// Finds the program of a command: as it is if it has a folder, else in the service's PATH.
+///
+/// # Errors
+/// A [`StartFailure`] at step `Find`.
+pub fn find_program(spec: &ServiceSpec) -> Result<PathBuf, StartFailure> {
+    let name = &spec.command[0];
+    if name.contains('/') {
+        let path = spec.cwd.join(name);
+        let about = std::fs::metadata(&path)
+            .map_err(|error| not_found(&path.to_string_lossy(), error.raw_os_error()))?;
+        if about.is_dir() || about.permissions().mode() & 0o111 == 0 {
+            return Err(not_found(&path.to_string_lossy(), Some(libc::EACCES)));
+        }
+        return Ok(path);
+    }
+    let path = spec.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str);
+    let mut candidates =
+        path.split(':').filter(|folder| !folder.is_empty()).map(|folder| Path::new(folder).join(name));
+    let runnable = |path: &PathBuf| {
+        path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
+    };
+    candidates.find(runnable).ok_or_else(|| StartFailure {
+        step: Step::Find,
+        object: name.clone(),
+        cause: format!("not in the service's PATH ({path})"),
+        hint: Some("write the full path in `command`, or set PATH in `env`".to_owned()),
+    })
+}
+
+fn not_found(object: &str, errno: Option<i32>) -> StartFailure {
+    StartFailure::from_errno(Step::Find, object, errno.unwrap_or(libc::ENOENT))
+}
+
+/// Everything that the child needs, prepared.
+///
+/// # Errors
+/// A [`StartFailure`] for a word with a NUL byte.
+pub fn plan<'a>(
+    spec: &ServiceSpec,
+    program: &Path,
+    run_as: &RunAs,
+    run: u64,
+    notify: Option<&Path>,
+    output: [BorrowedFd<'a>; 2],
+    listen: Vec<BorrowedFd<'a>>,
+) -> Result<Plan<'a>, StartFailure> {
+    let mut env = spec.env.clone();
+    if let Some((home, user)) = &run_as.home {
+        env.insert("HOME".to_owned(), home.clone());
+        env.insert("USER".to_owned(), user.clone());
+    }
+    env.insert("DOGWATCH_SERVICE".to_owned(), spec.name.to_string());
+    env.insert("DOGWATCH_RUN".to_owned(), run.to_string());
+    if let Some(path) = notify {
+        env.insert("NOTIFY_SOCKET".to_owned(), path.to_string_lossy().into_owned());
+    }
+    if !listen.is_empty() {
+        env.insert("LISTEN_FDS".to_owned(), listen.len().to_string());
+        let names: Vec<String> = spec.listen.iter().map(|address| format!("tcp{}", address.port())).collect();
+        env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
+    }
+    let env = env.iter().map(|(name, value)| text(format!("{name}={value}")));
+    Ok(Plan {
+        program: text(program.as_os_str().as_bytes())?,
+        argv: spec.command.iter().map(|word| text(word.as_bytes())).collect::<Result<_, _>>()?,
+        env: env.collect::<Result<_, _>>()?,
+        cwd: text(spec.cwd.as_os_str().as_bytes())?,
+        ids: run_as.ids.clone(),
+        output,
+        listen,
+        reset_oom: own_oom_score() < 0,
+    })
+}
+
+fn text(bytes: impl Into<Vec<u8>>) -> Result<CString, StartFailure> {
+    CString::new(bytes).map_err(|_| StartFailure {
+        step: Step::Exec,
+        object: "the command".to_owned(),
+        cause: "a word or a variable contains a NUL byte".to_owned(),
+        hint: None,
+    })
+}
+
+fn own_oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}

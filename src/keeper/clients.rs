@@ -1,0 +1,162 @@
+//! Who is connected to the keeper: askers, watchers, holders. Nobody is ever waited for: a peer whose queue
+//! is full is dropped, and connects again.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use crate::os::packet::{Connection, Listener};
+use crate::wire::VERSION;
+use crate::wire::keeper::{Op, Reply, Request};
+
+/// Connections at one time; more are not accepted until one closes.
+const MOST: usize = 64;
+
+/// The socket and everyone on it.
+#[derive(Debug)]
+pub struct Clients {
+    listener: Listener,
+    connected: Vec<Client>,
+    last_id: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    id: u64,
+    connection: Connection,
+    watches: bool,
+    holds: bool,
+    /// It does not read, or is gone; it is removed at the next [`Clients::receive`].
+    dropped: bool,
+}
+
+impl Client {
+    fn new(id: u64, connection: Connection, holds: bool) -> Client {
+        Client { id, connection, watches: false, holds, dropped: false }
+    }
+
+    fn send(&mut self, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
+        let bytes = serde_json::to_vec(reply).expect("a reply has only string keys and finite numbers");
+        self.dropped |= self.connection.send(&bytes, fd.as_slice()).is_err();
+    }
+
+    /// The next request; marks the client as dropped when it has closed.
+    fn receive(&mut self) -> Option<Op> {
+        loop {
+            let packet = match self.connection.receive() {
+                Ok(Some(packet)) => packet,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Ok(None) | Err(_) => {
+                    self.dropped = true;
+                    return None;
+                }
+            };
+            let message = match serde_json::from_slice::<Request>(&packet.bytes) {
+                Ok(request) if request.v <= VERSION => return Some(request.op),
+                Ok(request) => format!("this keeper speaks version {VERSION}, not {}", request.v),
+                Err(error) => format!("not a request: {error}"),
+            };
+            self.send(&Reply::Error { message }, None);
+        }
+    }
+}
+
+/// One request that has come in.
+#[derive(Debug)]
+pub struct Asked {
+    /// Whose it is; never used again for another connection.
+    pub by: u64,
+    /// What is asked.
+    pub op: Op,
+}
+
+impl Clients {
+    /// Listens at `path`; `warden` is the connection inherited from the warden, who holds from the beginning.
+    ///
+    /// # Errors
+    /// Those of bind(2).
+    pub fn listen(path: &Path, warden: Option<Connection>) -> io::Result<Clients> {
+        let connected = warden.into_iter().map(|connection| Client::new(0, connection, true)).collect();
+        Ok(Clients { listener: Listener::bind(path)?, connected, last_id: 0 })
+    }
+
+    /// What to poll: the listener, then each connection.
+    pub fn polled(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let listener = (self.connected.len() < MOST).then(|| self.listener.as_fd());
+        listener.into_iter().chain(self.connected.iter().map(|client| client.connection.as_fd()))
+    }
+
+    /// Whether anyone holds what the service needs.
+    pub fn any_holder(&self) -> bool {
+        self.connected.iter().any(|client| client.holds && !client.dropped)
+    }
+
+    /// Accepts, and reads every waiting request. Bad requests are answered here.
+    pub fn receive(&mut self) -> Vec<Asked> {
+        self.connected.retain(|client| !client.dropped);
+        while self.connected.len() < MOST {
+            match self.listener.accept() {
+                Ok(Some(connection)) if is_ours(&connection) => {
+                    self.last_id += 1;
+                    self.connected.push(Client::new(self.last_id, connection, false));
+                }
+                Ok(Some(_)) => {} // another user: closed
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let mut asked = Vec::new();
+        for client in &mut self.connected {
+            while let Some(op) = client.receive() {
+                asked.push(Asked { by: client.id, op });
+            }
+        }
+        asked
+    }
+
+    fn find(&mut self, id: u64) -> Option<&mut Client> {
+        self.connected.iter_mut().find(|client| client.id == id)
+    }
+
+    /// Answers one request.
+    pub fn answer(&mut self, to: u64, reply: &Reply) {
+        if let Some(client) = self.find(to) {
+            client.send(reply, None);
+        }
+    }
+
+    /// Makes a connection a stream of states.
+    pub fn watch(&mut self, who: u64) {
+        if let Some(client) = self.find(who) {
+            client.watches = true;
+        }
+    }
+
+    /// Makes a connection a holder, and tells it all there is to hold.
+    pub fn hold<'a>(&mut self, who: u64, all: impl Iterator<Item = (String, BorrowedFd<'a>)>) {
+        if let Some(client) = self.find(who) {
+            client.holds = true;
+            all.for_each(|(key, fd)| client.send(&Reply::Hold { key }, Some(fd)));
+        }
+    }
+
+    /// Tells every watcher.
+    pub fn tell_watchers(&mut self, reply: &Reply) {
+        self.connected.iter_mut().filter(|client| client.watches).for_each(|client| client.send(reply, None));
+    }
+
+    /// Tells every holder; to hold something, with its descriptor.
+    pub fn tell_holders(&mut self, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
+        self.connected.iter_mut().filter(|client| client.holds).for_each(|client| client.send(reply, fd));
+    }
+
+    /// Whether anyone watches.
+    pub fn any_watcher(&self) -> bool {
+        self.connected.iter().any(|client| client.watches && !client.dropped)
+    }
+}
+
+/// Only root and the keeper's own user may ask.
+fn is_ours(connection: &Connection) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    connection.peer_uid().is_ok_and(|uid| uid == 0 || uid == own)
+}

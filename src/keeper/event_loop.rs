@@ -1,0 +1,354 @@
+//! The keeper's one loop: wait, tell the machine what has happened, do what it asks, write it down.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
+
+use super::channels::Channels;
+use super::child::{Child, Look};
+use super::clients::Clients;
+use super::compress::Compressor;
+use super::guard::Guard;
+use super::meter::{CpuShare, next_look};
+use super::pump::{Command, Notice, Pump};
+use super::sockets::Sockets;
+use super::store::Store;
+use crate::model::end::Exit;
+use crate::model::machine::{self, Action, Event};
+use crate::model::moment::Moment;
+use crate::model::phase::{Goal, Instance, Phase, State};
+use crate::model::spec::ServiceSpec;
+use crate::os::cgroup::Cgroup;
+use crate::os::{clock, socket, spawn, tree, wait};
+use crate::paths::{Paths, ServicePaths};
+use crate::wire::keeper::Reply;
+use crate::wire::record::InstanceRecord;
+use crate::{exit_code, own_log};
+
+/// Between two looks at a tree that is being killed.
+const CLEARING: Duration = Duration::from_millis(2);
+/// A retiring keeper waits this long for a log disk that hangs.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Messages of a service that are read in one turn.
+const MOST_NOTICES: usize = 100;
+
+/// Everything a keeper has.
+#[derive(Debug)]
+pub struct Keeper {
+    pub(super) paths: Paths,
+    pub(super) own: ServicePaths,
+    pub(super) spec: ServiceSpec,
+    pub(super) limit_overridden: bool,
+    pub(super) goal: Goal,
+    pub(super) instance: Instance,
+    pub(super) released: bool,
+    pub(super) child: Option<Child>,
+    /// FIFOs and cgroup of the next run, made ahead of time: a restart waits for nobody.
+    pub(super) next: Option<(Channels, Option<Cgroup>)>,
+    /// FIFOs that the pump still empties.
+    pub(super) emptying: VecDeque<Channels>,
+    pub(super) sockets: Sockets,
+    pub(super) clients: Clients,
+    pub(super) store: Store,
+    pub(super) pump: Pump,
+    pub(super) compressor: Compressor,
+    pub(super) guard: Guard,
+    pub(super) cpu: CpuShare,
+    pub(super) cgroup_root: Option<PathBuf>,
+    pub(super) signals: SignalFd,
+    pub(super) look_at_memory: Option<Moment>,
+    pub(super) published: Option<(Instance, Goal)>,
+    /// Askers that wait for the log to be empty.
+    pub(super) flushing: Vec<u64>,
+    pub(super) retiring: Option<Moment>,
+    pub(super) trouble: Option<String>,
+}
+
+impl Keeper {
+    /// Runs until it is told to retire. Returns the exit code.
+    pub fn run(mut self) -> u8 {
+        loop {
+            self.on_time();
+            self.publish();
+            if self.is_done() {
+                self.forget_next();
+                self.pump.end(LAST_WORDS);
+                return exit_code::OK;
+            }
+            self.wait();
+            self.on_children();
+            self.on_pump();
+            self.on_notices();
+            self.on_clients();
+        }
+    }
+
+    /// Tells the machine, writes down what it says, does what it asks.
+    pub(super) fn tell(&mut self, event: Event) {
+        let now = clock::now();
+        let (next, action) = machine::step(&self.spec, self.instance.clone(), event, now, roll(now.mono));
+        self.instance = next;
+        match action {
+            Action::None => self.save(),
+            Action::Signal(signal) => {
+                self.save();
+                if let Some(child) = &self.child {
+                    child.signal(signal);
+                }
+            }
+            Action::Kill => {
+                self.save();
+                if let Some(child) = &self.child {
+                    child.kill();
+                }
+            }
+            // `start` writes the record itself, between the birth of the process and its release.
+            Action::Spawn { number } => match self.start(number) {
+                Ok(run) => self.tell(Event::Spawned(run)),
+                Err(failure) => {
+                    self.log(&format!("cannot start: {failure}"));
+                    self.tell(Event::SpawnFailed(failure));
+                }
+            },
+        }
+        if matches!(self.instance.state(), State::Stopped | State::Failed) {
+            self.close_sockets();
+        }
+    }
+
+    pub(super) fn save(&mut self) {
+        let cgroup = self.child.as_ref().and_then(|child| child.cgroup.as_ref());
+        let cgroup = cgroup.map(|cgroup| cgroup.path().to_string_lossy().into_owned());
+        self.save_as(self.instance.clone(), cgroup);
+    }
+
+    /// Writes the record; a failure is said, and does not stop anything.
+    pub(super) fn save_as(&mut self, instance: Instance, cgroup: Option<String>) {
+        let record = InstanceRecord { instance, released: self.released, cgroup, dropped: 0 };
+        if let Err(error) = self.store.save(&record) {
+            self.log(&format!("cannot write the state record: {error}"));
+        }
+    }
+
+    fn wait(&self) {
+        let now = clock::mono();
+        let timeout = self.deadline().map_or(PollTimeout::NONE, |deadline| {
+            // Rounded up, so that the deadline has passed when poll returns.
+            let millis = deadline.since(now).as_nanos().div_ceil(1_000_000);
+            PollTimeout::try_from(millis.min(3_600_000) as i32).unwrap_or(PollTimeout::MAX)
+        });
+        let fixed = [self.signals.as_fd(), self.pump.readable()];
+        let child = self.child.as_ref().and_then(Child::polled);
+        let all = fixed.into_iter().chain(child).chain(self.sockets.notify()).chain(self.clients.polled());
+        let mut fds: Vec<PollFd<'_>> =
+            all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        // EINTR is a wake-up like any other: everything is looked at after it anyway.
+        let _ = poll(&mut fds, timeout);
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        let now = clock::mono();
+        let ending = self.child.as_ref().is_some_and(|child| child.polled().is_none());
+        let clearing = ending.then(|| now.plus(CLEARING));
+        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, self.retiring]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// What is due.
+    fn on_time(&mut self) {
+        let now = clock::mono();
+        if self.instance.deadline().is_some_and(|deadline| deadline <= now) {
+            self.tell(Event::Due);
+        }
+        if self.look_at_memory.is_some_and(|look| look <= now) {
+            self.check_memory(now);
+        }
+        if self.guard.deadline().is_some() || !self.clients.any_holder() {
+            let held = self.clients.any_holder();
+            if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {
+                self.log(&done);
+            }
+        }
+        if self.next.is_none() && self.retiring.is_none() {
+            self.prepare_next();
+        }
+    }
+
+    fn check_memory(&mut self, now: Moment) {
+        self.look_at_memory = None;
+        let (Some(limits), Some(child)) = (self.spec.memory, &self.child) else {
+            return;
+        };
+        if child.polled().is_none() {
+            return;
+        }
+        let members = child.members();
+        let mut used = tree::resident(&members);
+        if used > limits.limit && members.len() > 1 {
+            used = tree::proportional(&members); // forked workers share pages, which count for each
+        }
+        self.look_at_memory = Some(now.plus(next_look(used, limits.limit)));
+        if used > limits.limit && matches!(self.instance.phase, Phase::Starting { .. } | Phase::Online { .. })
+        {
+            self.log(&format!("memory {used} bytes over the limit of {}", limits.limit));
+            self.tell(Event::OverMemory { used, limit: limits.limit });
+        }
+    }
+
+    /// Begins to watch the memory of a run, if there is a limit.
+    pub(super) fn watch_memory(&mut self) {
+        self.look_at_memory = (self.spec.memory.is_some() && self.child.is_some()).then(clock::mono);
+    }
+
+    fn on_children(&mut self) {
+        while let Ok(Some(_)) = self.signals.read_signal() {}
+        self.look_after_child();
+        // Orphans that came to this process, and helpers.
+        while let Some(ended) = wait::peek(None) {
+            if self.child.as_ref().is_some_and(|child| child.run.pid == ended.pid) {
+                self.look_after_child();
+                if wait::peek(Some(ended.pid)).is_some() {
+                    break; // its tree is still being killed; it is reaped after that
+                }
+                continue;
+            }
+            let _ = wait::reap(ended.pid);
+            self.compressor.ended(ended.pid);
+        }
+        self.compressor.next(&self.paths);
+    }
+
+    fn look_after_child(&mut self) {
+        let spared = self.compressor.pid();
+        let Some(child) = &mut self.child else { return };
+        match child.look(spared.as_slice(), clock::mono()) {
+            Look::Alive | Look::Ending => {}
+            Look::AskWarden => {
+                let pid = child.run.pid;
+                self.clients.tell_holders(&Reply::WhatOf { pid }, None);
+            }
+            Look::Gone(exit) => self.gone(exit),
+        }
+    }
+
+    /// The child and its tree are gone.
+    fn gone(&mut self, exit: Exit) {
+        let Some(child) = self.child.take() else { return };
+        if let Some(cgroup) = child.cgroup {
+            let _ = cgroup.remove(); // EBUSY: a process that not even SIGKILL ends is left
+        }
+        self.pump.tell(Command::Finish { run: child.run.number });
+        self.cpu.reset();
+        self.look_at_memory = None;
+        let released = std::mem::replace(&mut self.released, false);
+        if !released && exit == Exit::Code(spawn::NEVER_LET_GO) {
+            // Our predecessor died between its birth and its release: it never was the service.
+            self.instance.phase = Phase::Stopped;
+            self.tell(Event::Start);
+            return;
+        }
+        self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
+        self.tell(Event::Exited(exit));
+    }
+
+    fn on_pump(&mut self) {
+        for notice in self.pump.notices() {
+            match notice {
+                Notice::Finished { run } => self.forget_channels(run),
+                Notice::Flushed(result) => {
+                    let reply = match result {
+                        Ok(()) => Reply::Done { run: self.instance.runs, not_persisted: None },
+                        Err(message) => Reply::Error { message },
+                    };
+                    for asker in std::mem::take(&mut self.flushing) {
+                        self.clients.answer(asker, &reply);
+                    }
+                }
+                Notice::Rotated(path) => self.compressor.add(path),
+                Notice::Trouble(text) => {
+                    self.log(&text);
+                    self.trouble = Some(text);
+                }
+                Notice::Recovered => self.trouble = None,
+            }
+        }
+    }
+
+    /// The last byte of a run is in its file: nobody needs its FIFOs any more.
+    fn forget_channels(&mut self, run: u64) {
+        let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {
+            return;
+        };
+        if let Some(channels) = self.emptying.remove(at) {
+            for (key, _) in channels.held() {
+                self.clients.tell_holders(&Reply::Release { key }, None);
+            }
+            channels.remove();
+        }
+    }
+
+    /// What the service reports.
+    fn on_notices(&mut self) {
+        for _ in 0..MOST_NOTICES {
+            let Some(fd) = self.sockets.notify() else { return };
+            let Ok(Some(notice)) = socket::receive_notice(&fd) else {
+                return;
+            };
+            let Some(child) = &self.child else { continue };
+            let ours = notice.pid == child.run.pid || child.members().contains(&notice.pid);
+            if ours && notice.text.lines().any(|line| line == "READY=1") {
+                self.tell(Event::Ready);
+            }
+        }
+    }
+
+    fn close_sockets(&mut self) {
+        for key in self.sockets.close() {
+            self.clients.tell_holders(&Reply::Release { key }, None);
+        }
+    }
+
+    /// Tells the watchers when something has changed.
+    fn publish(&mut self) {
+        let now = Some((self.instance.clone(), self.goal));
+        if self.published == now {
+            return;
+        }
+        self.published = now;
+        if self.clients.any_watcher() {
+            let status = self.status();
+            self.clients.tell_watchers(&Reply::Status(Box::new(status)));
+        }
+    }
+
+    /// Removes what was made for a run that will not be.
+    fn forget_next(&mut self) {
+        if let Some((channels, cgroup)) = self.next.take() {
+            channels.remove();
+            let _ = cgroup.map(Cgroup::remove); // the warden removes the rest
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let Some(deadline) = self.retiring else {
+            return false;
+        };
+        let empty = self.emptying.is_empty() || deadline <= clock::mono();
+        self.child.is_none() && self.instance.phase == Phase::Stopped && empty
+    }
+
+    pub(super) fn log(&self, what: &str) {
+        own_log::line(&format!("keeper {}", self.spec.name), what);
+    }
+}
+
+/// A number from 0 to 1 for jitter; the last digits of the clock are random enough for that.
+fn roll(now: Moment) -> f64 {
+    (now.0 % 1_000_003) as f64 / 1_000_003.0
+}

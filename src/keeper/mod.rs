@@ -1,0 +1,188 @@
+//! The keeper: parent of one service, and all that the service needs to live on when everything else of
+//! dogwatch is dead.
+//!
+//! It is one poll loop and one thread that moves log bytes. It never waits for the control plane, the warden,
+//! the disk or the service. Whatever it must know to go on stands in its state record, in the names of FIFOs
+//! and in descriptors that others hold: starting, recovering from SIGKILL and taking over from an older
+//! version are one code path, [`run`].
+//!
+//! Read [`event_loop`], then `start` (how a run begins), [`child`] (how its end is found out), [`stream`] (how
+//! its output reaches the disk).
+
+pub mod archive;
+pub mod channels;
+pub mod child;
+pub mod clients;
+pub mod compress;
+pub mod event_loop;
+pub mod guard;
+pub mod meter;
+pub mod pump;
+mod requests;
+pub mod sockets;
+mod start;
+pub mod store;
+pub mod stream;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use nix::sys::signal::Signal;
+
+use crate::model::machine::Event;
+use crate::model::name::ServiceName;
+use crate::model::phase::{Goal, Instance, Phase};
+use crate::os::cgroup::Cgroup;
+use crate::os::lock::{self, Attempt};
+use crate::os::packet::Connection;
+use crate::os::{heap, inherit, wait};
+use crate::paths::{Paths, ServicePaths};
+use crate::wire::environment::{CGROUP, WARDEN_FD};
+use crate::wire::record::InstanceRecord;
+use crate::{exit_code, own_log};
+use channels::Channels;
+use child::Child;
+use clients::Clients;
+use event_loop::Keeper;
+use pump::{Command, Pump};
+use sockets::Sockets;
+use store::Store;
+
+/// Keeps the service `name`. Returns the exit code.
+pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
+    heap::keep_small();
+    let inherited = inherit::take();
+    let own = paths.service(name);
+    let who = format!("keeper {name}");
+    let lock = match lock::try_lock(&own.lock) {
+        Ok(Attempt::Held(lock)) => lock,
+        Ok(Attempt::Busy(holder)) => {
+            let holder =
+                holder.map_or_else(|| "another process".to_owned(), |holder| format!("pid {}", holder.pid));
+            own_log::line(&who, &format!("{holder} already keeps it"));
+            return exit_code::LOCKED;
+        }
+        Err(error) => {
+            own_log::line(&who, &format!("cannot lock {}: {error}", own.lock.display()));
+            return exit_code::FAILED;
+        }
+    };
+    let code = match set_up(paths, own, inherited) {
+        Ok(keeper) => keeper.run(),
+        Err(message) => {
+            own_log::line(&who, &message);
+            exit_code::FAILED
+        }
+    };
+    lock.release();
+    code
+}
+
+/// Everything up to the loop: finds what a predecessor left, and takes it over.
+fn set_up(
+    paths: &Paths,
+    own: ServicePaths,
+    mut inherited: BTreeMap<String, OwnedFd>,
+) -> Result<Keeper, String> {
+    let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
+    wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
+    // TERM, INT and HUP are blocked and never read: a keeper ends when it is told to, not by a stray signal.
+    let signals = wait::signals(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+        .map_err(failed("receive signals"))?;
+    let (store, record) = Store::open(&own)?;
+    let file = store.spec()?;
+    let record = record.unwrap_or_default();
+    let sockets = Sockets::from_inherited(&mut inherited);
+    let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
+    let clients = Clients::listen(&own.keeper_sock(), warden)
+        .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
+    let pump = Pump::start(file.spec.name.as_str(), &file.spec.log).map_err(failed("start the log pump"))?;
+    let goal = store.goal();
+    let mut keeper = Keeper {
+        paths: paths.clone(),
+        own,
+        spec: file.spec,
+        limit_overridden: file.limit_overridden,
+        goal,
+        instance: record.instance.clone(),
+        released: record.released,
+        child: None,
+        next: None,
+        emptying: VecDeque::new(),
+        sockets,
+        clients,
+        store,
+        pump,
+        compressor: compress::Compressor::default(),
+        guard: guard::Guard::default(),
+        cpu: meter::CpuShare::default(),
+        cgroup_root: std::env::var_os(CGROUP).map(PathBuf::from),
+        signals,
+        look_at_memory: None,
+        published: None,
+        flushing: Vec::new(),
+        retiring: None,
+        trouble: None,
+    };
+    keeper.take_over(&record)?;
+    heap::trim();
+    Ok(keeper) // what else was inherited, the held FIFOs, is closed now: they are open again under their names
+}
+
+impl Keeper {
+    /// Adopts the process and the FIFOs of a predecessor, then does what the goal says.
+    fn take_over(&mut self, record: &InstanceRecord) -> Result<(), String> {
+        let runs = channels::existing(&self.own);
+        let living = self.instance.run();
+        if let Some(run) = living {
+            let cgroup = record.cgroup.as_ref().and_then(|path| Cgroup::open(path.as_ref()).ok());
+            self.child = Some(Child::adopted(run, cgroup));
+            self.watch_memory();
+        }
+        // A record that was lost must not lead to FIFOs of an old run being used for a new one.
+        let newest = runs.last().copied().unwrap_or(0);
+        if self.instance.runs == 0 && newest > 1 {
+            self.instance = Instance { runs: newest, ..self.instance.clone() };
+        }
+        let owner = child::RunAs::find(&self.spec).map_or(None, |run_as| run_as.owner);
+        for run in runs.into_iter().filter(|run| *run <= self.instance.runs) {
+            let taken = Channels::prepare(&self.own, run, owner, self.spec.critical)
+                .and_then(|channels| Ok((channels.for_pump()?, channels)));
+            let (for_pump, channels) =
+                taken.map_err(|error| format!("cannot open the FIFOs of run {run}: {error}"))?;
+            self.pump.tell(Command::Attach { run, channels: for_pump });
+            self.emptying.push_back(channels);
+            if living.is_none_or(|living| living.number != run) {
+                self.pump.tell(Command::Finish { run });
+            }
+        }
+        for kind in ["out", "error"] {
+            let stem = format!("{}-{kind}", self.spec.name);
+            if self.spec.log.compress {
+                archive::uncompressed(&self.spec.log.dir, &stem)
+                    .into_iter()
+                    .for_each(|path| self.compressor.add(path));
+            }
+        }
+        self.prepare_next();
+        if let Some(run) = living {
+            let alive = self.child.as_ref().is_some_and(Child::is_alive);
+            self.log(&format!(
+                "took over run {} (pid {}), {}",
+                run.number,
+                run.pid,
+                if alive { "alive" } else { "ended" }
+            ));
+        }
+        match (self.goal, &self.instance.phase) {
+            (Goal::Up, Phase::Stopped | Phase::Spawning { .. }) => {
+                self.instance.phase = Phase::Stopped;
+                self.tell(Event::Start);
+            }
+            (Goal::Down, _) => self.tell(Event::Stop),
+            (Goal::Up, _) => {}
+        }
+        Ok(())
+    }
+}

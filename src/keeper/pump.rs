@@ -1,0 +1,316 @@
+//! The thread that moves log bytes. It never talks to anybody but the keeper's main thread, and the main
+//! thread never waits for it: a disk that hangs stops the logs, and nothing else.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::stream::{Channel, Stream, Turn};
+use crate::model::spec::LogPolicy;
+use crate::os::clock;
+
+/// Stack of the thread, bytes; only the pages it touches cost memory.
+const STACK: usize = 128 * 1024;
+/// A trickle of output is gathered this long before it is moved: half the wake-ups, at the price of a log
+/// that is so much late.
+const GATHER: u16 = 2;
+
+/// What the main thread says.
+#[derive(Debug)]
+pub enum Command {
+    /// A run has these FIFOs, for standard output and standard error.
+    Attach {
+        /// The run.
+        run: u64,
+        /// Standard output, standard error.
+        channels: [Channel; 2],
+    },
+    /// The run is over.
+    Finish {
+        /// The run.
+        run: u64,
+    },
+    /// Empty both files.
+    Flush,
+    /// Rotation and folder from now on.
+    Policy(LogPolicy),
+    /// End, when what is there has been moved.
+    End,
+}
+
+/// What the pump says.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// The last byte of both streams of this run is in the files: its FIFOs are of no more use.
+    Finished {
+        /// The run.
+        run: u64,
+    },
+    /// The files are empty, or why not.
+    Flushed(Result<(), String>),
+    /// This archive is to be compressed.
+    Rotated(PathBuf),
+    /// Writing fails; the bytes wait. Said once until it works again.
+    Trouble(String),
+    /// Writing works again.
+    Recovered,
+}
+
+/// The main thread's end.
+#[derive(Debug)]
+pub struct Pump {
+    commands: Sender<Command>,
+    wake: Arc<EventFd>,
+    notices: Receiver<Notice>,
+    noticed: Arc<EventFd>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Pump {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// EMFILE or EAGAIN.
+    pub fn start(service: &str, policy: &LogPolicy) -> io::Result<Pump> {
+        let new_event = || {
+            Ok::<_, io::Error>(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?))
+        };
+        let (wake, noticed) = (new_event()?, new_event()?);
+        let (commands, inbox) = channel();
+        let (outbox, notices) = channel();
+        let streams =
+            [Stream::new(service, "out", policy.clone())?, Stream::new(service, "error", policy.clone())?];
+        let worker = Worker {
+            streams,
+            half_finished: Vec::new(),
+            troubled: false,
+            inbox,
+            outbox,
+            wake: wake.clone(),
+            noticed: noticed.clone(),
+        };
+        let thread =
+            thread::Builder::new().name("pump".to_owned()).stack_size(STACK).spawn(|| worker.run())?;
+        Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
+    }
+
+    /// Says something to the thread.
+    pub fn tell(&self, command: Command) {
+        // The thread ends only after `End`; then there is nothing more to tell it.
+        let _ = self.commands.send(command);
+        let _ = self.wake.write(1);
+    }
+
+    /// Readable when there are notices.
+    pub fn readable(&self) -> BorrowedFd<'_> {
+        self.noticed.as_fd()
+    }
+
+    /// The notices that have come.
+    pub fn notices(&self) -> Vec<Notice> {
+        let _ = self.noticed.read();
+        self.notices.try_iter().collect()
+    }
+
+    /// Ends the thread, when everything is moved or `patience` is over (a disk that hangs).
+    pub fn end(mut self, patience: Duration) {
+        self.tell(Command::End);
+        let deadline = clock::mono().plus(patience);
+        while let Some(thread) = &self.thread {
+            if thread.is_finished() || clock::mono() >= deadline {
+                break;
+            }
+            wait(&mut [PollFd::new(self.noticed.as_fd(), PollFlags::POLLIN)], 5);
+            let _ = self.noticed.read();
+        }
+        if let Some(thread) = self.thread.take().filter(thread::JoinHandle::is_finished) {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Worker {
+    streams: [Stream; 2],
+    /// Runs of which one stream is finished.
+    half_finished: Vec<u64>,
+    troubled: bool,
+    inbox: Receiver<Command>,
+    outbox: Sender<Notice>,
+    wake: Arc<EventFd>,
+    noticed: Arc<EventFd>,
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut ending = false;
+        loop {
+            let _ = self.wake.read();
+            while let Ok(command) = self.inbox.try_recv() {
+                ending |= self.obey(command);
+            }
+            let now = clock::now();
+            let mut more = false;
+            let mut trouble = None;
+            for index in 0..self.streams.len() {
+                let paused = self.streams[index].pause_until().is_some_and(|until| until > now.mono);
+                if paused {
+                    trouble = trouble.or(Some(String::new())); // still the old trouble
+                    continue;
+                }
+                let turn = self.streams[index].turn(now);
+                more |= turn.more;
+                trouble = trouble.or(turn.trouble.clone());
+                self.report(turn);
+            }
+            self.report_trouble(trouble);
+            if ending && !more {
+                return;
+            }
+            if !more {
+                self.wait();
+            }
+        }
+    }
+
+    /// True for the last command.
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Attach { run, channels } => {
+                for (stream, channel) in self.streams.iter_mut().zip(channels) {
+                    stream.attach(run, channel);
+                }
+            }
+            Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
+            Command::Flush => {
+                let now = clock::now();
+                let flush = |stream: &mut Stream| {
+                    // What was written before the order goes first, and is emptied with the rest.
+                    let _ = stream.turn(now);
+                    stream
+                        .flush(now)
+                        .map_err(|error| format!("cannot empty {}: {error}", stream.path().display()))
+                };
+                let result = self.streams.iter_mut().try_for_each(flush);
+                self.say(Notice::Flushed(result));
+            }
+            Command::Policy(policy) => {
+                self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
+            }
+            Command::End => return true,
+        }
+        false
+    }
+
+    fn report(&mut self, turn: Turn) {
+        turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
+        for run in turn.finished {
+            match self.half_finished.iter().position(|other| *other == run) {
+                Some(at) => {
+                    self.half_finished.swap_remove(at);
+                    self.say(Notice::Finished { run });
+                }
+                None => self.half_finished.push(run),
+            }
+        }
+    }
+
+    fn report_trouble(&mut self, trouble: Option<String>) {
+        match trouble {
+            Some(text) if !self.troubled && !text.is_empty() => {
+                self.troubled = true;
+                self.say(Notice::Trouble(text));
+            }
+            None if self.troubled => {
+                self.troubled = false;
+                self.say(Notice::Recovered);
+            }
+            _ => {}
+        }
+    }
+
+    fn say(&self, notice: Notice) {
+        let _ = self.outbox.send(notice); // the main thread is gone only when the process is
+        let _ = self.noticed.write(1);
+    }
+
+    /// Waits for output, a command, or the end of a pause.
+    fn wait(&self) {
+        let now = clock::mono();
+        let pause = self.streams.iter().filter_map(Stream::pause_until).filter(|until| *until > now).min();
+        let timeout = pause.map_or(-1, |until| until.since(now).as_millis() as i32 + 1);
+        let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        let fifos = self.streams.iter().filter_map(|stream| stream.waits_for(now));
+        fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));
+        wait(&mut fds, timeout);
+        let commanded = fds[0].any().unwrap_or(false);
+        if !commanded && self.streams.iter().all(Stream::is_trickle) {
+            wait(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], i32::from(GATHER));
+        }
+    }
+}
+
+/// Polls; -1 waits for ever. An interruption counts as a wake-up.
+fn wait(fds: &mut [PollFd<'_>], millis: i32) {
+    let _ = poll(fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::fifo;
+    use std::path::Path;
+
+    fn channels(dir: &Path, run: u64) -> ([Channel; 2], [std::os::fd::OwnedFd; 2]) {
+        let open = |name: &str| {
+            let path = dir.join(format!("{run}.{name}"));
+            fifo::make(&path, None).unwrap();
+            (fifo::open_pump(&path).unwrap(), fifo::open_service(&path).unwrap())
+        };
+        let ((out, out_end), (out_stage, _)) = (open("out"), open("out-stage"));
+        let ((err, err_end), (err_stage, _)) = (open("err"), open("err-stage"));
+        (
+            [Channel { fifo: out, stage: out_stage }, Channel { fifo: err, stage: err_stage }],
+            [out_end, err_end],
+        )
+    }
+
+    fn next(pump: &Pump) -> Notice {
+        for _ in 0..500 {
+            if let Some(notice) = pump.notices().into_iter().next() {
+                return notice;
+            }
+            wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 20);
+        }
+        panic!("no notice within ten seconds");
+    }
+
+    #[test]
+    fn moves_both_streams_and_says_when_a_run_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy =
+            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let pump = Pump::start("web", &policy).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Attach { run: 1, channels: mine });
+        for n in 0..1000 {
+            nix::unistd::write(&ends[n % 2], format!("{n}\n").as_bytes()).unwrap();
+        }
+        pump.tell(Command::Finish { run: 1 });
+        assert_eq!(next(&pump), Notice::Finished { run: 1 });
+        let read = |kind: &str| std::fs::read_to_string(policy.dir.join(format!("web-{kind}.log"))).unwrap();
+        let expected =
+            |odd: usize| (0..1000).filter(|n| n % 2 == odd).map(|n| format!("{n}\n")).collect::<String>();
+        assert_eq!((read("out"), read("error")), (expected(0), expected(1)));
+        pump.tell(Command::Flush);
+        assert_eq!(next(&pump), Notice::Flushed(Ok(())));
+        assert_eq!(read("out"), "");
+        pump.end(Duration::from_secs(5));
+    }
+}

@@ -1,0 +1,153 @@
+//! What a keeper is asked, and what it answers.
+
+use std::time::Duration;
+
+use super::event_loop::Keeper;
+use super::pump::Command;
+use crate::model::end::Why;
+use crate::model::machine::Event;
+use crate::model::phase::{Goal, Phase};
+use crate::os::{clock, tree};
+use crate::wire::VERSION;
+use crate::wire::keeper::{Op, Reply};
+use crate::wire::status::ServiceStatus;
+
+/// Beyond the stop's own timeout, for the last bytes of the log.
+const RETIRE_EXTRA: Duration = Duration::from_secs(3);
+
+impl Keeper {
+    /// Reads and answers all requests.
+    pub(super) fn on_clients(&mut self) {
+        for asked in self.clients.receive() {
+            if let Some(reply) = self.answer(asked.by, asked.op) {
+                self.clients.answer(asked.by, &reply);
+            }
+        }
+    }
+
+    fn answer(&mut self, by: u64, op: Op) -> Option<Reply> {
+        let before = self.instance.runs;
+        match op {
+            Op::Status => Some(Reply::Status(Box::new(self.status()))),
+            Op::Watch => {
+                self.clients.watch(by);
+                Some(Reply::Status(Box::new(self.status())))
+            }
+            Op::Hold => {
+                let next = self.next.iter().flat_map(|(channels, _)| channels.held());
+                let all = self.emptying.iter().flat_map(|channels| channels.held()).chain(next);
+                self.clients.hold(by, all.chain(self.sockets.held()));
+                None
+            }
+            Op::Orphan { pid, status } => {
+                if let Some(child) = &mut self.child {
+                    child.ended_like(pid, status, clock::mono());
+                }
+                None
+            }
+            Op::Flush => {
+                self.flushing.push(by);
+                self.pump.tell(Command::Flush);
+                None
+            }
+            Op::Reread => Some(self.reread(before)),
+            Op::Start => Some(self.order(Goal::Up, Event::Start, before)),
+            Op::Stop => Some(self.order(Goal::Down, Event::Stop, before)),
+            Op::Restart => match self.reread(before) {
+                Reply::Error { message } => Some(Reply::Error { message }),
+                _ => Some(self.order(Goal::Up, Event::Restart, before)),
+            },
+            Op::Retire => {
+                self.tell(Event::Stop);
+                self.retiring = Some(clock::mono().plus(self.spec.stop.timeout + RETIRE_EXTRA));
+                Some(Reply::Done { run: before, not_persisted: None })
+            }
+        }
+    }
+
+    /// Writes the goal down, then acts.
+    fn order(&mut self, goal: Goal, event: Event, before: u64) -> Reply {
+        let written = self.store.set_goal(goal);
+        self.goal = goal;
+        self.retiring = None;
+        self.log(&format!("asked to {}", format!("{event:?}").to_lowercase()));
+        self.tell(event);
+        let not_persisted = written.err().map(|error| error.to_string());
+        Reply::Done { run: before, not_persisted }
+    }
+
+    fn reread(&mut self, run: u64) -> Reply {
+        match self.store.spec() {
+            Ok(file) if file.spec.name == self.spec.name => {
+                if file.spec.log != self.spec.log {
+                    self.pump.tell(Command::Policy(file.spec.log.clone()));
+                }
+                if file.spec.user != self.spec.user {
+                    self.next = None; // its FIFOs belong to another user
+                }
+                if let (Some(memory), Some(cgroup)) =
+                    (file.spec.memory, self.child.as_ref().and_then(|child| child.cgroup.as_ref()))
+                {
+                    cgroup.limit("memory.max", memory.max);
+                }
+                self.spec = file.spec;
+                self.limit_overridden = file.limit_overridden;
+                self.watch_memory();
+                self.published = None;
+                Reply::Done { run, not_persisted: None }
+            }
+            Ok(file) => Reply::Error { message: format!("the spec on disk is for {}", file.spec.name) },
+            Err(message) => Reply::Error { message },
+        }
+    }
+
+    /// The service, now.
+    pub(super) fn status(&mut self) -> ServiceStatus {
+        let now = clock::mono();
+        let child = self.child.as_ref().filter(|child| child.is_alive());
+        let usage = child.map(|child| tree::usage(&child.members()));
+        let started = child.map(|child| child.run.started);
+        let pid = child.map(|child| child.run.pid);
+        let cpu = usage.zip(started).and_then(|(usage, started)| self.cpu.of(usage, started, now));
+        let until = match self.instance.phase {
+            Phase::BackingOff { until } => Some(until.since(now).as_millis() as u64),
+            _ => None,
+        };
+        let end = self.instance.last_end.clone();
+        let hint = end.as_ref().and_then(|end| match &end.why {
+            Why::StartFailed(failure) => failure.hint.clone(),
+            _ => None,
+        });
+        ServiceStatus {
+            v: VERSION,
+            name: self.spec.name.clone(),
+            compartment: self.spec.compartment.clone(),
+            critical: self.spec.critical,
+            goal: self.goal,
+            state: self.instance.state(),
+            pid,
+            run: self.instance.runs,
+            uptime_ms: started.map(|started| now.since(started).as_millis() as u64),
+            restarts: self.instance.restarts,
+            unstable: self.instance.unstable,
+            next_start_ms: until,
+            reason: end.as_ref().map(ToString::to_string),
+            hint,
+            last_end: end,
+            memory_bytes: usage.map(|usage| usage.resident),
+            memory_limit_bytes: self.spec.memory.map(|memory| memory.limit),
+            cpu_percent: cpu,
+            processes: usage.map(|usage| usage.processes),
+            listen: self.spec.listen.clone(),
+            command: self.spec.command.clone(),
+            cwd: self.spec.cwd.clone(),
+            user: self.spec.user.clone(),
+            log_out: self.spec.log.dir.join(format!("{}-out.log", self.spec.name)),
+            log_error: self.spec.log.dir.join(format!("{}-error.log", self.spec.name)),
+            keeper_pid: nix::unistd::getpid().as_raw(),
+            fingerprint: self.spec.fingerprint(),
+            changed: false,
+            limit_overridden: self.limit_overridden,
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Starting a run: prepare, create, record, let go.
+
+use std::os::fd::AsFd;
+
+use super::channels::Channels;
+use super::child::{self, Child, RunAs};
+use super::event_loop::Keeper;
+use super::pump::Command;
+use crate::model::failure::{StartFailure, Step};
+use crate::model::machine::{self, Event};
+use crate::model::phase::Run;
+use crate::model::spec::Ready;
+use crate::os::cgroup::Cgroup;
+use crate::os::spawn::{self, Held, Plan};
+use crate::os::{clock, fault, process, wait};
+use crate::wire::keeper::Reply;
+
+/// sockaddr_un takes this many bytes, and the service's library will not know our way round it.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+impl Keeper {
+    /// Starts the process of run `number`.
+    pub(super) fn start(&mut self, number: u64) -> Result<Run, StartFailure> {
+        let run_as = RunAs::find(&self.spec)?;
+        let program = child::find_program(&self.spec)?;
+        self.open_sockets(&run_as)?;
+        let (channels, cgroup) = match self.next.take() {
+            Some((channels, cgroup)) if channels.run == number => (channels, cgroup),
+            _ => self.prepare(number, &run_as)?,
+        };
+        let log_failed =
+            |error: std::io::Error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error);
+        let output = channels.open_service().map_err(log_failed)?;
+        let for_pump = channels.for_pump().map_err(log_failed)?;
+        self.pump.tell(Command::Attach { run: number, channels: for_pump });
+        self.emptying.push_back(channels);
+        let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
+        if result.is_err() {
+            self.released = false;
+            self.pump.tell(Command::Finish { run: number });
+        }
+        result
+    }
+
+    /// Creates the process, records it, lets it go.
+    fn bear(
+        &mut self,
+        number: u64,
+        program: &std::path::Path,
+        run_as: &RunAs,
+        output: [std::os::fd::BorrowedFd<'_>; 2],
+        cgroup: Option<Cgroup>,
+    ) -> Result<Run, StartFailure> {
+        let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
+        let listen = self.sockets.listening().collect();
+        let plan = child::plan(&self.spec, program, run_as, number, notify.as_deref(), output, listen)?;
+        let (held, cgroup) = hold(&plan, cgroup)?;
+        drop(plan);
+        fault::point("between fork and record");
+        let pid = held.pid;
+        let ticks = process::start_ticks(pid).map_err(|error| failed(Step::Record, "/proc", &error))?;
+        let now = clock::now();
+        let run = Run { number, pid, ticks, started: now.mono };
+        // The record says what will be true once the process is let go.
+        let (recorded, _) = machine::step(&self.spec, self.instance.clone(), Event::Spawned(run), now, 0.5);
+        self.released = false;
+        self.save_as(recorded, cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()));
+        fault::point("between record and go");
+        let user = self.spec.user.clone().unwrap_or_default();
+        match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
+            Ok(pidfd) => {
+                fault::point("between go and record");
+                self.released = true;
+                self.child = Some(Child::started(run, pidfd, cgroup));
+                self.cpu.reset();
+                self.watch_memory();
+                Ok(run)
+            }
+            Err((pidfd, failure)) => {
+                wait_for_end(&pidfd);
+                let _ = wait::reap(pid);
+                if let Some(cgroup) = cgroup {
+                    let _ = cgroup.remove();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
+        let before: Vec<String> = self.sockets.held().map(|(key, _)| key).collect();
+        let closed = self.sockets.ensure(&self.spec.listen)?;
+        for key in closed {
+            self.clients.tell_holders(&Reply::Release { key }, None);
+        }
+        let path = self.own.notify_sock();
+        if matches!(self.spec.ready, Ready::Notify { .. }) {
+            if path.as_os_str().len() > LONGEST_SOCKET_PATH {
+                return Err(StartFailure {
+                    step: Step::Listen,
+                    object: path.to_string_lossy().into_owned(),
+                    cause: format!("a NOTIFY_SOCKET has at most {LONGEST_SOCKET_PATH} characters"),
+                    hint: Some("choose a shorter folder with --home".to_owned()),
+                });
+            }
+            let fresh = self
+                .sockets
+                .ensure_notify(&path, run_as.owner)
+                .map_err(|error| failed(Step::Listen, &path.to_string_lossy(), &error))?;
+            if fresh && let Some(fd) = self.sockets.notify() {
+                self.clients.tell_holders(&Reply::Hold { key: "notify".to_owned() }, Some(fd));
+            }
+        }
+        for (key, fd) in self.sockets.held().filter(|(key, _)| !before.contains(key) && key != "notify") {
+            self.clients.tell_holders(&Reply::Hold { key }, Some(fd));
+        }
+        Ok(())
+    }
+
+    /// Makes FIFOs and cgroup of the next run ahead of time; a failure shows when it is needed.
+    pub(super) fn prepare_next(&mut self) {
+        let number = self.instance.runs + 1;
+        if let Ok(run_as) = RunAs::find(&self.spec)
+            && let Ok(prepared) = self.prepare(number, &run_as)
+        {
+            self.next = Some(prepared);
+        }
+    }
+
+    fn prepare(&mut self, number: u64, run_as: &RunAs) -> Result<(Channels, Option<Cgroup>), StartFailure> {
+        let channels = Channels::prepare(&self.own, number, run_as.owner, self.spec.critical)
+            .map_err(|error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error))?;
+        for (key, fd) in channels.held() {
+            self.clients.tell_holders(&Reply::Hold { key }, Some(fd));
+        }
+        Ok((channels, self.make_cgroup(number)))
+    }
+
+    /// A fresh cgroup for a run, where one can be made.
+    fn make_cgroup(&mut self, number: u64) -> Option<Cgroup> {
+        let parent = self.cgroup_root.as_ref()?.join("svc").join(self.spec.name.as_str());
+        match Cgroup::create(&parent.join(format!("0.{number}"))) {
+            Ok(cgroup) => {
+                if let Some(memory) = self.spec.memory {
+                    cgroup.limit("memory.max", memory.max);
+                }
+                Some(cgroup)
+            }
+            Err(error) => {
+                self.log(&format!("no cgroup in {}: {error}; going on without", parent.display()));
+                self.cgroup_root = None;
+                None
+            }
+        }
+    }
+}
+
+/// Creates the process in its cgroup; where that is refused, without one.
+fn hold(plan: &Plan<'_>, cgroup: Option<Cgroup>) -> Result<(Held, Option<Cgroup>), StartFailure> {
+    match spawn::hold(plan, cgroup.as_ref().map(AsFd::as_fd)) {
+        Ok(held) => Ok((held, cgroup)),
+        Err(failure) if cgroup.is_some() && failure.step == Step::Fork => {
+            Ok((spawn::hold(plan, None)?, None))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn failed(step: Step, object: &str, error: &std::io::Error) -> StartFailure {
+    match error.raw_os_error() {
+        Some(errno) => StartFailure::from_errno(step, object, errno),
+        None => StartFailure { step, object: object.to_owned(), cause: error.to_string(), hint: None },
+    }
+}
+
+/// A child that failed on its way to exec ends at once.
+fn wait_for_end(pidfd: &process::PidFd) {
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::from(1000u16));
+}

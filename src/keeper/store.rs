@@ -1,0 +1,120 @@
+//! What a keeper remembers beyond its own death: state records, the goal, the spec.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use crate::model::phase::Goal;
+use crate::os::{clock, file};
+use crate::paths::ServicePaths;
+use crate::wire::record::{InstanceRecord, Record, RecordError, SIZE};
+use crate::wire::spec::SpecFile;
+use crate::wire::{VERSION, goal};
+
+/// The files of one service.
+#[derive(Debug)]
+pub struct Store {
+    paths: ServicePaths,
+    slots: [File; 2],
+    seq: u64,
+    boot_id: String,
+}
+
+impl Store {
+    /// Opens the records and reads the newest one of this boot.
+    ///
+    /// # Errors
+    /// A sentence: the folder cannot be written, or a newer dogwatch wrote the record.
+    pub fn open(paths: &ServicePaths) -> Result<(Store, Option<InstanceRecord>), String> {
+        let open = |slot: usize| {
+            let path = paths.record(slot);
+            let failed =
+                |error: io::Error| format!("cannot open the state record {}: {error}", path.display());
+            let file = file::open_preallocated(&path, SIZE).map_err(failed)?;
+            let mut bytes = vec![0; SIZE];
+            file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+            Ok::<_, String>((file, bytes))
+        };
+        let ((first, first_bytes), (second, second_bytes)) = (open(0)?, open(1)?);
+        let boot_id = clock::boot_id().map_err(|error| format!("cannot read the boot id: {error}"))?;
+        let newest = Record::newest([&first_bytes, &second_bytes]).map_err(|error: RecordError| {
+            format!("cannot use the state record {}: {error}", paths.record(0).display())
+        })?;
+        let seq = newest.as_ref().map_or(0, |record| record.seq);
+        let instance = newest.filter(|record| record.boot_id == boot_id);
+        let instance = instance.and_then(|record| record.instances.into_iter().next());
+        Ok((Store { paths: paths.clone(), slots: [first, second], seq, boot_id }, instance))
+    }
+
+    /// Writes a record over the older one.
+    ///
+    /// # Errors
+    /// Those of pwrite(2), or a record that is too long.
+    pub fn save(&mut self, instance: &InstanceRecord) -> io::Result<()> {
+        let record = Record {
+            v: VERSION,
+            seq: self.seq + 1,
+            boot_id: self.boot_id.clone(),
+            instances: vec![instance.clone()],
+        };
+        let bytes = record.encode().map_err(io::Error::other)?;
+        self.slots[usize::from(record.seq % 2 == 1)].write_all_at(&bytes, 0)?;
+        self.seq = record.seq;
+        Ok(())
+    }
+
+    /// What the operator wants; up, if nobody ever said anything.
+    pub fn goal(&self) -> Goal {
+        goal::decode(&fs::read(&self.paths.goal).unwrap_or_default()).map_or(Goal::Up, |(_, goal)| goal)
+    }
+
+    /// Writes down what the operator wants, so that it survives a power cut.
+    ///
+    /// # Errors
+    /// Those of pwrite(2) and fdatasync(2).
+    pub fn set_goal(&self, goal: Goal) -> io::Result<()> {
+        let seq = goal::decode(&fs::read(&self.paths.goal).unwrap_or_default()).map_or(0, |(seq, _)| seq) + 1;
+        let file = file::open_preallocated(&self.paths.goal, 2 * goal::SLOT)?;
+        file.write_all_at(&goal::encode(seq, goal), seq % 2 * goal::SLOT as u64)?;
+        file.sync_data()
+    }
+
+    /// Reads the spec.
+    ///
+    /// # Errors
+    /// A sentence that names the file.
+    pub fn spec(&self) -> Result<SpecFile, String> {
+        let path = self.paths.spec();
+        let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        SpecFile::decode(&bytes).map_err(|error| format!("cannot use {}: {error}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::ServiceName;
+    use crate::model::phase::Instance;
+    use crate::paths::Paths;
+
+    #[test]
+    fn remembers_over_a_reopening() {
+        let home = tempfile::tempdir().unwrap();
+        let paths = Paths::below(home.path());
+        let service = paths.service(&ServiceName::new("web").unwrap());
+        fs::create_dir_all(&service.dir).unwrap();
+        fs::create_dir_all(service.goal.parent().unwrap()).unwrap();
+        let (mut store, nothing) = Store::open(&service).unwrap();
+        assert_eq!((nothing, store.goal()), (None, Goal::Up));
+        for runs in 1..=5 {
+            let instance = Instance { runs, ..Instance::default() };
+            store.save(&InstanceRecord { instance, ..InstanceRecord::default() }).unwrap();
+            let (_, found) = Store::open(&service).unwrap();
+            assert_eq!(found.unwrap().instance.runs, runs);
+        }
+        for goal in [Goal::Down, Goal::Up, Goal::Down] {
+            store.set_goal(goal).unwrap();
+            assert_eq!(store.goal(), goal);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! How a run ended, and why, in one sentence that is true.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::StartFailure;
+use super::signal::Signal;
+use super::units::{millis, show_duration, show_size};
+
+/// What the kernel said about the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// It ended by itself with this code, 0 to 255.
+    Code(i32),
+    /// A signal ended it.
+    Signal(Signal),
+    /// Nobody could read the status: its keeper and the warden were replaced meanwhile.
+    Unknown,
+}
+
+impl Exit {
+    /// Whether it ended as a program that is done ends: by itself, with code 0.
+    pub fn is_success(self) -> bool {
+        self == Exit::Code(0)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Signal(signal) => write!(f, "killed by {signal}"),
+            Exit::Unknown => f.write_str("ended, exit status unknown (its keeper was replaced)"),
+        }
+    }
+}
+
+/// Why a run ended, or why there was none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nobody asked for it.
+    ByItself,
+    /// `stop` or `down`.
+    Stopped,
+    /// `restart`.
+    Restarted,
+    /// Over its memory limit.
+    Memory {
+        /// Bytes in use when it was noticed.
+        used: u64,
+        /// The limit it crossed.
+        limit: u64,
+    },
+    /// It did not become ready in time.
+    NotReady {
+        /// The time it had.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+    /// It could not be started at all.
+    StartFailed(StartFailure),
+}
+
+/// The end of one run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// Which run, counted from 1.
+    pub run: u64,
+    /// Why.
+    pub why: Why,
+    /// What the kernel said; absent if there was no process.
+    #[serde(default)]
+    pub exit: Option<Exit>,
+    /// SIGKILL was needed because the graceful signal was not obeyed in time.
+    #[serde(default)]
+    pub forced: bool,
+    /// How long the process lived, milliseconds.
+    pub lived_ms: u64,
+    /// When, milliseconds since 1970; for display.
+    pub at_unix_ms: u64,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let forced = if self.forced { ", killed because it did not stop in time" } else { "" };
+        match (&self.why, self.exit) {
+            (Why::StartFailed(failure), _) => write!(f, "{failure}"),
+            (Why::ByItself, Some(exit)) => write!(f, "{exit}"),
+            (Why::ByItself, None) => write!(f, "{}", Exit::Unknown),
+            (Why::Stopped, _) => write!(f, "stopped on request{forced}"),
+            (Why::Restarted, _) => write!(f, "restarted on request{forced}"),
+            (Why::Memory { used, limit }, _) => {
+                write!(f, "memory {} over the limit of {}{forced}", show_size(*used), show_size(*limit))
+            }
+            (Why::NotReady { timeout }, _) => {
+                write!(f, "not ready within {}{forced}", show_duration(*timeout))
+            }
+        }
+    }
+}

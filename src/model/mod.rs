@@ -1,0 +1,20 @@
+//! What a service is and what happens to it, as pure data and pure functions.
+//!
+//! Nothing here reads a clock, a file or the kernel: time, randomness and what the world answered are
+//! arguments. That is why every rule of supervision can be tested without starting a process.
+//!
+//! Read in this order: [`spec`] (what runs, and how), [`phase`] (what an instance is doing), [`machine`]
+//! (what happens next).
+
+pub mod backoff;
+pub mod end;
+pub mod failure;
+pub mod fnv;
+pub mod machine;
+pub mod moment;
+pub mod name;
+pub mod pace;
+pub mod phase;
+pub mod signal;
+pub mod spec;
+pub mod units;

@@ -1,0 +1,167 @@
+//! All that is needed to run one service: already checked, complete, and enough without any other file.
+//!
+//! `config` makes it from an entry of `ecosystem.toml`; the control plane writes it into the run folder; the
+//! keeper runs it. Fields added later have defaults, so that a newer keeper reads an older spec.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fnv::fnv1a;
+use super::name::ServiceName;
+use super::signal::Signal;
+use super::units::millis;
+
+/// One service, ready to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its name, unique in the file.
+    pub name: ServiceName,
+    /// The group it shares limits and a fate with; `default` if none was named.
+    pub compartment: String,
+    /// Its work outranks all: it is never given up.
+    pub critical: bool,
+    /// argv, at least one word. The program is absolute, or a bare name to be looked up in the service's PATH
+    /// at every start.
+    pub command: Vec<String>,
+    /// Absolute folder to run in.
+    pub cwd: PathBuf,
+    /// The whole environment, apart from what the keeper adds (`DOGWATCH_*`, `LISTEN_*`, `NOTIFY_SOCKET`).
+    pub env: BTreeMap<String, String>,
+    /// User to run as, by name or number; dogwatch's own if absent.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Services that must be ready before this one starts, and stop after it.
+    #[serde(default)]
+    pub after: Vec<ServiceName>,
+    /// Sockets that dogwatch listens on for the service; it inherits them as fd 3 and up.
+    #[serde(default)]
+    pub listen: Vec<SocketAddr>,
+    /// When it may get work.
+    pub ready: Ready,
+    /// When and how soon it is started again.
+    pub restart: RestartPolicy,
+    /// How it is stopped.
+    pub stop: StopPolicy,
+    /// Memory limit; none if absent.
+    #[serde(default)]
+    pub memory: Option<MemoryLimit>,
+    /// Where its output goes.
+    pub log: LogPolicy,
+}
+
+/// When a started service counts as up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ready {
+    /// It has been alive this long.
+    Alive {
+        /// Milliseconds in the record.
+        #[serde(with = "millis")]
+        after: Duration,
+    },
+    /// It says `READY=1` on its NOTIFY_SOCKET (sd_notify(3)) within this time.
+    Notify {
+        /// Milliseconds in the record.
+        #[serde(with = "millis")]
+        timeout: Duration,
+    },
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready::Alive { after: Duration::from_secs(1) }
+    }
+}
+
+/// Which endings are followed by a new start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartWhen {
+    /// After every ending that nobody asked for.
+    #[default]
+    Always,
+    /// Only when the exit code was not 0 or a signal ended it.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+/// The restart rule's numbers (design: first restart at once, then delay × 2 up to the cap, ± 10 %).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartPolicy {
+    /// Which endings are followed by a new start.
+    pub policy: RestartWhen,
+    /// The first delay; 0 means at once, always.
+    #[serde(with = "millis")]
+    pub delay: Duration,
+    /// The delay's cap.
+    #[serde(with = "millis")]
+    pub max_delay: Duration,
+    /// Up this long, a run counts as stable.
+    #[serde(with = "millis")]
+    pub stable_after: Duration,
+    /// After this many unstable starts in a row: state `failed`. Never, if absent or if the service is critical.
+    #[serde(default)]
+    pub give_up: Option<u32>,
+}
+
+impl Default for RestartPolicy {
+    fn default() -> RestartPolicy {
+        RestartPolicy {
+            policy: RestartWhen::Always,
+            delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(15),
+            stable_after: Duration::from_secs(10),
+            give_up: None,
+        }
+    }
+}
+
+/// How a service is asked to stop, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopPolicy {
+    /// Sent to the process group first.
+    pub signal: Signal,
+    /// Then SIGKILL to the whole tree.
+    #[serde(with = "millis")]
+    pub timeout: Duration,
+}
+
+impl Default for StopPolicy {
+    fn default() -> StopPolicy {
+        StopPolicy { signal: Signal::TERM, timeout: Duration::from_secs(10) }
+    }
+}
+
+/// Limits on the memory of the whole process tree, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryLimit {
+    /// Above it the service is restarted gracefully.
+    pub limit: u64,
+    /// The kernel's wall, where a memory controller is writable; 1.25 × limit unless written.
+    pub max: u64,
+}
+
+/// Where the output goes and how much of it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogPolicy {
+    /// Absolute folder.
+    pub dir: PathBuf,
+    /// A file of this many bytes is rotated at the next end of a line.
+    pub rotate_size: u64,
+    /// Archives kept per stream.
+    pub keep: u32,
+    /// gzip the archives.
+    pub compress: bool,
+}
+
+impl ServiceSpec {
+    /// A fingerprint of the entry: two specs with the same one run the same way.
+    pub fn fingerprint(&self) -> u64 {
+        fnv1a(&serde_json::to_vec(self).expect("a spec has only string keys and finite numbers"))
+    }
+}

@@ -1,0 +1,65 @@
+//! Files that must be right after a crash, and log files that nobody may redirect.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+/// Puts `bytes` in the place of the file at `path`: whole or not at all, mode 0600. What must survive a power
+/// cut is flushed to the disk when `durable`.
+///
+/// # Errors
+/// Those of writing beside it and of rename(2).
+pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    if durable {
+        file.sync_all()?;
+    }
+    fs::rename(&beside, path)?;
+    if durable && let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// Opens a file of fixed size for writing in place, mode 0600, with its blocks allocated: later writes need
+/// no space.
+///
+/// # Errors
+/// Those of open(2) and fallocate(2); a file system without fallocate is filled by writing.
+pub fn open_preallocated(path: &Path, size: usize) -> io::Result<File> {
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.len() < size as u64 {
+        file.write_all_at(&vec![b' '; size], 0)?;
+    }
+    Ok(file)
+}
+
+/// Which file this is: device and inode.
+pub type FileId = (u64, u64);
+
+/// Opens a log file for the pump, mode 0640, made if missing. Symbolic links are not followed, and only a
+/// regular file with one name is taken, so that nobody who may write into the folder can have another file
+/// written.
+///
+/// # Errors
+/// ELOOP for a symbolic link, `InvalidInput` for anything that is not such a file.
+pub fn open_log_file(path: &Path) -> io::Result<(File, FileId)> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() || about.nlink() > 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file with one name"));
+    }
+    Ok((file, (about.dev(), about.ino())))
+}
+
+/// Which file has this name now; none if there is none.
+pub fn id_at(path: &Path) -> Option<FileId> {
+    let about = fs::symlink_metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
+}

@@ -1,0 +1,36 @@
+//! Descriptors handed down at exec: `DOGWATCH_FDS=name=3,name=4`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+/// The variable that names them.
+pub const VARIABLE: &str = "DOGWATCH_FDS";
+
+/// Takes the inherited descriptors, each with CLOEXEC set again. A name whose descriptor is not open is left
+/// out. Call once, first thing: afterwards other code may own the same numbers.
+pub fn take() -> BTreeMap<String, OwnedFd> {
+    let text = std::env::var(VARIABLE).unwrap_or_default();
+    text.split(',')
+        .filter_map(|word| word.rsplit_once('='))
+        .filter_map(|(name, number)| {
+            let fd: RawFd = number.parse().ok()?;
+            Some((name.to_owned(), claim(fd).ok()?))
+        })
+        .collect()
+}
+
+fn claim(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd <= 2 {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    #[expect(unsafe_code, reason = "an inherited descriptor becomes an owned one")]
+    // SAFETY: fcntl with F_SETFD takes integers only and fails if the descriptor is not open; then it is the
+    // one that our parent put there for us, and nobody in this process owns it yet (see `take`).
+    unsafe {
+        if libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}

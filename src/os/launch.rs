@@ -1,0 +1,92 @@
+//! Starting dogwatch's own processes: detached, with descriptors handed down.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::inherit::VARIABLE;
+use super::process::PidFd;
+
+/// One process of dogwatch, to be started.
+#[derive(Debug)]
+pub struct Launch<'a> {
+    /// The program; usually [`own_program`].
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables set beside the ones of this process.
+    pub env: Vec<(String, String)>,
+    /// Descriptors that it inherits, each under a name (see [`super::inherit`]).
+    pub inherit: Vec<(String, BorrowedFd<'a>)>,
+    /// Where its output goes.
+    pub output: &'a Path,
+}
+
+/// The program that this process runs.
+///
+/// # Errors
+/// When /proc is not mounted.
+pub fn own_program() -> io::Result<PathBuf> {
+    let path = std::env::current_exe()?;
+    // After an upgrade the kernel appends this to the name of the replaced file; the new one has the old name.
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), PathBuf::from))
+}
+
+/// Starts a process in a session of its own (its own share of the processor under autogroup, sched(7), and no
+/// terminal that could send it signals), with stdin from /dev/null. Returns its number and a handle. It is a
+/// child of this process: who launches must reap.
+///
+/// # Errors
+/// Those of opening the output, of fork and of exec.
+pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
+    let output = open_log(what.output)?;
+    let named: Vec<String> =
+        what.inherit.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
+    let numbers: Vec<RawFd> = what.inherit.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
+    let mut command = Command::new(&what.program);
+    command
+        .args(&what.args)
+        .envs(what.env.iter().map(|(name, value)| (name, value)))
+        .env(VARIABLE, named.join(","))
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("WATCHDOG_USEC")
+        .env_remove("WATCHDOG_PID")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output);
+    #[expect(unsafe_code, reason = "pre_exec is the only way to run code in the child")]
+    // SAFETY: the closure calls only setsid, sigprocmask and fcntl, which are async-signal-safe
+    // (signal-safety(7)), and allocates nothing: `numbers` is only read.
+    unsafe {
+        command.pre_exec(move || {
+            libc::setsid();
+            let mut none = std::mem::zeroed::<libc::sigset_t>();
+            libc::sigemptyset(&raw mut none);
+            libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            for fd in &numbers {
+                if libc::fcntl(*fd, libc::F_SETFD, 0) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    let child = command.spawn()?;
+    let pid = child.id() as i32;
+    Ok((pid, PidFd::open(pid)?))
+}
+
+/// Opens dogwatch's own log for appending, mode 0600.
+///
+/// # Errors
+/// Those of open(2).
+pub fn open_log(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}

@@ -1,0 +1,25 @@
+//! The only place that talks to the kernel beyond std, and the only `unsafe`.
+//!
+//! Each file promises one thing; every `unsafe` block says why it is sound. Nothing here decides: callers get
+//! facts and errors, and `model` says what they mean.
+
+pub mod cgroup;
+pub mod clock;
+pub mod fault;
+pub mod fifo;
+pub mod file;
+pub mod heap;
+pub mod inherit;
+pub mod launch;
+pub mod lock;
+pub mod own;
+pub mod packet;
+pub mod port;
+pub mod priority;
+pub mod process;
+pub mod socket;
+pub mod spawn;
+pub mod tree;
+pub mod users;
+pub mod wait;
+pub mod watched;

@@ -1,0 +1,48 @@
+//! What this process is and may: its user, its mask, its terminal, its private files.
+
+use std::fs::DirBuilder;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use nix::sys::stat::{Mode, umask};
+
+/// The effective user id.
+pub fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
+/// From now on nothing that this process makes can be read by others.
+pub fn private_umask() {
+    umask(Mode::from_bits_truncate(0o077));
+}
+
+/// Makes a folder and those above it, 0700 each; one that exists stays as it is.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn make_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The width of the terminal behind `fd`, columns; none if it is not one (TIOCGWINSZ, ioctl_tty(2)).
+pub fn terminal_width(fd: impl AsFd) -> Option<u16> {
+    use std::os::fd::AsRawFd;
+    nix::ioctl_read_bad!(window_size, libc::TIOCGWINSZ, libc::winsize);
+    let mut size = libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    #[expect(unsafe_code, reason = "an ioctl")]
+    // SAFETY: the descriptor is borrowed, so open; `size` is the struct that the request fills in.
+    let answer = unsafe { window_size(fd.as_fd().as_raw_fd(), &raw mut size) };
+    (answer.is_ok() && size.ws_col > 0).then_some(size.ws_col)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_no_width() {
+        assert_eq!(terminal_width(tempfile::tempfile().unwrap()), None);
+    }
+}

@@ -1,0 +1,252 @@
+//! SOCK_SEQPACKET unix sockets: whole packets or nothing, with descriptors attached.
+//!
+//! Nothing here waits: a peer that does not read gets an error and is dropped by the caller.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use nix::cmsg_space;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    UnixAddr, sockopt,
+};
+
+/// Largest packet on the keepers' and the warden's sockets, bytes.
+pub const MAX_PACKET: usize = 64 * 1024;
+/// Descriptors in one packet, at most.
+const MAX_FDS: usize = 4;
+
+/// A socket that accepts [`Connection`]s.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
+
+/// One end of a connection.
+#[derive(Debug)]
+pub struct Connection(OwnedFd);
+
+/// A packet that came in.
+#[derive(Debug)]
+pub struct Packet {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// The descriptors that were attached.
+    pub fds: Vec<OwnedFd>,
+}
+
+impl Listener {
+    /// Listens at `path` with mode 0600, in place of whatever socket was there. Only the holder of the right
+    /// lock may call this: the old socket is taken for a dead one's.
+    ///
+    /// # Errors
+    /// Those of bind(2).
+    pub fn bind(path: &Path) -> io::Result<Listener> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let fd = new_socket()?;
+        let (_folder, address) = short_address(path)?;
+        socket::bind(fd.as_raw_fd(), &address)?;
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+        socket::listen(&fd, Backlog::new(64)?)?;
+        Ok(Listener(fd))
+    }
+
+    /// The next waiting connection; none if nobody waits.
+    ///
+    /// # Errors
+    /// Those of accept4(2), such as EMFILE.
+    pub fn accept(&self) -> io::Result<Option<Connection>> {
+        match socket::accept4(self.0.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK) {
+            Ok(fd) => Ok(Some(Connection(own(fd)))),
+            Err(nix::Error::EAGAIN | nix::Error::ECONNABORTED | nix::Error::EINTR) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects to the listener at `path`.
+    ///
+    /// # Errors
+    /// ENOENT or ECONNREFUSED if nobody listens there.
+    pub fn connect(path: &Path) -> io::Result<Connection> {
+        let fd = new_socket()?;
+        let (_folder, address) = short_address(path)?;
+        socket::connect(fd.as_raw_fd(), &address)?;
+        Ok(Connection(fd))
+    }
+
+    /// Two connected ends.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn pair() -> io::Result<(Connection, Connection)> {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let (one, other) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        Ok((Connection(one), Connection(other)))
+    }
+
+    /// Takes an inherited end.
+    pub fn from_owned(fd: OwnedFd) -> Connection {
+        Connection(fd)
+    }
+
+    /// Sends one packet, at once or not at all.
+    ///
+    /// # Errors
+    /// EAGAIN if the peer's queue is full, EPIPE if it is gone, EMSGSIZE above [`MAX_PACKET`].
+    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        if bytes.len() > MAX_PACKET {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&raw)];
+        let attached: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+        socket::sendmsg::<()>(self.0.as_raw_fd(), &[IoSlice::new(bytes)], attached, flags, None)?;
+        Ok(())
+    }
+
+    /// The next packet; `Ok(None)` when the peer has closed.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`].
+    pub fn receive(&self) -> io::Result<Option<Packet>> {
+        // A look at the length first: a buffer for the longest packet would stay in the heap for ever.
+        let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let length = socket::recv(self.0.as_raw_fd(), &mut [], look)?;
+        let mut bytes = vec![0; length.min(MAX_PACKET)];
+        let mut space = cmsg_space!([RawFd; MAX_FDS]);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = socket::recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        let mut fds = Vec::new();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(raw) = control {
+                fds.extend(raw.into_iter().map(own));
+            }
+        }
+        if message.flags.contains(MsgFlags::MSG_TRUNC) {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        let length = message.bytes;
+        if length == 0 {
+            return Ok(None);
+        }
+        bytes.truncate(length);
+        Ok(Some(Packet { bytes, fds }))
+    }
+
+    /// Waits up to `millis` for something to [`receive`](Connection::receive); false if nothing came. For
+    /// command lines only: a supervisor polls.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn wait(&self, millis: u16) -> io::Result<bool> {
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::from(millis)) {
+            Ok(ready) => Ok(ready > 0),
+            Err(nix::Error::EINTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The user id at the other end, as the kernel noted it at connect (SO_PEERCRED, unix(7)).
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn peer_uid(&self) -> io::Result<u32> {
+        Ok(socket::getsockopt(&self.0, sockopt::PeerCredentials)?.uid())
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn new_socket() -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
+}
+
+/// An address that fits into the 108 bytes of sockaddr_un however long the path is: see [`short_path`].
+///
+/// # Errors
+/// Those of open(2) on the folder.
+pub fn short_address(path: &Path) -> io::Result<(File, UnixAddr)> {
+    let (folder, short) = short_path(path)?;
+    let address = UnixAddr::new(&short)?;
+    Ok((folder, address))
+}
+
+/// The same path, however long, in a few bytes: its folder is opened and named through /proc/self/fd. The
+/// folder must stay open while the path is used.
+///
+/// # Errors
+/// Those of open(2) on the folder.
+pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    let folder = File::open(folder)?;
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    Ok((folder, short))
+}
+
+/// Closes a descriptor that came with a message and is not wanted.
+pub fn close_received(fd: RawFd) {
+    drop(own(fd));
+}
+
+fn own(fd: RawFd) -> OwnedFd {
+    #[expect(unsafe_code, reason = "a descriptor from the kernel becomes an owned one")]
+    // SAFETY: the kernel has just made this descriptor for us (accept4, SCM_RIGHTS); nobody else owns it.
+    unsafe {
+        OwnedFd::from_raw_fd(fd)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_keep_their_borders_and_carry_descriptors() {
+        let (one, other) = Connection::pair().unwrap();
+        assert_eq!(other.receive().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let file = tempfile::tempfile().unwrap();
+        one.send(b"first", &[file.as_fd()]).unwrap();
+        one.send(b"second", &[]).unwrap();
+        let first = other.receive().unwrap().unwrap();
+        assert_eq!((first.bytes.as_slice(), first.fds.len()), (&b"first"[..], 1));
+        assert_eq!(other.receive().unwrap().unwrap().bytes, b"second");
+        drop(one);
+        assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_path_longer_than_an_address_works() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("x".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("a.sock");
+        let listener = Listener::bind(&path).unwrap();
+        let client = Connection::connect(&path).unwrap();
+        let server = listener.accept().unwrap().unwrap();
+        client.send(b"hello", &[]).unwrap();
+        assert_eq!(server.receive().unwrap().unwrap().bytes, b"hello");
+        assert_eq!(server.peer_uid().unwrap(), nix::unistd::geteuid().as_raw());
+    }
+}

@@ -1,0 +1,17 @@
+//! Standing back behind everybody else.
+
+/// Makes this process one that works when nothing else wants to, and dies with its parent. Each step that is
+/// refused is left out: a helper at normal priority is still a helper.
+pub fn become_background_helper() {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    const IOPRIO_CLASS_IDLE: i32 = 3 << 13;
+    #[expect(unsafe_code, reason = "nix has no scheduler and I/O priority calls")]
+    // SAFETY: all arguments are integers, but for a sched_param that lives through its call.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
+        let none = std::mem::zeroed::<libc::sched_param>();
+        libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none);
+        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE);
+    }
+}

@@ -1,0 +1,170 @@
+//! A service's process tree: which processes, how much memory and processor time, and its end.
+
+use std::fs;
+use std::io;
+
+use super::cgroup::Cgroup;
+use crate::model::signal::Signal;
+
+/// What a tree uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Resident memory, bytes. Pages that processes share count for each.
+    pub resident: u64,
+    /// User and system time of the living processes, nanoseconds.
+    pub cpu_ns: u64,
+    /// How many processes.
+    pub processes: u32,
+}
+
+/// The processes of a service: those of its cgroup; without one, `main` and its descendants as far as
+/// parenthood shows them.
+pub fn members(cgroup: Option<&Cgroup>, main: i32) -> Vec<i32> {
+    if let Some(cgroup) = cgroup {
+        return cgroup.processes();
+    }
+    let mut found = vec![main];
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
+    found
+}
+
+/// The children of a process: those of each of its threads (proc_tid_children(5)).
+pub fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Adds up what these processes use; one that has ended meanwhile counts as nothing.
+pub fn usage(members: &[i32]) -> Usage {
+    let mut sum = Usage::default();
+    let tick = ticks_per_second();
+    for pid in members {
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+            continue;
+        };
+        let Some((_, after)) = stat.rsplit_once(')') else {
+            continue;
+        };
+        let fields: Vec<&str> = after.split_ascii_whitespace().collect();
+        // Counted from field 3 (state): utime 14, stime 15, rss 24 (proc_pid_stat(5)).
+        let field =
+            |number: usize| fields.get(number - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        sum.cpu_ns += (field(14) + field(15)) * 1_000_000_000 / tick;
+        sum.resident += field(24) * page_size();
+        sum.processes += 1;
+    }
+    sum
+}
+
+/// Resident memory alone, from statm: the cheapest question there is (1 µs a process).
+pub fn resident(members: &[i32]) -> u64 {
+    let pages = members.iter().filter_map(|pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    pages.sum::<u64>() * page_size()
+}
+
+/// Memory with shared pages divided among those who share them (PSS); costly, so only to confirm.
+pub fn proportional(members: &[i32]) -> u64 {
+    let each = members.iter().filter_map(|pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    });
+    each.sum::<u64>() * 1024
+}
+
+/// SIGKILLs what is left of a service: its cgroup, or else its process group and every descendant that has
+/// come to this process as the subreaper, but for the `spared`. True when nothing was left.
+pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, spared: &[i32]) -> bool {
+    if let Some(cgroup) = cgroup {
+        if !cgroup.is_populated() {
+            return true;
+        }
+        // A cgroup.kill that fails leaves the polite way of one signal each.
+        if cgroup.kill().is_err() {
+            for pid in cgroup.processes() {
+                let _ = signal_process(pid, Signal::KILL);
+            }
+        }
+        return false;
+    }
+    let _ = signal_group(group, Signal::KILL);
+    let own = nix::unistd::getpid().as_raw();
+    let mut clean = true;
+    for pid in children(own).into_iter().filter(|pid| !spared.contains(pid) && !is_zombie(*pid)) {
+        clean = false;
+        for member in members(None, pid) {
+            let _ = signal_process(member, Signal::KILL);
+        }
+    }
+    clean
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, after)| after.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Sends a signal to a process group.
+///
+/// # Errors
+/// ESRCH if the group is empty.
+pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
+    if group <= 1 {
+        return Err(io::ErrorKind::InvalidInput.into()); // 0 is our own group, 1 is init's
+    }
+    send(-group, signal)
+}
+
+/// Sends a signal to a process that is known to be a descendant of this one, and not yet reaped.
+fn signal_process(pid: i32, signal: Signal) -> io::Result<()> {
+    if pid <= 1 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    send(pid, signal)
+}
+
+fn send(target: i32, signal: Signal) -> io::Result<()> {
+    #[expect(unsafe_code, reason = "nix knows no real-time signals")]
+    // SAFETY: kill takes two integers.
+    let answer = unsafe { libc::kill(target, signal.0) };
+    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn page_size() -> u64 {
+    sysconf(libc::_SC_PAGESIZE, 4096)
+}
+
+fn ticks_per_second() -> u64 {
+    sysconf(libc::_SC_CLK_TCK, 100)
+}
+
+fn sysconf(name: i32, default: u64) -> u64 {
+    #[expect(unsafe_code, reason = "sysconf")]
+    // SAFETY: sysconf takes an integer.
+    let value = unsafe { libc::sysconf(name) };
+    u64::try_from(value).unwrap_or(default).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_itself() {
+        let own = nix::unistd::getpid().as_raw();
+        let usage = usage(&members(None, own));
+        assert!(usage.processes >= 1 && usage.resident > 100_000);
+        assert!(proportional(&[own]) > 10_000);
+        assert!(signal_group(0, Signal::TERM).is_err(), "never our own group");
+    }
+}

@@ -1,0 +1,198 @@
+//! Every path below the run and state folders: the contract between the processes of dogwatch.
+//!
+//! ```text
+//! run/                                    (0700; on tmpfs where the system has one)
+//!   control.sock                          HTTP of the control plane
+//!   warden.sock                           requests to the warden
+//!   ecosystem                             absolute path of the ecosystem.toml in force
+//!   svc/<name>/
+//!     spec.json                           the checked entry, enough to run alone
+//!     state.0 state.1                     state records, written in turn
+//!     keeper.sock notify.sock
+//!     <instance>.<run>/{out,err}.{fifo,stage}
+//! state/                                  (0700; on disk)
+//!   lock/control.lock warden.lock <name>.keeper.lock
+//!   goal/<name>                           what the operator wants
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::model::name::ServiceName;
+
+/// The three folders of one dogwatch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// What lives as long as the boot.
+    pub run: PathBuf,
+    /// What survives a reboot.
+    pub state: PathBuf,
+    /// dogwatch's own log.
+    pub log: PathBuf,
+}
+
+/// What of the environment decides where things are.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// `--home`, or else DOGWATCH_HOME; relative to `cwd`.
+    pub home_flag: Option<PathBuf>,
+    /// Effective user id.
+    pub euid: u32,
+    /// $HOME.
+    pub home: Option<PathBuf>,
+    /// $XDG_RUNTIME_DIR.
+    pub xdg_runtime: Option<PathBuf>,
+    /// The folder that a relative home is relative to.
+    pub cwd: PathBuf,
+}
+
+impl Paths {
+    /// The folders for these surroundings: below the home that was named; else the system's for root, who
+    /// ignores XDG_*; else the user's.
+    ///
+    /// # Errors
+    /// A sentence, when a user without $HOME names no home.
+    pub fn resolve(around: &Surroundings) -> Result<Paths, String> {
+        if let Some(home) = &around.home_flag {
+            return Ok(Paths::below(&around.cwd.join(home)));
+        }
+        if around.euid == 0 {
+            return Ok(Paths {
+                run: "/run/dogwatch".into(),
+                state: "/var/lib/dogwatch".into(),
+                log: "/var/log/dogwatch".into(),
+            });
+        }
+        let Some(home) = &around.home else {
+            return Err(
+                "cannot tell where to keep state: HOME is not set\n  name a folder: dogwatch --home DIR"
+                    .into(),
+            );
+        };
+        let state = home.join(".local/state/dogwatch");
+        let run = match &around.xdg_runtime {
+            Some(runtime) => runtime.join("dogwatch"),
+            None => state.join("run"),
+        };
+        Ok(Paths { run, state, log: home.join(".local/share/dogwatch/log") })
+    }
+
+    /// All three below one folder, as `--home` has it.
+    pub fn below(home: &Path) -> Paths {
+        Paths { run: home.join("run"), state: home.join("state"), log: home.join("log") }
+    }
+
+    /// HTTP of the control plane.
+    pub fn control_sock(&self) -> PathBuf {
+        self.run.join("control.sock")
+    }
+
+    /// Requests to the warden.
+    pub fn warden_sock(&self) -> PathBuf {
+        self.run.join("warden.sock")
+    }
+
+    /// Names the ecosystem.toml in force.
+    pub fn ecosystem(&self) -> PathBuf {
+        self.run.join("ecosystem")
+    }
+
+    /// Held by the one control plane.
+    pub fn control_lock(&self) -> PathBuf {
+        self.state.join("lock/control.lock")
+    }
+
+    /// Held by the one warden.
+    pub fn warden_lock(&self) -> PathBuf {
+        self.state.join("lock/warden.lock")
+    }
+
+    /// Folder of all services' folders.
+    pub fn services(&self) -> PathBuf {
+        self.run.join("svc")
+    }
+
+    /// dogwatch's own log file, of control plane, warden and keepers.
+    pub fn own_log(&self) -> PathBuf {
+        self.log.join("dogwatch.log")
+    }
+
+    /// The paths of one service.
+    pub fn service(&self, name: &ServiceName) -> ServicePaths {
+        ServicePaths {
+            dir: self.services().join(name.as_str()),
+            lock: self.state.join("lock").join(format!("{name}.keeper.lock")),
+            goal: self.state.join("goal").join(name.as_str()),
+        }
+    }
+
+    /// Every folder that must exist before anything is started.
+    pub fn folders(&self) -> [PathBuf; 5] {
+        [
+            self.run.clone(),
+            self.services(),
+            self.state.join("lock"),
+            self.state.join("goal"),
+            self.log.clone(),
+        ]
+    }
+}
+
+/// The paths of one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePaths {
+    /// `run/svc/<name>`.
+    pub dir: PathBuf,
+    /// Held by its one keeper.
+    pub lock: PathBuf,
+    /// What the operator wants.
+    pub goal: PathBuf,
+}
+
+impl ServicePaths {
+    /// The checked entry.
+    pub fn spec(&self) -> PathBuf {
+        self.dir.join("spec.json")
+    }
+
+    /// One of the two state records.
+    pub fn record(&self, slot: usize) -> PathBuf {
+        self.dir.join(format!("state.{slot}"))
+    }
+
+    /// Requests to the keeper.
+    pub fn keeper_sock(&self) -> PathBuf {
+        self.dir.join("keeper.sock")
+    }
+
+    /// NOTIFY_SOCKET of the service.
+    pub fn notify_sock(&self) -> PathBuf {
+        self.dir.join("notify.sock")
+    }
+
+    /// Folder of the FIFOs of one run.
+    pub fn run_dir(&self, run: u64) -> PathBuf {
+        self.dir.join(format!("0.{run}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_gets_which_folders() {
+        let around = |euid, flag: Option<&str>, xdg: Option<&str>| Surroundings {
+            home_flag: flag.map(Into::into),
+            euid,
+            home: Some("/home/u".into()),
+            xdg_runtime: xdg.map(Into::into),
+            cwd: "/srv".into(),
+        };
+        let run = |around: &Surroundings| Paths::resolve(around).unwrap().run;
+        assert_eq!(run(&around(0, None, Some("/run/user/0"))), Path::new("/run/dogwatch"));
+        assert_eq!(run(&around(7, None, Some("/run/user/7"))), Path::new("/run/user/7/dogwatch"));
+        assert_eq!(run(&around(7, None, None)), Path::new("/home/u/.local/state/dogwatch/run"));
+        assert_eq!(run(&around(0, Some(".dw"), None)), Path::new("/srv/.dw/run"));
+        assert!(Paths::resolve(&Surroundings { euid: 7, ..Surroundings::default() }).is_err());
+    }
+}

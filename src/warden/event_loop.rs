@@ -1,0 +1,398 @@
+//! The warden's one loop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signalfd::SignalFd;
+
+use super::cells::{self, Cells};
+use super::keepers::KeeperProcess;
+use super::log;
+use crate::exit_code;
+use crate::holder::Holdings;
+use crate::model::moment::Moment;
+use crate::model::name::ServiceName;
+use crate::model::pace::Pace;
+use crate::os::launch::{Launch, launch, own_program};
+use crate::os::packet::{Connection, Listener};
+use crate::os::process::PidFd;
+use crate::os::{clock, lock, process, wait};
+use crate::paths::Paths;
+use crate::wire::environment::MANAGED;
+use crate::wire::keeper::{Op, Reply as KeeperReply};
+use crate::wire::warden::{Reply, Request};
+
+use super::orphans::Orphans;
+
+/// The control plane that a new warden finds missing may just be starting.
+const CONTROL_GRACE: Duration = Duration::from_millis(300);
+/// How often a lost connection is tried again.
+const RECONNECT: Duration = Duration::from_millis(50);
+/// Until something that could not be started is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Connections at one time.
+const MOST_CLIENTS: usize = 16;
+
+/// Everything the warden has.
+#[derive(Debug)]
+pub struct Warden {
+    paths: Paths,
+    signals: SignalFd,
+    listener: Listener,
+    clients: Vec<Connection>,
+    keepers: BTreeMap<ServiceName, KeeperProcess>,
+    /// Keepers that are started again at this time.
+    due: BTreeMap<ServiceName, Moment>,
+    /// How often each has died lately.
+    paces: BTreeMap<ServiceName, Pace>,
+    control_pace: Pace,
+    holdings: Holdings,
+    orphans: Orphans,
+    control: Option<(PidFd, Moment)>,
+    /// When the control plane is started again.
+    control_due: Option<Moment>,
+    managed: bool,
+    cells: Option<Cells>,
+    quitting: bool,
+}
+
+impl Warden {
+    /// A warden that has yet to find its keepers.
+    pub fn new(
+        paths: Paths,
+        signals: SignalFd,
+        listener: Listener,
+        holdings: Holdings,
+        managed: bool,
+        cells: Option<Cells>,
+    ) -> Warden {
+        Warden {
+            paths,
+            signals,
+            listener,
+            clients: Vec::new(),
+            keepers: BTreeMap::new(),
+            due: BTreeMap::new(),
+            paces: BTreeMap::new(),
+            control_pace: Pace::default(),
+            holdings,
+            orphans: Orphans::default(),
+            control: None,
+            control_due: None,
+            managed,
+            cells,
+            quitting: false,
+        }
+    }
+
+    /// Runs until it is told to quit and the last keeper has ended. Returns the exit code.
+    pub fn run(mut self) -> u8 {
+        self.find_keepers();
+        self.find_control();
+        loop {
+            self.on_time();
+            if self.quitting && self.keepers.is_empty() {
+                if let Some(cells) = &self.cells {
+                    cells::remove(cells);
+                }
+                return exit_code::OK;
+            }
+            self.wait();
+            self.on_signals();
+            self.on_keepers();
+            self.on_children();
+            self.on_control();
+            self.on_clients();
+        }
+    }
+
+    /// Keepers that live are connected to; a service without one gets one.
+    fn find_keepers(&mut self) {
+        let entries = std::fs::read_dir(self.paths.services()).into_iter().flatten().flatten();
+        let names: Vec<ServiceName> =
+            entries.filter_map(|entry| ServiceName::new(entry.file_name().to_str()?).ok()).collect();
+        for name in names {
+            if self.paths.service(&name).spec().exists() {
+                self.keep(name);
+            }
+        }
+    }
+
+    fn keep(&mut self, name: ServiceName) {
+        let now = clock::mono();
+        if self.keepers.contains_key(&name) {
+            return;
+        }
+        self.due.remove(&name);
+        let holder = lock::holder(&self.paths.service(&name).lock);
+        let found = holder.and_then(|holder| KeeperProcess::found(&self.paths, &name, &holder, now));
+        let keeper = match found {
+            Some(keeper) => Ok(keeper),
+            None => KeeperProcess::start(&self.paths, &name, &self.holdings, self.cells.as_ref(), now),
+        };
+        match keeper {
+            Ok(keeper) => {
+                self.keepers.insert(name, keeper);
+            }
+            Err(error) => {
+                log(&format!("cannot start a keeper for {name}: {error}; trying again in a second"));
+                self.due.insert(name, now.plus(AGAIN));
+            }
+        }
+    }
+
+    fn find_control(&mut self) {
+        let now = clock::mono();
+        let found = lock::holder(&self.paths.control_lock()).and_then(|holder| process::open(&holder));
+        match found {
+            Some(pidfd) => {
+                self.control = Some((pidfd, now));
+                self.control_due = None;
+            }
+            None => self.control_due = Some(now.plus(CONTROL_GRACE)),
+        }
+    }
+
+    fn wait(&self) {
+        let now = clock::mono();
+        let unconnected = self.keepers.values().any(|keeper| keeper.channel.is_none());
+        let reconnect = unconnected.then(|| now.plus(RECONNECT));
+        let due = self.due.values().copied().chain(self.control_due).chain(reconnect).min();
+        let timeout = due.map_or(PollTimeout::NONE, |due| {
+            let millis = due.since(now).as_nanos().div_ceil(1_000_000).min(3_600_000);
+            PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
+        });
+        let listener = (self.clients.len() < MOST_CLIENTS).then(|| self.listener.as_fd());
+        let all = std::iter::once(self.signals.as_fd())
+            .chain(listener)
+            .chain(self.clients.iter().map(AsFd::as_fd))
+            .chain(self.control.iter().map(|(pidfd, _)| pidfd.as_fd()))
+            .chain(self.keepers.values().flat_map(KeeperProcess::polled));
+        let mut fds: Vec<PollFd<'_>> =
+            all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let _ = poll(&mut fds, timeout); // EINTR is a wake-up like any other
+    }
+
+    fn on_time(&mut self) {
+        let now = clock::mono();
+        let due: Vec<ServiceName> =
+            self.due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+        due.into_iter().for_each(|name| self.keep(name));
+        for (name, keeper) in &mut self.keepers {
+            keeper.reconnect(&self.paths, name);
+        }
+        if self.control_due.is_some_and(|at| at <= now) {
+            self.find_control();
+            if self.control.is_none() {
+                self.start_control(now);
+            }
+        }
+    }
+
+    /// As the first process of a container, or told by systemd, a termination signal means: stop everything.
+    /// Elsewhere it is a stray, and a warden that obeyed it would cost the services.
+    fn on_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            let terminate = [libc::SIGTERM, libc::SIGINT].contains(&(signal.ssi_signo as i32));
+            let obey = self.managed || nix::unistd::getpid().as_raw() == 1;
+            if terminate && obey && !self.quitting {
+                log("told to end by a signal: stopping all services");
+                self.quitting = true;
+                self.keepers.values().for_each(|keeper| keeper.say(Op::Retire));
+            }
+        }
+    }
+
+    /// What keepers hand over, what they ask, and whether they live.
+    fn on_keepers(&mut self) {
+        let mut asked = Vec::new();
+        let mut ended = Vec::new();
+        for (name, keeper) in &mut self.keepers {
+            while let Some(channel) = &keeper.channel {
+                match channel.receive() {
+                    Ok(Some(packet)) => match serde_json::from_slice::<KeeperReply>(&packet.bytes) {
+                        Ok(KeeperReply::WhatOf { pid }) => asked.push((name.clone(), pid)),
+                        Ok(reply) => self.holdings.apply(name, reply, packet.fds),
+                        Err(error) => log(&format!("the keeper of {name} says something unknown: {error}")),
+                    },
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Ok(None) | Err(_) => keeper.channel = None,
+                }
+            }
+            if keeper.pidfd.has_ended() {
+                ended.push(name.clone());
+            }
+        }
+        for (name, pid) in asked {
+            // An orphan may have ended a moment ago: look before the question is put on the list.
+            self.on_children();
+            if let Some(status) = self.orphans.ask(pid, name.clone()) {
+                self.answer(&name, pid, status);
+            }
+        }
+        ended.into_iter().for_each(|name| self.keeper_ended(name));
+    }
+
+    fn answer(&self, name: &ServiceName, pid: i32, status: i32) {
+        if let Some(keeper) = self.keepers.get(name) {
+            keeper.say(Op::Orphan { pid, status });
+        }
+    }
+
+    fn keeper_ended(&mut self, name: ServiceName) {
+        let Some(keeper) = self.keepers.remove(&name) else {
+            return;
+        };
+        let retired = match wait::reap(keeper.pid) {
+            Some(ended) => ended.status == 0,
+            // Not a child of this warden: one that has retired has let go of what was held.
+            None => keeper.pidfd.exit_from_kernel().is_some_and(crate::model::end::Exit::is_success),
+        };
+        if retired {
+            self.holdings.forget(&name);
+            self.paces.remove(&name);
+            return;
+        }
+        let now = clock::mono();
+        let pace = self.paces.get(&name).copied().unwrap_or_default();
+        let (pace, pause) = pace.after(now.since(keeper.since));
+        self.paces.insert(name.clone(), pace);
+        log(&format!("the keeper of {name} (pid {}) has died: a new one in {pause:.0?}", keeper.pid));
+        if pause.is_zero() {
+            self.keep(name);
+        } else {
+            self.due.insert(name, now.plus(pause));
+        }
+    }
+
+    /// Reaps whatever has come to this process, and remembers how it ended.
+    fn on_children(&mut self) {
+        while let Some(peeked) = wait::peek(None) {
+            let keeper = self
+                .keepers
+                .iter()
+                .find(|(_, keeper)| keeper.pid == peeked.pid)
+                .map(|(name, _)| name.clone());
+            if let Some(name) = keeper {
+                self.keeper_ended(name);
+                continue;
+            }
+            let Some(ended) = wait::reap(peeked.pid) else {
+                break;
+            };
+            if let Some(name) = self.orphans.ended(ended.pid, ended.status) {
+                self.answer(&name, ended.pid, ended.status);
+            }
+        }
+    }
+
+    fn on_control(&mut self) {
+        let Some((pidfd, since)) = &self.control else {
+            return;
+        };
+        if !pidfd.has_ended() {
+            return;
+        }
+        let now = clock::mono();
+        let (pace, pause) = self.control_pace.after(now.since(*since));
+        self.control_pace = pace;
+        self.control = None;
+        if !self.quitting {
+            self.control_due = Some(now.plus(pause));
+            self.on_time();
+        }
+    }
+
+    fn start_control(&mut self, now: Moment) {
+        self.control_due = None;
+        if self.managed || self.quitting {
+            return; // systemd does it
+        }
+        let Ok(file) = std::fs::read_to_string(self.paths.ecosystem()) else {
+            return;
+        };
+        let output = self.paths.own_log();
+        let started = own_program().and_then(|program| {
+            launch(&Launch {
+                program,
+                args: vec!["control".into(), "-f".into(), file.trim_end().into()],
+                env: vec![(MANAGED.to_owned(), String::new())],
+                inherit: self.holdings.all(),
+                output: &output,
+            })
+        });
+        match started {
+            Ok((pid, pidfd)) => {
+                log(&format!("the control plane has died: started a new one, pid {pid}"));
+                self.control = Some((pidfd, now));
+            }
+            Err(error) => {
+                log(&format!("cannot start a control plane: {error}; trying again in a second"));
+                self.control_due = Some(now.plus(AGAIN));
+            }
+        }
+    }
+
+    fn on_clients(&mut self) {
+        while self.clients.len() < MOST_CLIENTS {
+            match self.listener.accept() {
+                Ok(Some(client)) if client.peer_uid().is_ok_and(is_ours) => self.clients.push(client),
+                Ok(Some(_)) => {} // another user: closed
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let clients = std::mem::take(&mut self.clients);
+        for client in clients {
+            if self.serve(&client) {
+                self.clients.push(client);
+            }
+        }
+    }
+
+    /// Answers what a client has asked; false when it is gone.
+    fn serve(&mut self, client: &Connection) -> bool {
+        loop {
+            let packet = match client.receive() {
+                Ok(Some(packet)) => packet,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(None) | Err(_) => return false,
+            };
+            let reply = match serde_json::from_slice::<Request>(&packet.bytes) {
+                Ok(request) => self.obey(request),
+                Err(error) => Reply::Error { message: format!("not a request: {error}") },
+            };
+            let bytes = serde_json::to_vec(&reply).expect("a reply has only strings and numbers");
+            if client.send(&bytes, &[]).is_err() {
+                return false;
+            }
+        }
+    }
+
+    fn obey(&mut self, request: Request) -> Reply {
+        if self.control.is_none() {
+            self.find_control(); // most likely it is the one that asks
+        }
+        match request {
+            Request::Ping => {
+                let keepers = self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.pid)).collect();
+                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers }
+            }
+            Request::Keep { name } => {
+                self.keep(name);
+                Reply::Done
+            }
+            Request::Quit => {
+                self.quitting = true;
+                Reply::Done
+            }
+        }
+    }
+}
+
+/// Root and the warden's own user may ask.
+fn is_ours(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+}

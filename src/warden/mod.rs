@@ -1,0 +1,68 @@
+//! The warden: parent of all keepers. It has no policy and no configuration.
+//!
+//! It restarts a keeper that dies, at once; it is the second holder of every FIFO and socket, and hands them
+//! to the new keeper; services whose keeper has died come to it as orphans, and it remembers how they ended
+//! until their new keeper asks. Without systemd it also restarts the control plane.
+//!
+//! It can be killed at any moment: the control plane, or a keeper when both are gone, starts a new one, which
+//! finds the living keepers by their locks.
+
+mod cells;
+mod event_loop;
+mod keepers;
+mod orphans;
+
+use nix::sys::signal::Signal;
+
+use crate::holder::Holdings;
+use crate::os::lock::{self, Attempt};
+use crate::os::packet::Listener;
+use crate::os::{heap, inherit, wait};
+use crate::paths::Paths;
+use crate::wire::environment::{BY_SYSTEMD, MANAGED};
+use crate::{exit_code, own_log};
+use event_loop::Warden;
+
+/// Runs until it is told to quit. Returns the exit code.
+pub fn run(paths: &Paths) -> u8 {
+    heap::keep_small();
+    let (holdings, _) = Holdings::from_inherited(inherit::take());
+    let lock = match lock::try_lock(&paths.warden_lock()) {
+        Ok(Attempt::Held(lock)) => lock,
+        Ok(Attempt::Busy(holder)) => {
+            let holder =
+                holder.map_or_else(|| "another process".to_owned(), |holder| format!("pid {}", holder.pid));
+            log(&format!("{holder} is the warden already"));
+            return exit_code::LOCKED;
+        }
+        Err(error) => {
+            log(&format!("cannot lock {}: {error}", paths.warden_lock().display()));
+            return exit_code::FAILED;
+        }
+    };
+    let code = match set_up(paths, holdings) {
+        Ok(warden) => warden.run(),
+        Err(message) => {
+            log(&message);
+            exit_code::FAILED
+        }
+    };
+    lock.release();
+    code
+}
+
+fn set_up(paths: &Paths, holdings: Holdings) -> Result<Warden, String> {
+    let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
+    wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
+    let signals = wait::signals(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
+        .map_err(failed("receive signals"))?;
+    let listener = Listener::bind(&paths.warden_sock())
+        .map_err(|error| format!("cannot listen on {}: {error}", paths.warden_sock().display()))?;
+    let managed = std::env::var(MANAGED).is_ok_and(|by| by == BY_SYSTEMD);
+    let cells = cells::find(paths, managed);
+    Ok(Warden::new(paths.clone(), signals, listener, holdings, managed, cells))
+}
+
+fn log(what: &str) {
+    own_log::line("warden", what);
+}

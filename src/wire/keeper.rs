@@ -1,0 +1,85 @@
+//! Between a keeper and whoever asks it: control plane, warden, command line.
+//!
+//! One JSON object per packet on a SOCK_SEQPACKET unix socket. A request is answered by exactly one
+//! [`Reply`]; `watch` and `hold` turn the connection into a stream of [`Reply`]s until either side closes.
+
+use serde::{Deserialize, Serialize};
+
+use super::status::ServiceStatus;
+
+/// A request with its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// [`super::VERSION`] of the asker.
+    pub v: u32,
+    /// What is asked.
+    pub op: Op,
+}
+
+/// What can be asked of a keeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Op {
+    /// Answers [`Reply::Status`].
+    Status,
+    /// Sets the goal up and starts; answers [`Reply::Done`].
+    Start,
+    /// Sets the goal down and stops; answers [`Reply::Done`] at once, the stop goes on.
+    Stop,
+    /// Sets the goal up, stops and starts anew with the spec on disk; answers [`Reply::Done`].
+    Restart,
+    /// Reads spec.json again: limits, restart, stop and log rules hold at once, the rest from the next start.
+    Reread,
+    /// Stops the service, leaves the goal alone and ends the keeper with code 0; answers [`Reply::Done`].
+    Retire,
+    /// Empties both log files; answers [`Reply::Done`] when they are empty.
+    Flush,
+    /// From now on a [`Reply::Status`] at every change of state, the first at once.
+    Watch,
+    /// From now on [`Reply::Hold`] (with one descriptor attached) and [`Reply::Release`]: the asker keeps the
+    /// content of FIFOs and sockets alive when the keeper dies.
+    Hold,
+    /// What the warden knows of an orphan's end; sent by the warden, not answered.
+    Orphan {
+        /// The process.
+        pid: i32,
+        /// Its wait status as in wait(2).
+        status: i32,
+    },
+}
+
+/// What a keeper answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The service, now.
+    Status(Box<ServiceStatus>),
+    /// The order is taken.
+    Done {
+        /// The latest run when it was taken: what happens to later runs is its outcome.
+        run: u64,
+        /// The goal could not be written and will be forgotten with the boot; why.
+        #[serde(default)]
+        not_persisted: Option<String>,
+    },
+    /// Hold the attached descriptor under this key.
+    Hold {
+        /// Unique within the service, like `3/out.fifo` or `listen.0`.
+        key: String,
+    },
+    /// Let go of it.
+    Release {
+        /// The key it was held under.
+        key: String,
+    },
+    /// The keeper wants to know how an orphan ended; answered by [`Op::Orphan`].
+    WhatOf {
+        /// The process.
+        pid: i32,
+    },
+    /// The request could not be carried out.
+    Error {
+        /// A sentence.
+        message: String,
+    },
+}

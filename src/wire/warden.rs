@@ -1,0 +1,40 @@
+//! Between the warden and the control plane: one JSON object per packet on `warden.sock`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::name::ServiceName;
+
+/// What can be asked of the warden; each is answered by one [`Reply`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Is it there? Answers [`Reply::Keepers`].
+    Ping,
+    /// See to it that this service has a keeper.
+    Keep {
+        /// The service.
+        name: ServiceName,
+    },
+    /// End, once no keeper is left; answers [`Reply::Done`] at once.
+    Quit,
+}
+
+/// What the warden answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The order is taken.
+    Done,
+    /// The warden and its keepers.
+    Keepers {
+        /// The warden's process.
+        warden: i32,
+        /// Each keeper: service and process.
+        keepers: Vec<(ServiceName, i32)>,
+    },
+    /// The request could not be carried out.
+    Error {
+        /// A sentence.
+        message: String,
+    },
+}
