@@ -40,12 +40,13 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The chaos test for long: 300 kills per variant, on release builds.
-soak:
-	DOGWATCH_CHAOS_KILLS=300 cargo test --release --test it chaos -- --nocapture --test-threads=1
+# The chaos test for long: 300 kills per variant, of the release build.
+soak: build
+	cargo build --examples
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
 
 bench: build
-	cargo bench
+	DOGWATCH=$(CURDIR)/bin/dogwatch cargo bench --profile dev
 
 install: build
 	install -D -m 755 bin/dogwatch $(DESTDIR)$(PREFIX)/bin/dogwatch

@@ -3,6 +3,7 @@
 //! Each order has a connection of its own to the keeper. The keeper answers in turn, so what it says on that
 //! connection after the order is about the time after the order.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,9 +81,14 @@ pub async fn give(
             return answer(plane, name, Outcome::Down, None, notes);
         }
     }
-    let link = connect(plane, name).await?;
     let soon = Instant::now() + PATIENCE;
-    let before = status(&link, name, soon).await?;
+    let mut link = connect(plane, name).await?;
+    let before = loop {
+        match link.ask(Op::Status, soon).await {
+            Err(error) if is_replaced(&error) => link = connect(plane, name).await?,
+            answer => break as_status(name, answer)?,
+        }
+    };
     let op = match verb {
         Verb::Start => {
             prepare_start(plane, name, &before, order, &link, &mut notes).await?;
@@ -95,7 +101,18 @@ pub async fn give(
         Verb::Stop => Op::Stop,
         Verb::Flush => Op::Flush,
     };
-    let (run, not_persisted) = done(&link, name, op, soon).await?;
+    let (run, not_persisted) = loop {
+        match link.ask(op.clone(), soon).await {
+            Err(error) if is_replaced(&error) => {
+                link = connect(plane, name).await?;
+                // The keeper died with the order in its hands. All but a restart may be given twice.
+                if op == Op::Restart && restarted_since(&link, &before, soon).await {
+                    break (before.run, None);
+                }
+            }
+            answer => break as_done(name, answer)?,
+        }
+    };
     if verb == Verb::Flush {
         return answer(plane, name, Outcome::Done, None, notes);
     }
@@ -115,7 +132,7 @@ pub async fn give(
             Settled::NotYet => None,
         },
     };
-    let (outcome, last) = wait(&link, name, until, over).await?;
+    let (outcome, last) = wait(plane, link, name, until, over).await?;
     answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
 }
 
@@ -247,7 +264,11 @@ pub async fn done(
     op: Op,
     deadline: Instant,
 ) -> Result<(u64, Option<String>), Refused> {
-    match link.ask(op, deadline).await {
+    as_done(name, link.ask(op, deadline).await)
+}
+
+fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<(u64, Option<String>), Refused> {
+    match answer {
         Ok(Reply::Done { run, not_persisted }) => Ok((run, not_persisted)),
         Ok(Reply::Error { message }) => Err(Refused::failed(format!("{name}: {message}"))),
         Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
@@ -258,8 +279,22 @@ pub async fn done(
     }
 }
 
-async fn status(link: &Link, name: &ServiceName, deadline: Instant) -> Result<ServiceStatus, Refused> {
+/// Whether the keeper at the other end is gone; its successor answers in a few milliseconds.
+fn is_replaced(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+/// Whether a restart that was ordered after `before` is under way or done.
+async fn restarted_since(link: &Link, before: &ServiceStatus, deadline: Instant) -> bool {
     match link.ask(Op::Status, deadline).await {
+        Ok(Reply::Status(now)) => now.run > before.run || now.state == State::Stopping,
+        _ => false,
+    }
+}
+
+fn as_status(name: &ServiceName, answer: io::Result<Reply>) -> Result<ServiceStatus, Refused> {
+    match answer {
         Ok(Reply::Status(status)) => Ok(*status),
         Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
         Err(error) => Err(Refused::new(
@@ -271,7 +306,8 @@ async fn status(link: &Link, name: &ServiceName, deadline: Instant) -> Result<Se
 
 /// Watches until `over` knows the outcome, or until the time is over.
 async fn wait(
-    link: &Link,
+    plane: &Arc<Plane>,
+    mut link: Link,
     name: &ServiceName,
     until: Instant,
     over: impl Fn(&ServiceStatus) -> Option<Outcome>,
@@ -280,9 +316,8 @@ async fn wait(
     let mut last = None;
     // However short the wait: what the keeper knows now is told.
     let until = until.max(Instant::now() + Duration::from_millis(200));
-    if link.send(&Request { v: VERSION, op }).await.is_err() {
-        return Ok((Outcome::NotYet, None));
-    }
+    let watch = Request { v: VERSION, op };
+    let _ = link.send(&watch).await; // if that fails, so does the first read
     loop {
         match timeout_at(until, link.read()).await {
             Ok(Ok(Reply::Status(status))) => {
@@ -292,6 +327,10 @@ async fn wait(
                 last = Some(*status);
             }
             Ok(Ok(_)) => {}
+            Ok(Err(error)) if is_replaced(&error) => {
+                link = connect(plane, name).await?;
+                let _ = link.send(&watch).await;
+            }
             Ok(Err(error)) => {
                 return Err(Refused::new(
                     StatusCode::SERVICE_UNAVAILABLE,

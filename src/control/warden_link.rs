@@ -12,6 +12,7 @@ use super::plane::Plane;
 use super::say::say;
 use super::scope::Scope;
 use crate::model::name::ServiceName;
+use crate::model::pace::Pace;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::process::{self, PidFd};
 use crate::os::{clock, lock};
@@ -19,6 +20,8 @@ use crate::wire::warden::{Reply, Request};
 
 /// A warden that starts answers within this time.
 const START: Duration = Duration::from_secs(5);
+/// Between attempts that fail.
+const AGAIN: Duration = Duration::from_millis(500);
 /// After this many failed attempts with a scope it is tried without.
 const SCOPE_ATTEMPTS: u32 = 3;
 /// The topic of problems about it.
@@ -27,6 +30,7 @@ const TOPIC: &str = "warden";
 /// Sees to it that a warden lives, for ever.
 pub async fn watch(plane: Arc<Plane>) {
     let mut failures: u32 = 0;
+    let mut pace = Pace::default();
     loop {
         if plane.is_going_down() {
             return;
@@ -41,8 +45,7 @@ pub async fn watch(plane: Arc<Plane>) {
                 if !plane.is_going_down() {
                     say(format_args!("warden {pid} is gone; starting another"));
                 }
-                let lived = clock::mono().since(began);
-                failures = if lived > START { 0 } else { failures.saturating_add(1) };
+                failures = 0;
             }
             Err(error) => {
                 failures = failures.saturating_add(1);
@@ -52,10 +55,9 @@ pub async fn watch(plane: Arc<Plane>) {
                 }
             }
         }
-        // The first new one at once, the next ones after 100 ms, 200 ms and so on up to 3.2 s.
-        if failures > 1 {
-            sleep(Duration::from_millis(50 << failures.min(6))).await;
-        }
+        let (next, pause) = pace.after(clock::mono().since(began));
+        pace = next;
+        sleep(if failures > 1 { pause.max(AGAIN) } else { pause }).await;
     }
 }
 

@@ -36,7 +36,7 @@ use crate::model::phase::{Goal, Instance, Phase};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
-use crate::os::{inherit, wait};
+use crate::os::{heap, inherit, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::record::InstanceRecord;
@@ -51,6 +51,7 @@ use store::Store;
 
 /// Keeps the service `name`. Returns the exit code.
 pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
+    heap::keep_small();
     let inherited = inherit::take();
     let own = paths.service(name);
     let who = format!("keeper {name}");
@@ -125,6 +126,7 @@ fn set_up(
         trouble: None,
     };
     keeper.take_over(&record)?;
+    heap::trim();
     Ok(keeper) // what else was inherited, the held FIFOs, is closed now: they are open again under their names
 }
 

@@ -12,7 +12,7 @@ use crate::model::phase::Run;
 use crate::model::spec::Ready;
 use crate::os::cgroup::Cgroup;
 use crate::os::spawn::{self, Held, Plan};
-use crate::os::{clock, process, wait};
+use crate::os::{clock, fault, process, wait};
 use crate::wire::keeper::Reply;
 
 /// sockaddr_un takes this many bytes, and the service's library will not know our way round it.
@@ -56,6 +56,7 @@ impl Keeper {
         let plan = child::plan(&self.spec, program, run_as, number, notify.as_deref(), output, listen)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);
+        fault::point("between fork and record");
         let pid = held.pid;
         let ticks = process::start_ticks(pid).map_err(|error| failed(Step::Record, "/proc", &error))?;
         let now = clock::now();
@@ -64,9 +65,11 @@ impl Keeper {
         let (recorded, _) = machine::step(&self.spec, self.instance.clone(), Event::Spawned(run), now, 0.5);
         self.released = false;
         self.save_as(recorded, cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()));
+        fault::point("between record and go");
         let user = self.spec.user.clone().unwrap_or_default();
         match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
             Ok(pidfd) => {
+                fault::point("between go and record");
                 self.released = true;
                 self.child = Some(Child::started(run, pidfd, cgroup));
                 self.cpu.reset();

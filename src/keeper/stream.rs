@@ -21,7 +21,7 @@ use std::time::Duration;
 use super::archive;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::{fifo, file};
+use crate::os::{fault, fifo, file};
 
 /// How often the name of the log file is compared with the file that is written to: somebody may have moved
 /// or truncated it.
@@ -183,6 +183,7 @@ impl Stream {
             let source = &self.sources[0];
             let taken = fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), STAGE)?;
             if taken > 0 {
+                fault::point("between the splices");
                 if moved >= TURN {
                     turn.more = true;
                     return Ok(());
@@ -261,6 +262,7 @@ impl Stream {
     fn rotate(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
         let target = archive::new_name(&self.policy.dir, &self.stem, now.unix_ms)?;
         fs::rename(self.path(), &target)?;
+        fault::point("after the rename of a rotation");
         self.open = None;
         archive::prune(&self.policy.dir, &self.stem, self.policy.keep);
         if self.policy.compress {

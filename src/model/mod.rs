@@ -13,6 +13,7 @@ pub mod fnv;
 pub mod machine;
 pub mod moment;
 pub mod name;
+pub mod pace;
 pub mod phase;
 pub mod signal;
 pub mod spec;

@@ -5,8 +5,10 @@
 
 pub mod cgroup;
 pub mod clock;
+pub mod fault;
 pub mod fifo;
 pub mod file;
+pub mod heap;
 pub mod inherit;
 pub mod launch;
 pub mod lock;

@@ -14,8 +14,8 @@ use nix::sys::socket::{
     UnixAddr, sockopt,
 };
 
-use crate::wire::MAX_PACKET;
-
+/// Largest packet on the keepers' and the warden's sockets, bytes.
+pub const MAX_PACKET: usize = 64 * 1024;
 /// Descriptors in one packet, at most.
 const MAX_FDS: usize = 4;
 
@@ -116,7 +116,10 @@ impl Connection {
     /// # Errors
     /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`].
     pub fn receive(&self) -> io::Result<Option<Packet>> {
-        let mut bytes = vec![0; MAX_PACKET];
+        // A look at the length first: a buffer for the longest packet would stay in the heap for ever.
+        let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
+        let length = socket::recv(self.0.as_raw_fd(), &mut [], look)?;
+        let mut bytes = vec![0; length.min(MAX_PACKET)];
         let mut space = cmsg_space!([RawFd; MAX_FDS]);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;

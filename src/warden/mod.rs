@@ -11,14 +11,13 @@ mod cells;
 mod event_loop;
 mod keepers;
 mod orphans;
-mod pace;
 
 use nix::sys::signal::Signal;
 
 use crate::holder::Holdings;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Listener;
-use crate::os::{inherit, wait};
+use crate::os::{heap, inherit, wait};
 use crate::paths::Paths;
 use crate::wire::environment::{BY_SYSTEMD, MANAGED};
 use crate::{exit_code, own_log};
@@ -26,6 +25,7 @@ use event_loop::Warden;
 
 /// Runs until it is told to quit. Returns the exit code.
 pub fn run(paths: &Paths) -> u8 {
+    heap::keep_small();
     let (holdings, _) = Holdings::from_inherited(inherit::take());
     let lock = match lock::try_lock(&paths.warden_lock()) {
         Ok(Attempt::Held(lock)) => lock,

@@ -104,7 +104,7 @@ fn bytes_that_are_no_text_and_half_lines_reach_the_log() {
 fn memory_over_the_limit_restarts_and_says_so() {
     let machine = Machine::new(&service(
         r#"
-        command = ["UNRULY", "grow", "4", "5"]
+        command = ["UNRULY", "pause", "1200", "grow", "4", "5"]
         memory = { limit = "60MiB" }
         "#,
     ));

@@ -5,4 +5,5 @@
 mod harness;
 
 mod chaos;
+mod faults;
 mod keeper;

@@ -25,6 +25,7 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Machine {
     home: tempfile::TempDir,
     file: PathBuf,
+    env: Vec<(String, String)>,
 }
 
 /// What a command came to.
@@ -40,9 +41,14 @@ impl Machine {
     pub fn new(ecosystem: &str) -> Machine {
         let home = tempfile::Builder::new().prefix("dw").tempdir().unwrap();
         let file = home.path().join("ecosystem.toml");
-        let machine = Machine { home, file };
+        let machine = Machine { home, file, env: Vec::new() };
         machine.write(ecosystem);
         machine
+    }
+
+    /// Sets a variable for every command, and so for all of dogwatch's processes.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Replaces the ecosystem.toml.
@@ -62,7 +68,7 @@ impl Machine {
 
     /// `dogwatch ARGS`, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dogwatch"));
+        let mut command = Command::new(binary());
         command
             .arg("--home")
             .arg(self.dir().join("home"))
@@ -70,6 +76,7 @@ impl Machine {
             .current_dir(self.dir())
             .env_remove("DOGWATCH_HOME")
             .env_remove("NOTIFY_SOCKET")
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         command
     }
@@ -141,7 +148,9 @@ impl Drop for Machine {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = fs::read_to_string(self.paths().own_log()).unwrap_or_default();
-            eprintln!("--- dogwatch.log ---\n{log}");
+            let last: Vec<&str> = log.lines().rev().take(40).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("--- the end of dogwatch.log ---\n{}", last.join("\n"));
         }
         if self.control().is_some() || self.warden().is_some() {
             let _ = outcome(&mut self.command(&["down"]));
@@ -167,6 +176,12 @@ fn outcome(command: &mut Command) -> Outcome {
         out: String::from_utf8_lossy(&output.stdout).into_owned(),
         err: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The binary under test; DOGWATCH names another one than cargo has just built.
+fn binary() -> PathBuf {
+    let named = std::env::var_os("DOGWATCH").map(PathBuf::from);
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_dogwatch").into())
 }
 
 /// The misbehaving program, which cargo builds beside the tests.
