@@ -24,5 +24,6 @@ pub mod model;
 pub mod os;
 pub mod own_log;
 pub mod paths;
+pub mod start;
 pub mod warden;
 pub mod wire;

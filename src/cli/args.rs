@@ -48,12 +48,6 @@ pub enum Command {
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),
-    /// Run the warden
-    #[command(hide = true)]
-    Warden,
-    /// Run a keeper
-    #[command(hide = true)]
-    Keeper(Keeper),
 }
 
 /// `check`.
@@ -142,16 +136,6 @@ pub struct Control {
     /// Take over what runs, stop it all, and end
     #[arg(long)]
     pub only_down: bool,
-}
-
-/// `keeper`.
-#[derive(Debug, Arguments)]
-pub struct Keeper {
-    /// Which service
-    pub name: String,
-    /// Take the place of a keeper that hangs
-    #[arg(long)]
-    pub replace: bool,
 }
 
 #[cfg(test)]

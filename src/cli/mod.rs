@@ -27,30 +27,38 @@ mod tail;
 mod up;
 
 use args::{Args, Command};
-use fail::{Failure, Outcome};
+use fail::Outcome;
 use here::Here;
 
 use crate::config::{FILE_NAME, Surroundings};
-use crate::control;
 use crate::exit_code;
-use crate::model::name::ServiceName;
+use crate::start::Start;
 use crate::wire::api::Verb;
 
-/// Runs a command line and says what went wrong, once. Returns the exit code.
-pub fn run(args: Args) -> u8 {
+/// What a command line came to.
+#[derive(Debug)]
+pub enum Done {
+    /// The exit code.
+    Code(u8),
+    /// This process is to become the control plane.
+    BecomeControl(Start),
+}
+
+/// Runs a command line and says what went wrong, once.
+pub fn run(args: Args) -> Done {
     match dispatch(args) {
-        Ok(code) => code,
+        Ok(done) => done,
         Err(failure) => {
             let text = failure.to_string();
             if !text.is_empty() {
                 screen::tell(text);
             }
-            failure.code
+            Done::Code(failure.code)
         }
     }
 }
 
-fn dispatch(args: Args) -> Outcome<u8> {
+fn dispatch(args: Args) -> Outcome<Done> {
     let here = Here::new(args.home, args.file)?;
     match args.command {
         Command::Init => return finished(init::init(here.cwd())),
@@ -73,29 +81,22 @@ fn dispatch(args: Args) -> Outcome<u8> {
                 true => here.file().unwrap_or_default(),
                 false => here.need_file()?,
             };
-            return Ok(control::run(control::Start {
+            return Ok(Done::BecomeControl(Start {
                 paths: here.paths,
                 home: here.home,
                 file,
                 only_down: options.only_down,
             }));
         }
-        Command::Warden => return Ok(crate::warden::run(&here.paths)),
-        Command::Keeper(options) => {
-            let name = ServiceName::new(&options.name).map_err(|error| {
-                Failure::new(exit_code::USAGE, format!("{:?} is not a service: {error}", options.name))
-            })?;
-            return Ok(crate::keeper::run(&here.paths, &name));
-        }
     }
-    Ok(exit_code::OK)
+    Ok(Done::Code(exit_code::OK))
 }
 
 /// Prints what a command answered in one piece.
-fn finished((out, err, code): (String, String, u8)) -> Outcome<u8> {
+fn finished((out, err, code): (String, String, u8)) -> Outcome<Done> {
     screen::print(&out)?;
     if !err.is_empty() {
         screen::tell(err.trim_end());
     }
-    Ok(code)
+    Ok(Done::Code(code))
 }

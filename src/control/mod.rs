@@ -10,7 +10,6 @@
 //! ```
 //! One thread runs all of it. Each service has two tasks (`keeper_link`), each request one.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ use crate::exit_code;
 use crate::holder::Holdings;
 use crate::os::lock::{self, Attempt};
 use crate::os::{file, inherit, own, wait};
-use crate::paths::Paths;
+use crate::start::Start;
 
 mod api;
 mod book;
@@ -47,19 +46,6 @@ mod watch;
 use book::Look;
 use plane::{Ending, Plane};
 use say::say;
-
-/// What a control plane is started with.
-#[derive(Debug, Clone)]
-pub struct Start {
-    /// Where everything is.
-    pub paths: Paths,
-    /// The folder that `--home` named, absolute.
-    pub home: Option<PathBuf>,
-    /// The ecosystem.toml, absolute.
-    pub file: PathBuf,
-    /// Take over what runs, stop it all, and end.
-    pub only_down: bool,
-}
 
 /// Runs the control plane until it is told to end. Returns the exit code.
 pub fn run(start: Start) -> u8 {
@@ -163,7 +149,8 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     });
     let code = main_loop(plane, &mut signals, &mut parts).await;
     notify(NotifyState::Stopping);
-    // Those who are being answered get their answers.
+    // The doors are closed; those who are being answered get their answers.
+    parts.shutdown().await;
     let all = places.acquire_many(serve::CONNECTIONS);
     let _ = timeout(serve::LAST_CALL, all).await;
     Ok(code)

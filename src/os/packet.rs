@@ -14,8 +14,8 @@ use nix::sys::socket::{
     UnixAddr, sockopt,
 };
 
-use crate::wire::MAX_PACKET;
-
+/// Largest packet on the keepers' and the warden's sockets, bytes.
+pub const MAX_PACKET: usize = 64 * 1024;
 /// Descriptors in one packet, at most.
 const MAX_FDS: usize = 4;
 

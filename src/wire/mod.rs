@@ -15,6 +15,3 @@ pub mod warden;
 
 /// The version that this program writes.
 pub const VERSION: u32 = 1;
-
-/// Largest packet on the keepers' and the warden's sockets, bytes.
-pub const MAX_PACKET: usize = 64 * 1024;
