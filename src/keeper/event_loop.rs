@@ -76,6 +76,9 @@ impl Keeper {
             self.publish();
             if self.is_done() {
                 self.forget_next();
+                if let Err(error) = self.store.forget_spec() {
+                    self.log(&format!("cannot remove the spec: {error}"));
+                }
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }
