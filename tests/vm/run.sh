@@ -45,7 +45,8 @@ stopped_in_order() {
     log=$(sed -n "$(($(cat /var/tmp/mark) + 1)),\$p" /var/log/dogwatch/dogwatch.log)
     ends() { grep -o 'keeper [a-z]*: run .*) .*' <<<"$log" | sed -n 's/^keeper \([a-z]*\): run .*) \(exited\|killed\|ended\)/\1 \2/p'; }
     is 'the ends at shutdown' $'web exited with code 0\ndb exited with code 0' ends
-    looked=$(journalctl -q -b -1 -u dogwatch.service -u dogwatch-stop.service -u dogwatch-cells.scope --no-pager)
+    looked=$(journalctl -q -b -1 -u dogwatch.service -u dogwatch-stop.service -u dogwatch-cells.scope --no-pager |
+        sed -n '/Stopping dogwatch-stop/,$p')
     ! grep -E 'timed out|SIGKILL|Failed with' <<<"$looked" || fail 'something had to be killed at shutdown'
     say "boot $1: web, then db stopped by themselves"
 }
