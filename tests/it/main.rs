@@ -7,3 +7,4 @@ mod harness;
 mod chaos;
 mod faults;
 mod keeper;
+mod systemd;
