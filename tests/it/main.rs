@@ -4,6 +4,8 @@
 
 mod harness;
 
+mod burst;
 mod chaos;
 mod faults;
+mod isolation;
 mod keeper;
