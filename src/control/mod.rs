@@ -130,10 +130,16 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     let socket = serve::bind_unix(&plane.paths.control_sock())?;
     let adopted = Arc::new(Notify::new());
     let mut parts = JoinSet::new();
+    if lock::named(&plane.paths.warden_lock()).is_none() {
+        reconcile::clear_leftovers(plane);
+    }
     parts.spawn(warden_link::watch(Arc::clone(plane)));
     if only_down {
         let plane = Arc::clone(plane);
         parts.spawn(async move {
+            // A service without a keeper can be stopped only when a warden has given it one.
+            let mut bell = plane.roster.subscribe();
+            while plane.warden_pid().is_none() && bell.changed().await.is_ok() {}
             down::down(&plane).await;
             plane.end(Ending::Down);
         });

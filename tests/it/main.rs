@@ -5,5 +5,6 @@
 mod harness;
 
 mod chaos;
+mod cli;
 mod faults;
 mod keeper;
