@@ -13,11 +13,16 @@ use dogwatch::{compress, control, exit_code, keeper, warden};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let code = small_process(&words).unwrap_or_else(|| match cli::run(cli::args::Args::parse_from(words)) {
+    ExitCode::from(small_process(&words).unwrap_or_else(|| large_process(words)))
+}
+
+/// Not inlined, so that its frame is not on the stack of the small ones.
+#[inline(never)]
+fn large_process(words: Vec<OsString>) -> u8 {
+    match cli::run(cli::args::Args::parse_from(words)) {
         Done::Code(code) => code,
         Done::BecomeControl(start) => control::run(start),
-    });
-    ExitCode::from(code)
+    }
 }
 
 /// Warden, keeper and helper never see the command line's parser: what it touches would be their memory for

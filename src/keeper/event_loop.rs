@@ -236,7 +236,7 @@ impl Keeper {
             Look::Alive | Look::Ending => {}
             Look::AskWarden => {
                 let pid = child.run.pid;
-                self.clients.tell_holders(&Reply::WhatOf { pid }, None);
+                self.clients.tell_holders(&Reply::WhatOf { pid });
             }
             Look::Gone(exit) => self.gone(exit),
         }
@@ -291,9 +291,7 @@ impl Keeper {
             return;
         };
         if let Some(channels) = self.emptying.remove(at) {
-            for (key, _) in channels.held() {
-                self.clients.tell_holders(&Reply::Release { key }, None);
-            }
+            self.clients.take_back(channels.held().map(|(key, _)| key).collect());
             channels.remove();
         }
     }
@@ -314,9 +312,8 @@ impl Keeper {
     }
 
     fn close_sockets(&mut self) {
-        for key in self.sockets.close() {
-            self.clients.tell_holders(&Reply::Release { key }, None);
-        }
+        let closed = self.sockets.close();
+        self.clients.take_back(closed);
     }
 
     /// Tells the watchers when something has changed.
