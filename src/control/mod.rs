@@ -21,6 +21,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::exit_code;
 use crate::holder::Holdings;
+use crate::model::name::ServiceName;
+use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
 use crate::os::{file, inherit, own, wait};
 use crate::start::Start;
@@ -56,8 +58,10 @@ pub fn run(start: Start) -> u8 {
             let (holdings, _) = Holdings::from_inherited(inherited);
             let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
             let plane = Arc::new(Plane::new(start.paths, start.home, managed, &start.file, holdings));
-            let code =
-                open_book(&plane, start.only_down).unwrap_or_else(|| in_runtime(&plane, start.only_down));
+            let code = open_book(&plane, start.only_down).unwrap_or_else(|| {
+                unwant_others(&plane, &start.only);
+                in_runtime(&plane, start.only_down)
+            });
             lock.release();
             code
         }
@@ -106,6 +110,21 @@ fn open_book(plane: &Plane, only_down: bool) -> Option<u8> {
             None
         }
         Look::Same | Look::Changed(_) => None,
+    }
+}
+
+/// `up a` on a machine where nothing has run yet: the operator wants a, and nothing else until told.
+fn unwant_others(plane: &Plane, wanted: &[ServiceName]) {
+    if wanted.is_empty() {
+        return;
+    }
+    for name in plane.book.names().iter().filter(|name| !wanted.contains(name)) {
+        let paths = plane.paths.service(name);
+        if !paths.goal.exists()
+            && let Err(error) = folder::write_goal(&paths, Goal::Down)
+        {
+            say(format_args!("{name} starts although only others were asked for: {error}"));
+        }
     }
 }
 

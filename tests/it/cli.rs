@@ -74,6 +74,17 @@ fn after_holds_a_start_back_until_the_other_is_online() {
 }
 
 #[test]
+fn up_of_one_leaves_the_others_for_later() {
+    let machine = Machine::new(TWO);
+    let out = machine.ok(&["up", "-d", "api"]);
+    assert!(!out.contains("db"), "{out}");
+    assert_eq!(machine.status("db")["state"], "stopped");
+    machine.up();
+    assert_eq!(machine.status("db")["state"], "online");
+    assert_eq!(machine.run(&["up", "-d", "dbb"]).code, i32::from(exit_code::UNKNOWN_SERVICE));
+}
+
+#[test]
 fn orders_wait_for_their_outcome_and_tell_it() {
     let machine = Machine::new(TWO);
     machine.up();
