@@ -23,7 +23,7 @@ use crate::model::moment::Moment;
 use crate::model::phase::{Goal, Instance, Phase, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
-use crate::os::{clock, socket, spawn, tree, wait};
+use crate::os::{clock, heap, socket, spawn, tree, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
@@ -323,6 +323,9 @@ impl Keeper {
             return;
         }
         self.published = now;
+        if self.instance.state() == State::Online {
+            heap::trim(); // what starting has used; nothing more is to be done until something happens
+        }
         if self.clients.any_watcher() {
             let status = self.status();
             self.clients.tell_watchers(&Reply::Status(Box::new(status)));
