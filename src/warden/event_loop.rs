@@ -257,8 +257,8 @@ impl Warden {
         };
         let retired = match wait::reap(keeper.pid) {
             Some(ended) => ended.status == 0,
-            // Not a child of this warden: one that has retired has let go of what was held.
-            None => keeper.pidfd.exit_from_kernel().is_some_and(crate::model::end::Exit::is_success),
+            // Not a child of this warden: one that has retired has taken its spec away.
+            None => !self.paths.service(&name).spec().exists(),
         };
         if retired {
             self.holdings.forget(&name);

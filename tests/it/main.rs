@@ -6,6 +6,7 @@ mod harness;
 
 mod burst;
 mod chaos;
+mod cli;
 mod faults;
 mod isolation;
 mod keeper;
