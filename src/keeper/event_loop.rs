@@ -76,12 +76,11 @@ impl Keeper {
             self.publish();
             if self.is_done() {
                 self.forget_next();
-                let who = format!("keeper {}", self.spec.name);
-                self.pump.end(LAST_WORDS);
-                // A warden that is not the parent cannot see the exit code; it sees this.
-                if let Err(error) = std::fs::remove_file(self.own.spec()) {
-                    own_log::line(&who, &format!("cannot remove {}: {error}", self.own.spec().display()));
+                // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
+                if let Err(error) = self.store.forget_spec() {
+                    self.log(&format!("cannot remove the spec: {error}"));
                 }
+                self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }
             self.wait();

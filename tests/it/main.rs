@@ -10,3 +10,4 @@ mod cli;
 mod faults;
 mod isolation;
 mod keeper;
+mod systemd;

@@ -179,7 +179,7 @@ fn outcome(command: &mut Command) -> Outcome {
 }
 
 /// The binary under test; DOGWATCH names another one than cargo has just built.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let named = std::env::var_os("DOGWATCH").map(PathBuf::from);
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_dogwatch").into())
 }
