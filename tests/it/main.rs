@@ -4,7 +4,9 @@
 
 mod harness;
 
+mod burst;
 mod chaos;
 mod cli;
 mod faults;
+mod isolation;
 mod keeper;
