@@ -61,7 +61,44 @@ pub fn flush(here: &Here, options: &Flush) -> Outcome {
 /// # Errors
 /// Nothing runs here; there is no such service; somebody says no.
 pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Outcome<Answers> {
-    let names = names(here, words).await?;
+    let (names, why) = names(here, words).await?;
+    let wait = Duration::from_millis(order.wait_ms);
+    let mut answers = Vec::new();
+    if let Some(why) = why {
+        tell(format_args!("{why}: asked the keepers directly"));
+        for name in &names {
+            answers.push(direct::order(&here.paths, name, verb, wait)?);
+        }
+    } else {
+        for (name, result) in by_control(here, &names, verb, order).await {
+            answers.push(match result {
+                Ok(answer) => answer,
+                Err(error @ CallError::Refused(..)) => return Err(error.into_failure()),
+                Err(CallError::Absent | CallError::Silent(_)) if verb == Verb::Restart => {
+                    // Whether it had the order already nobody knows, and once is enough.
+                    return Err(Failure::failed(format!(
+                        "the control plane went away while restarting {name}"
+                    ))
+                    .hint(format!("see how it is: dogwatch show {name}")));
+                }
+                Err(error) => {
+                    let why = ask::reason_to_go_on(error)?;
+                    tell(format_args!("{why}: asked the keeper of {name} directly"));
+                    direct::order(&here.paths, &name, verb, wait)?
+                }
+            });
+        }
+    }
+    Ok(Answers { v: VERSION, answers, problems: Vec::new() })
+}
+
+/// All orders at once, the answers in the order of the names.
+async fn by_control(
+    here: &Here,
+    names: &[ServiceName],
+    verb: Verb,
+    order: Order,
+) -> Vec<(ServiceName, Result<Answer, CallError>)> {
     let mut given = JoinSet::new();
     for (position, name) in names.iter().cloned().enumerate() {
         let client = Client::new(here.paths.control_sock());
@@ -71,31 +108,29 @@ pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Ou
             (position, name, answer)
         });
     }
-    let mut results: Vec<(usize, ServiceName, Result<Answer, CallError>)> = given.join_all().await;
+    let mut results = given.join_all().await;
     results.sort_by_key(|(position, ..)| *position);
-    let mut answers = Vec::new();
-    let mut said = false;
-    for (_, name, result) in results {
-        answers.push(match result {
-            Ok(answer) => answer,
-            Err(error) => {
-                let why = ask::reason_to_go_on(error)?;
-                if !std::mem::replace(&mut said, true) {
-                    tell(format_args!("{why}: asked the keepers directly"));
-                }
-                direct::order(&here.paths, &name, verb, Duration::from_millis(order.wait_ms))?
-            }
-        });
-    }
-    Ok(Answers { v: VERSION, answers, problems: Vec::new() })
+    results.into_iter().map(|(_, name, answer)| (name, answer)).collect()
 }
 
-/// The words as services. One that the control plane has not heard of may be new in the file, so it is asked
-/// all the same, unless nobody is there.
-async fn names(here: &Here, words: &[String]) -> Outcome<Vec<ServiceName>> {
+/// The words as services, and why the keepers have to be asked, if they have. A name that nobody has heard of
+/// may be new in the file, so the control plane is asked about it all the same.
+async fn names(here: &Here, words: &[String]) -> Outcome<(Vec<ServiceName>, Option<String>)> {
+    let health = Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await;
+    let why = match health {
+        Ok(_) => None,
+        Err(error) => {
+            let why = ask::reason_to_go_on(error)?;
+            direct::anybody(&here.paths)?;
+            Some(why)
+        }
+    };
     if words.iter().any(|word| word == "all") {
-        let services = ask::services(&here.paths).await?;
-        return Ok(services.services.into_iter().map(|service| service.name).collect());
+        let services = match why {
+            Some(_) => direct::services(&here.paths)?,
+            None => ask::services(&here.paths).await?,
+        };
+        return Ok((services.services.into_iter().map(|service| service.name).collect(), why));
     }
     let mut names = Vec::new();
     for word in words {
@@ -108,14 +143,7 @@ async fn names(here: &Here, words: &[String]) -> Outcome<Vec<ServiceName>> {
             }
         }
     }
-    // Without a control plane and without a keeper the order has nobody to go to: say that, not "unknown".
-    if matches!(
-        Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await,
-        Err(CallError::Absent)
-    ) {
-        direct::anybody(&here.paths)?;
-    }
-    Ok(names)
+    Ok((names, why))
 }
 
 /// The exit code that an outcome deserves.

@@ -4,7 +4,10 @@
 
 mod harness;
 
+mod burst;
 mod chaos;
+mod cli;
 mod faults;
+mod isolation;
 mod keeper;
 mod systemd;
