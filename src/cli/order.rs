@@ -62,8 +62,16 @@ pub fn flush(here: &Here, options: &Flush) -> Outcome {
 /// Nothing runs here; there is no such service; somebody says no.
 pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Outcome<Answers> {
     let names = names(here, words).await?;
+    give_each(here, verb, names.into_iter().map(|name| (name, order)).collect()).await
+}
+
+/// Gives each service an order of its own, all at once, and waits for all outcomes.
+///
+/// # Errors
+/// As [`give`].
+pub async fn give_each(here: &Here, verb: Verb, orders: Vec<(ServiceName, Order)>) -> Outcome<Answers> {
     let mut given = JoinSet::new();
-    for (position, name) in names.iter().cloned().enumerate() {
+    for (position, (name, order)) in orders.iter().cloned().enumerate() {
         let client = Client::new(here.paths.control_sock());
         given.spawn(async move {
             let path = format!("/v1/services/{name}/{}", verb.word());
@@ -75,11 +83,16 @@ pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Ou
     results.sort_by_key(|(position, ..)| *position);
     let mut answers = Vec::new();
     let mut said = false;
-    for (_, name, result) in results {
+    for (position, name, result) in results {
+        let order = orders[position].1;
         answers.push(match result {
             Ok(answer) => answer,
             Err(error) => {
                 let why = ask::reason_to_go_on(error)?;
+                if order.memory_limit.is_some() {
+                    return Err(Failure::failed(format!("cannot set the memory limit of {name}: {why}"))
+                        .hint("try again in a moment, or write it into ecosystem.toml"));
+                }
                 if !std::mem::replace(&mut said, true) {
                     tell(format_args!("{why}: asked the keepers directly"));
                 }
@@ -158,20 +171,35 @@ pub fn report(answer: &Answer, verb: Verb) -> Outcome {
         }
         Down => print(&format!("{name}: stopped\n"))?,
         Done => print(&format!("{name}: done\n"))?,
-        Failed if service.goal == crate::model::phase::Goal::Down && service.state == State::Stopped => {
-            tell(format_args!("cannot {} {name}: it was stopped meanwhile", verb.word()));
-        }
-        Failed => tell(failure(answer, verb)),
-        Waiting => {
-            let reason = service.reason.as_deref().unwrap_or("it waits for another service");
-            tell(format_args!("{name} is not started yet: {reason}"));
-        }
-        NotYet => tell(format_args!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
+        Failed | Waiting | NotYet => {}
     }
-    if let Some(why) = &answer.not_persisted {
-        tell(format_args!("{name}: the goal could not be written, so a reboot forgets it: {why}"));
+    for line in trouble(answer, verb) {
+        tell(line);
     }
     Ok(())
+}
+
+/// What did not go as it was ordered.
+pub fn trouble(answer: &Answer, verb: Verb) -> Vec<String> {
+    use api::Outcome::{Done, Down, Failed, NotYet, Up, Waiting};
+    let service = &answer.service;
+    let name = &service.name;
+    let outcome = match answer.outcome {
+        Up | Down | Done => None,
+        Failed if service.goal == crate::model::phase::Goal::Down && service.state == State::Stopped => {
+            Some(format!("cannot {} {name}: it was stopped meanwhile", verb.word()))
+        }
+        Failed => Some(failure(answer, verb)),
+        Waiting => {
+            let reason = service.reason.as_deref().unwrap_or("it waits for another service");
+            Some(format!("{name} is not started yet: {reason}"))
+        }
+        NotYet => Some(format!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
+    };
+    let not_persisted = answer.not_persisted.as_ref().map(|why| {
+        format!("{name}: the goal could not be written, so a reboot forgets it: {why}")
+    });
+    outcome.into_iter().chain(not_persisted).collect()
 }
 
 /// Reason, advice, last words.
