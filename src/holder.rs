@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::model::name::ServiceName;
 use crate::wire::keeper::Reply;
 
-/// Everything that is held, by service and key.
+/// Everything that is held, by service: key and descriptor. Compact, because a warden holds four FIFOs and more
+/// for each service.
 #[derive(Debug, Default)]
-pub struct Holdings(BTreeMap<(ServiceName, String), OwnedFd>);
+pub struct Holdings(BTreeMap<ServiceName, Vec<(Box<str>, OwnedFd)>>);
 
 impl Holdings {
     /// Takes the holdings of a predecessor: inherited names of the form `SERVICE/KEY`. Names of another form
@@ -24,9 +25,7 @@ impl Holdings {
             let parts =
                 name.split_once('/').and_then(|(service, key)| Some((ServiceName::new(service).ok()?, key)));
             match parts {
-                Some((service, key)) => {
-                    holdings.0.insert((service, key.to_owned()), fd);
-                }
+                Some((service, key)) => holdings.hold(&service, key, fd),
                 None => {
                     others.insert(name, fd);
                 }
@@ -38,41 +37,75 @@ impl Holdings {
     /// Follows what a keeper says; replies about other things are ignored.
     pub fn apply(&mut self, service: &ServiceName, reply: Reply, fds: Vec<OwnedFd>) {
         match reply {
-            Reply::Hold { key } => {
-                if let Some(fd) = fds.into_iter().next() {
-                    self.0.insert((service.clone(), key), fd);
+            Reply::Hold { keys } => keys.iter().zip(fds).for_each(|(key, fd)| self.hold(service, key, fd)),
+            Reply::Release { keys } => {
+                if let Some(held) = self.0.get_mut(service) {
+                    held.retain(|(key, _)| !keys.iter().any(|other| **other == **key));
                 }
-            }
-            Reply::Release { key } => {
-                self.0.remove(&(service.clone(), key));
             }
             Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
         }
     }
 
+    fn hold(&mut self, service: &ServiceName, key: &str, fd: OwnedFd) {
+        if !self.0.contains_key(service) {
+            self.0.insert(service.clone(), Vec::new());
+        }
+        if let Some(held) = self.0.get_mut(service) {
+            held.retain(|(other, _)| **other != *key);
+            held.push((key.into(), fd));
+        }
+    }
+
     /// Lets go of all that was held for a service.
     pub fn forget(&mut self, service: &ServiceName) {
-        self.0.retain(|(name, _), _| name != service);
+        self.0.remove(service);
     }
 
     /// What a new keeper of this service inherits: key and descriptor.
     pub fn of(&self, service: &ServiceName) -> Vec<(String, BorrowedFd<'_>)> {
-        let own = self.0.iter().filter(|((name, _), _)| name == service);
-        own.map(|((_, key), fd)| (key.clone(), fd.as_fd())).collect()
+        let held = self.0.get(service).into_iter().flatten();
+        held.map(|(key, fd)| (key.to_string(), fd.as_fd())).collect()
     }
 
     /// What a new warden or control plane inherits: `SERVICE/KEY` and descriptor.
     pub fn all(&self) -> Vec<(String, BorrowedFd<'_>)> {
-        self.0.iter().map(|((name, key), fd)| (format!("{name}/{key}"), fd.as_fd())).collect()
+        let each = self.0.iter().flat_map(|(name, held)| held.iter().map(move |(key, fd)| (name, key, fd)));
+        each.map(|(name, key, fd)| (format!("{name}/{key}"), fd.as_fd())).collect()
     }
 
     /// How many descriptors are held.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.0.values().map(Vec::len).sum()
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holds_releases_and_hands_on() {
+        let web = ServiceName::new("web").unwrap();
+        let fd = || OwnedFd::from(tempfile::tempfile().unwrap());
+        let mut holdings = Holdings::default();
+        let keys = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        holdings.apply(&web, Reply::Hold { keys: keys(&["1/out.fifo", "notify"]) }, vec![fd(), fd()]);
+        holdings.apply(&web, Reply::Hold { keys: keys(&["notify"]) }, vec![fd()]);
+        assert_eq!(holdings.len(), 2);
+        let names: Vec<String> = holdings.all().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["web/1/out.fifo", "web/notify"]);
+        let inherited = names.into_iter().chain(["warden".to_owned()]).map(|name| (name, fd())).collect();
+        let (heir, others) = Holdings::from_inherited(inherited);
+        assert_eq!((heir.of(&web).len(), others.len()), (2, 1));
+        holdings.apply(&web, Reply::Release { keys: keys(&["1/out.fifo"]) }, vec![]);
+        assert_eq!(holdings.of(&web)[0].0, "notify");
+        holdings.forget(&web);
+        assert!(holdings.is_empty());
     }
 }

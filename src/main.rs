@@ -13,15 +13,28 @@ use dogwatch::{compress, control, exit_code, keeper, warden};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    if words.first().is_some_and(|name| pm2::is_meant(&name.to_string_lossy())) {
-        let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
-        return ExitCode::from(pm2::run(&words));
-    }
-    let code = small_process(&words).unwrap_or_else(|| match cli::run(cli::args::Args::parse_from(words)) {
+    let code = if words.first().is_some_and(|name| pm2::is_meant(&name.to_string_lossy())) {
+        pm2_process(&words)
+    } else {
+        small_process(&words).unwrap_or_else(|| large_process(words))
+    };
+    ExitCode::from(code)
+}
+
+/// Called by the name `pm2`.
+#[inline(never)]
+fn pm2_process(words: &[OsString]) -> u8 {
+    let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    pm2::run(&words)
+}
+
+/// Not inlined, so that its frame is not on the stack of the small ones.
+#[inline(never)]
+fn large_process(words: Vec<OsString>) -> u8 {
+    match cli::run(cli::args::Args::parse_from(words)) {
         Done::Code(code) => code,
         Done::BecomeControl(start) => control::run(start),
-    });
-    ExitCode::from(code)
+    }
 }
 
 /// Warden, keeper and helper never see the command line's parser: what it touches would be their memory for

@@ -28,9 +28,8 @@ pub const LOCAL_HOME: &str = ".dogwatch";
 /// `euid` counts: nobody can lead another user's commands to a dogwatch of his own.
 pub fn home_of(cwd: &Path, euid: u32) -> Option<PathBuf> {
     let home = cwd.join(LOCAL_HOME);
-    let own = |folder: &Path| {
-        std::fs::metadata(folder).is_ok_and(|about| about.is_dir() && about.uid() == euid)
-    };
+    let own =
+        |folder: &Path| std::fs::metadata(folder).is_ok_and(|about| about.is_dir() && about.uid() == euid);
     (own(&home) && own(&Paths::below(&home).run)).then_some(home)
 }
 

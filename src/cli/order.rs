@@ -196,9 +196,10 @@ pub fn trouble(answer: &Answer, verb: Verb) -> Vec<String> {
         }
         NotYet => Some(format!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
     };
-    let not_persisted = answer.not_persisted.as_ref().map(|why| {
-        format!("{name}: the goal could not be written, so a reboot forgets it: {why}")
-    });
+    let not_persisted = answer
+        .not_persisted
+        .as_ref()
+        .map(|why| format!("{name}: the goal could not be written, so a reboot forgets it: {why}"));
     outcome.into_iter().chain(not_persisted).collect()
 }
 

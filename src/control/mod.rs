@@ -149,7 +149,8 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     });
     let code = main_loop(plane, &mut signals, &mut parts).await;
     notify(NotifyState::Stopping);
-    // Those who are being answered get their answers.
+    // The doors are closed; those who are being answered get their answers.
+    parts.shutdown().await;
     let all = places.acquire_many(serve::CONNECTIONS);
     let _ = timeout(serve::LAST_CALL, all).await;
     Ok(code)

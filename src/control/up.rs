@@ -53,6 +53,11 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
     let mut answers = Vec::new();
     for name in &names {
         let answer = match finished.remove(name) {
+            // It came up a while ago, perhaps: how it is now is what counts.
+            Some(Ok(answer)) if answer.outcome == Outcome::Up => match view::one(plane, name).await {
+                Some(service) => Ok(Answer { service, ..answer }),
+                None => Ok(answer),
+            },
             Some(Ok(answer)) => Ok(answer),
             Some(Err(refused)) => {
                 problems.push(refused.refusal.error);

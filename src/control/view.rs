@@ -30,7 +30,10 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
         asked.spawn(async move { one(&plane, &name).await });
     }
     let mut services: Vec<ServiceStatus> = asked.join_all().await.into_iter().flatten().collect();
-    services.sort_by(|one, other| one.name.cmp(&other.name));
+    // As in the file, in the order of their start; what is not in it comes last, by name.
+    let order = plane.book.names();
+    let place = |name: &ServiceName| order.iter().position(|other| other == name).unwrap_or(order.len());
+    services.sort_by_cached_key(|service| (place(&service.name), service.name.clone()));
     Services { v: VERSION, problems: problems(plane, &services), services }
 }
 

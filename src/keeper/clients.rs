@@ -35,9 +35,9 @@ impl Client {
         Client { id, connection, watches: false, holds, dropped: false }
     }
 
-    fn send(&mut self, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
+    fn send(&mut self, reply: &Reply, fds: &[BorrowedFd<'_>]) {
         let bytes = serde_json::to_vec(reply).expect("a reply has only string keys and finite numbers");
-        self.dropped |= self.connection.send(&bytes, fd.as_slice()).is_err();
+        self.dropped |= self.connection.send(&bytes, fds).is_err();
     }
 
     /// The next request; marks the client as dropped when it has closed.
@@ -56,7 +56,7 @@ impl Client {
                 Ok(request) => format!("this keeper speaks version {VERSION}, not {}", request.v),
                 Err(error) => format!("not a request: {error}"),
             };
-            self.send(&Reply::Error { message }, None);
+            self.send(&Reply::Error { message }, &[]);
         }
     }
 }
@@ -120,7 +120,7 @@ impl Clients {
     /// Answers one request.
     pub fn answer(&mut self, to: u64, reply: &Reply) {
         if let Some(client) = self.find(to) {
-            client.send(reply, None);
+            client.send(reply, &[]);
         }
     }
 
@@ -135,18 +135,32 @@ impl Clients {
     pub fn hold<'a>(&mut self, who: u64, all: impl Iterator<Item = (String, BorrowedFd<'a>)>) {
         if let Some(client) = self.find(who) {
             client.holds = true;
-            all.for_each(|(key, fd)| client.send(&Reply::Hold { key }, Some(fd)));
+            all.for_each(|(key, fd)| client.send(&Reply::Hold { keys: vec![key] }, &[fd]));
         }
     }
 
     /// Tells every watcher.
     pub fn tell_watchers(&mut self, reply: &Reply) {
-        self.connected.iter_mut().filter(|client| client.watches).for_each(|client| client.send(reply, None));
+        self.connected.iter_mut().filter(|client| client.watches).for_each(|client| client.send(reply, &[]));
     }
 
-    /// Tells every holder; to hold something, with its descriptor.
-    pub fn tell_holders(&mut self, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
-        self.connected.iter_mut().filter(|client| client.holds).for_each(|client| client.send(reply, fd));
+    /// Tells every holder to hold these, in one packet: at most four.
+    pub fn hand_over<'a>(&mut self, what: impl Iterator<Item = (String, BorrowedFd<'a>)>) {
+        let (keys, fds): (Vec<String>, Vec<BorrowedFd<'_>>) = what.unzip();
+        let reply = Reply::Hold { keys };
+        self.connected.iter_mut().filter(|client| client.holds).for_each(|client| client.send(&reply, &fds));
+    }
+
+    /// Tells every holder to let go of these.
+    pub fn take_back(&mut self, keys: Vec<String>) {
+        if !keys.is_empty() {
+            self.tell_holders(&Reply::Release { keys });
+        }
+    }
+
+    /// Tells every holder.
+    pub fn tell_holders(&mut self, reply: &Reply) {
+        self.connected.iter_mut().filter(|client| client.holds).for_each(|client| client.send(reply, &[]));
     }
 
     /// Whether anyone watches.

@@ -23,7 +23,7 @@ use crate::model::moment::Moment;
 use crate::model::phase::{Goal, Instance, Phase, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
-use crate::os::{clock, socket, spawn, tree, wait};
+use crate::os::{clock, heap, socket, spawn, tree, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
@@ -231,7 +231,7 @@ impl Keeper {
             Look::Alive | Look::Ending => {}
             Look::AskWarden => {
                 let pid = child.run.pid;
-                self.clients.tell_holders(&Reply::WhatOf { pid }, None);
+                self.clients.tell_holders(&Reply::WhatOf { pid });
             }
             Look::Gone(exit) => self.gone(exit),
         }
@@ -286,9 +286,7 @@ impl Keeper {
             return;
         };
         if let Some(channels) = self.emptying.remove(at) {
-            for (key, _) in channels.held() {
-                self.clients.tell_holders(&Reply::Release { key }, None);
-            }
+            self.clients.take_back(channels.held().map(|(key, _)| key).collect());
             channels.remove();
         }
     }
@@ -309,9 +307,8 @@ impl Keeper {
     }
 
     fn close_sockets(&mut self) {
-        for key in self.sockets.close() {
-            self.clients.tell_holders(&Reply::Release { key }, None);
-        }
+        let closed = self.sockets.close();
+        self.clients.take_back(closed);
     }
 
     /// Tells the watchers when something has changed.
@@ -321,6 +318,9 @@ impl Keeper {
             return;
         }
         self.published = now;
+        if self.instance.state() == State::Online {
+            heap::trim(); // what starting has used; nothing more is to be done until something happens
+        }
         if self.clients.any_watcher() {
             let status = self.status();
             self.clients.tell_watchers(&Reply::Status(Box::new(status)));

@@ -34,8 +34,7 @@ impl Keeper {
                 Some(Reply::Status(Box::new(self.status())))
             }
             Op::Hold => {
-                let next = self.next.iter().flat_map(|(channels, _)| channels.held());
-                let all = self.emptying.iter().flat_map(|channels| channels.held()).chain(next);
+                let all = self.emptying.iter().flat_map(|channels| channels.held());
                 self.clients.hold(by, all.chain(self.sockets.held()));
                 None
             }

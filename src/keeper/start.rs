@@ -13,7 +13,6 @@ use crate::model::spec::Ready;
 use crate::os::cgroup::Cgroup;
 use crate::os::spawn::{self, Held, Plan};
 use crate::os::{clock, fault, process, wait};
-use crate::wire::keeper::Reply;
 
 /// sockaddr_un takes this many bytes, and the service's library will not know our way round it.
 const LONGEST_SOCKET_PATH: usize = 107;
@@ -32,6 +31,8 @@ impl Keeper {
             |error: std::io::Error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error);
         let output = channels.open_service().map_err(log_failed)?;
         let for_pump = channels.for_pump().map_err(log_failed)?;
+        // Before the service can write its first byte: from now on three processes hold its FIFOs.
+        self.clients.hand_over(channels.held());
         self.pump.tell(Command::Attach { run: number, channels: for_pump });
         self.emptying.push_back(channels);
         let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
@@ -90,9 +91,7 @@ impl Keeper {
     fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
         let before: Vec<String> = self.sockets.held().map(|(key, _)| key).collect();
         let closed = self.sockets.ensure(&self.spec.listen)?;
-        for key in closed {
-            self.clients.tell_holders(&Reply::Release { key }, None);
-        }
+        self.clients.take_back(closed);
         let path = self.own.notify_sock();
         if matches!(self.spec.ready, Ready::Notify { .. }) {
             if path.as_os_str().len() > LONGEST_SOCKET_PATH {
@@ -108,11 +107,11 @@ impl Keeper {
                 .ensure_notify(&path, run_as.owner)
                 .map_err(|error| failed(Step::Listen, &path.to_string_lossy(), &error))?;
             if fresh && let Some(fd) = self.sockets.notify() {
-                self.clients.tell_holders(&Reply::Hold { key: "notify".to_owned() }, Some(fd));
+                self.clients.hand_over([("notify".to_owned(), fd)].into_iter());
             }
         }
-        for (key, fd) in self.sockets.held().filter(|(key, _)| !before.contains(key) && key != "notify") {
-            self.clients.tell_holders(&Reply::Hold { key }, Some(fd));
+        for fresh in self.sockets.held().filter(|(key, _)| !before.contains(key) && key != "notify") {
+            self.clients.hand_over([fresh].into_iter());
         }
         Ok(())
     }
@@ -130,9 +129,6 @@ impl Keeper {
     fn prepare(&mut self, number: u64, run_as: &RunAs) -> Result<(Channels, Option<Cgroup>), StartFailure> {
         let channels = Channels::prepare(&self.own, number, run_as.owner, self.spec.critical)
             .map_err(|error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error))?;
-        for (key, fd) in channels.held() {
-            self.clients.tell_holders(&Reply::Hold { key }, Some(fd));
-        }
         Ok((channels, self.make_cgroup(number)))
     }
 

@@ -5,7 +5,7 @@
 pub fn keep_small() {
     #[cfg(target_env = "gnu")]
     {
-        const KEPT: i32 = 16 * 1024;
+        const KEPT: i32 = 4096;
         #[expect(unsafe_code, reason = "mallopt")]
         // SAFETY: mallopt takes integers; a value that it refuses changes nothing (mallopt(3)).
         unsafe {

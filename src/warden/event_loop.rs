@@ -19,7 +19,7 @@ use crate::model::pace::Pace;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::packet::{Connection, Listener};
 use crate::os::process::PidFd;
-use crate::os::{clock, lock, process, wait};
+use crate::os::{clock, heap, lock, process, wait};
 use crate::paths::Paths;
 use crate::wire::environment::MANAGED;
 use crate::wire::keeper::{Op, Reply as KeeperReply};
@@ -57,6 +57,8 @@ pub struct Warden {
     managed: bool,
     cells: Option<Cells>,
     quitting: bool,
+    /// Something was taken over or started since the heap was trimmed.
+    busy: bool,
 }
 
 impl Warden {
@@ -85,6 +87,7 @@ impl Warden {
             managed,
             cells,
             quitting: false,
+            busy: true,
         }
     }
 
@@ -99,6 +102,9 @@ impl Warden {
                     cells::remove(cells);
                 }
                 return exit_code::OK;
+            }
+            if std::mem::take(&mut self.busy) {
+                heap::trim();
             }
             self.wait();
             self.on_signals();
@@ -215,7 +221,10 @@ impl Warden {
                 match channel.receive() {
                     Ok(Some(packet)) => match serde_json::from_slice::<KeeperReply>(&packet.bytes) {
                         Ok(KeeperReply::WhatOf { pid }) => asked.push((name.clone(), pid)),
-                        Ok(reply) => self.holdings.apply(name, reply, packet.fds),
+                        Ok(reply) => {
+                            self.holdings.apply(name, reply, packet.fds);
+                            self.busy = true;
+                        }
                         Err(error) => log(&format!("the keeper of {name} says something unknown: {error}")),
                     },
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -12,7 +12,7 @@ use crate::model::name::ServiceName;
 pub struct Services {
     /// Version of this shape.
     pub v: u32,
-    /// All services, by name.
+    /// All services: those of the file in the order of their start, then others by name.
     pub services: Vec<ServiceStatus>,
     /// What is not as it should be, one sentence each.
     pub problems: Vec<String>,

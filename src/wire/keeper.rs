@@ -36,7 +36,7 @@ pub enum Op {
     Flush,
     /// From now on a [`Reply::Status`] at every change of state, the first at once.
     Watch,
-    /// From now on [`Reply::Hold`] (with one descriptor attached) and [`Reply::Release`]: the asker keeps the
+    /// From now on [`Reply::Hold`] (with the descriptors attached) and [`Reply::Release`]: the asker keeps the
     /// content of FIFOs and sockets alive when the keeper dies.
     Hold,
     /// What the warden knows of an orphan's end; sent by the warden, not answered.
@@ -62,15 +62,15 @@ pub enum Reply {
         #[serde(default)]
         not_persisted: Option<String>,
     },
-    /// Hold the attached descriptor under this key.
+    /// Hold the attached descriptors under these keys, in this order; at most four.
     Hold {
-        /// Unique within the service, like `3/out.fifo` or `listen.0`.
-        key: String,
+        /// Each unique within the service, like `3/out.fifo` or `notify`.
+        keys: Vec<String>,
     },
-    /// Let go of it.
+    /// Let go of them.
     Release {
-        /// The key it was held under.
-        key: String,
+        /// The keys they were held under.
+        keys: Vec<String>,
     },
     /// The keeper wants to know how an orphan ended; answered by [`Op::Orphan`].
     WhatOf {

@@ -3,7 +3,7 @@
 //! Lines go through a bounded queue to a thread of their own, so that a reader of our output that
 //! stands still never makes a request wait. What does not fit is dropped, counted, and told later.
 //! Time stamps are the supervisor's work. Tokens, message texts and whole phone numbers never get
-//! here: callers pass [`crate::mask`]ed values.
+//! here: callers pass [masked](crate::mask()) values.
 
 use std::fmt::Arguments;
 use std::io::Write;

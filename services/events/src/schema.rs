@@ -4,16 +4,19 @@
 //! History of the version: 1 = the indexes, `dogwatch_seen`, `dogwatch_meta`.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::connection::{open_reader, open_writer};
-use crate::error::{Doing, Error};
+use crate::error::{Doing, Error, Trouble};
 use crate::file;
 
 /// The version of the schema that this program makes and knows.
 pub const VERSION: i64 = 1;
+
+/// Between two attempts to get a lock that does not wait.
+const PAUSE: Duration = Duration::from_millis(10);
 
 const TABLES: &str = "
 CREATE TABLE IF NOT EXISTS webhook_events (
@@ -69,6 +72,19 @@ INSERT OR IGNORE INTO dogwatch_meta (key, value) VALUES ('generation', lower(hex
 /// # Errors
 /// When the file cannot be made, opened or changed, or is of a newer version; it is then unchanged.
 pub fn migrate(path: &Path, patience: Duration) -> Result<(), Error> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match attempt(path, patience) {
+            // Who changes the journal mode at the same moment is told so at once, whatever the patience.
+            Err(error) if error.trouble() == Trouble::Locked && Instant::now() < deadline => {
+                std::thread::park_timeout(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
     if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 //!
 //! Nothing else of the system needs to work for that. A request passes these steps, in this order:
 //!
-//! 1. [`routes`](crate): path and method
+//! 1. `routes`: path and method
 //! 2. `receive`: size, time, signature over the raw bytes, JSON; from here on the answer is 200
 //! 3. `payload`: every message and status in it, whatever else is broken
 //! 4. `gate`: was it here before? The platform repeats itself

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -21,6 +21,9 @@ use crate::{entries, signature};
 /// The platform sends up to 3 MB.
 const MAX_BODY: usize = 4 << 20;
 const BODY_TIME: Duration = Duration::from_secs(10);
+/// Anybody can send a large body, signed or not: only this many are held in memory at a time.
+pub(crate) const LARGE_BODIES: usize = 8;
+const LARGE: u64 = 64 * 1024;
 
 /// Why a report is not taken.
 enum Refusal {
@@ -45,19 +48,25 @@ pub(crate) async fn receive(service: &Service, request: Request<Body>) -> Respon
 
 async fn check(service: &Service, request: Request<Body>) -> Result<Value, Refusal> {
     let (head, body) = request.into_parts();
-    let body = read(body).await?;
+    let body = read(service, body).await?;
     if !is_signed(service, &head.headers, &body) {
         return Err(Refusal::Unsigned);
     }
     serde_json::from_slice(&body).map_err(|_| Refusal::NotJson)
 }
 
-async fn read(body: Body) -> Result<Bytes, Refusal> {
-    use axum::body::HttpBody;
-    if body.size_hint().lower() > MAX_BODY as u64 {
+/// The whole body; it has ten seconds, waiting for a place among the large ones included.
+async fn read(service: &Service, body: Body) -> Result<Bytes, Refusal> {
+    let size = body.size_hint();
+    if size.lower() > MAX_BODY as u64 {
         return Err(Refusal::TooLarge);
     }
-    match tokio::time::timeout(BODY_TIME, Limited::new(body, MAX_BODY).collect()).await {
+    let is_large = size.upper().is_none_or(|size| size > LARGE);
+    let reading = async {
+        let _place = if is_large { service.large_bodies.acquire().await.ok() } else { None };
+        Limited::new(body, MAX_BODY).collect().await
+    };
+    match tokio::time::timeout(BODY_TIME, reading).await {
         Err(_) => Err(Refusal::TooSlow),
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Refusal::TooLarge),

@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 
 use events::{Known, Logger};
 use service_common::{Env, Limits, Listener, Shutdown, guard, log};
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::gate::Gate;
+use crate::receive::LARGE_BODIES;
 use crate::routes;
 
 /// How long the start waits for the ids that the database knows; later they are added when they come.
@@ -24,6 +26,7 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) logger: Logger,
     gate: Mutex<Gate>,
+    pub(crate) large_bodies: Semaphore,
     pub(crate) messages: Messages,
     pub(crate) started: Instant,
     pub(crate) shutdown: Shutdown,
@@ -63,6 +66,7 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
         config,
         logger,
         gate: Mutex::default(),
+        large_bodies: Semaphore::new(LARGE_BODIES),
         messages: Messages::default(),
         started: Instant::now(),
         shutdown: shutdown.clone(),

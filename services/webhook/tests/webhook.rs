@@ -196,7 +196,7 @@ fn a_locked_database_costs_no_answer_and_no_event() {
     let webhook = place.program().start();
     lock.execute_batch("COMMIT").expect("the lock is given back");
     eventually("all are written", || written(&webhook) == 100);
-    assert_eq!(webhook.get("/health").json()["status"], "healthy");
+    eventually("it is well", || webhook.get("/health").json()["status"] == "healthy");
 }
 
 #[test]
@@ -208,6 +208,25 @@ fn it_serves_without_a_folder_and_writes_when_there_is_one() {
     assert_eq!(webhook.get("/health").json()["database"], "unavailable");
     std::fs::remove_file(place.0.path().join("data")).expect("out of the way");
     eventually("it is written", || written(&webhook) == 1);
+}
+
+#[test]
+fn large_reports_are_taken_also_many_at_a_time() {
+    let place = Place::new();
+    let webhook = place.program().start();
+    std::thread::scope(|threads| {
+        for sender in 0..20 {
+            let webhook = &webhook;
+            threads.spawn(move || {
+                let body = payload(&[text(&format!("wamid.{sender}"), &"ä".repeat(1_000_000))]);
+                assert_eq!(post(webhook, &body).status, 200);
+            });
+        }
+    });
+    eventually("all are written", || written(&webhook) == 20);
+    assert_eq!(place.count("webhook_events WHERE length(json_extract(event_data, '$.text')) = 4096"), 20);
+    let too_large = vec![b' '; 5 << 20];
+    assert_eq!(webhook.request("POST", "/webhook", &[], &too_large).status, 413);
 }
 
 #[test]

@@ -19,12 +19,14 @@ const MAX_MESSAGE: usize = 16 * 1024;
 pub(crate) const MAX_READ: usize = 256 * 1024;
 const TRY_AGAIN_LATER: u16 = close_code::AGAIN;
 /// How long a client may take to agree to the end.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Why a connection ends.
 enum End {
     /// It is gone, or does not answer: nothing more can be said.
     Gone,
+    /// It said that it leaves.
+    Left,
     Close(u16, &'static str),
     Shutdown,
 }
@@ -102,7 +104,7 @@ fn hear(
     };
     let text = match message {
         Message::Ping(_) | Message::Pong(_) => return Ok(None),
-        Message::Close(_) => return Err(End::Gone),
+        Message::Close(_) => return Err(End::Left),
         Message::Binary(_) => return Err(End::Close(close_code::UNSUPPORTED, "text only")),
         Message::Text(text) => text,
     };
@@ -136,15 +138,17 @@ fn violation(error: axum::Error) -> End {
 /// was sent last.
 async fn say_farewell(socket: &mut WebSocket, end: End) {
     let (code, reason) = match end {
-        End::Gone => (None, ""),
+        End::Gone => return,
+        // Reading on sends the answer to its close frame.
+        End::Left => (None, ""),
         End::Close(code, reason) => (Some(code), reason),
         End::Shutdown => {
             let _ = socket.send(Message::Text(frames::server_shutdown())).await;
             (Some(close_code::AWAY), "server shutdown")
         }
     };
-    let close = code.map(|code| CloseFrame { code, reason: reason.into() });
-    if socket.send(Message::Close(close)).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
+    if let Some(code) = code {
+        let _ = socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
     }
+    while let Some(Ok(_)) = socket.recv().await {}
 }

@@ -331,6 +331,9 @@ fn rules_of_the_protocol() {
         }
     }
     assert_eq!(client.close_code(), 1008);
+    let (mut client, _) = Client::join(&server);
+    client.0.close(None).expect("sent");
+    eventually("the farewell is returned", || matches!(client.0.read(), Err(Error::ConnectionClosed)));
     eventually("places are free again", || server.get("/health").json()["active_clients"] == 0);
 }
 
@@ -379,7 +382,7 @@ fn who_is_silent_is_dropped() {
 fn who_reads_too_slowly_is_dropped_and_nobody_else_suffers() {
     let place = Place::new();
     let server = place.program().start();
-    let (_slow, _) = Client::join(&server);
+    let (mut slow, _) = Client::join(&server);
     let (mut quick, _) = Client::join(&server);
     let long = "x".repeat(4000);
     let mut last = 0;
@@ -400,6 +403,7 @@ fn who_reads_too_slowly_is_dropped_and_nobody_else_suffers() {
         last += 200;
         server.get("/health").json()["active_clients"] == 1
     });
+    assert_eq!(slow.close_code(), 1013);
 }
 
 #[test]

@@ -59,13 +59,7 @@ pub fn flush(here: &Here, voice: &Voice, words: &[String]) -> Outcome {
 }
 
 /// Gives the orders, says what became of them, shows the table.
-fn give(
-    here: &Here,
-    voice: &Voice,
-    known: &Known,
-    verb: Verb,
-    orders: Vec<(ServiceName, Order)>,
-) -> Outcome {
+fn give(here: &Here, voice: &Voice, known: &Known, verb: Verb, orders: Vec<(ServiceName, Order)>) -> Outcome {
     let answers = block_on(order::give_each(here, verb, orders))??;
     report(here, voice, known, verb, &answers.answers)
 }

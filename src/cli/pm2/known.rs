@@ -32,8 +32,7 @@ impl Known {
     pub fn of_running(here: &Here) -> Outcome<Known> {
         let answer = ask::services_now(here)?;
         let file = here.file_in_force().or_else(|| here.file());
-        let mut known =
-            Known { services: answer.services, problems: answer.problems, runs: true, file };
+        let mut known = Known { services: answer.services, problems: answer.problems, runs: true, file };
         if let Some(ecosystem) = known.ecosystem() {
             let place = |service: &ServiceStatus| {
                 ecosystem.services.iter().position(|entry| entry.name == service.name).unwrap_or(usize::MAX)

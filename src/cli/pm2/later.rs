@@ -5,7 +5,10 @@
 pub const COMMANDS: [(&[&str], &str); 19] = [
     (&["reload"], "use restart: a service with `listen` refuses no connection meanwhile"),
     (&["delete", "del"], "stop it, then remove its entry from ecosystem.toml"),
-    (&["save", "dump", "cleardump"], "not needed: a boot starts what was up and leaves down what was stopped"),
+    (
+        &["save", "dump", "cleardump"],
+        "not needed: a boot starts what was up and leaves down what was stopped",
+    ),
     (&["resurrect"], "use `dogwatch up -d`: it starts all services of ecosystem.toml"),
     (&["startup", "unstartup"], "use `systemctl enable dogwatch`"),
     (&["kill"], "use `dogwatch down`"),
@@ -14,7 +17,10 @@ pub const COMMANDS: [(&[&str], &str); 19] = [
     (&["env"], "`dogwatch show NAME` names a service's variables, without the values"),
     (&["prettylist", "slist", "sysinfos", "report"], "use `pm2 jlist` or `dogwatch status --json`"),
     (&["reset", "scale", "sendSignal", "send", "attach", "trigger", "inspect"], ""),
-    (&["reloadLogs", "logrotate"], "not needed: dogwatch rotates logs itself and follows files that were moved"),
+    (
+        &["reloadLogs", "logrotate"],
+        "not needed: dogwatch rotates logs itself and follows files that were moved",
+    ),
     (
         &["startOrRestart", "startOrReload", "startOrGracefulReload"],
         "use `pm2 start FILE`, or `pm2 restart NAME`",

@@ -55,7 +55,9 @@ pub fn run(here: &Here, voice: &Voice, options: &Start) -> Outcome {
         false => wake(here, voice, &known, &wishes)?,
     };
     let is_up = |id: usize, answers: &[Answer]| {
-        answers.iter().any(|answer| answer.service.name == known.services[id].name && answer.outcome == api::Outcome::Up)
+        answers.iter().any(|answer| {
+            answer.service.name == known.services[id].name && answer.outcome == api::Outcome::Up
+        })
     };
     let mut orders = Vec::new();
     for wish in &wishes {
@@ -93,7 +95,10 @@ fn has_limit(service: &ServiceStatus, limit: u64) -> bool {
 /// stopped before, and those of the command in any case.
 fn wake(here: &Here, voice: &Voice, known: &Known, wishes: &[Wish]) -> Outcome<Vec<Answer>> {
     let file = here.need_file()?;
-    voice.say(&says::note(&format!("dogwatch did not run: starting it in the background, from {}", file.display())))?;
+    voice.say(&says::note(&format!(
+        "dogwatch did not run: starting it in the background, from {}",
+        file.display()
+    )))?;
     let names = wishes.iter().map(|wish| name(known, wish.id)).collect();
     let answers = block_on(up::bring_up(here, &file, names))??;
     Ok(answers.answers)
@@ -111,8 +116,11 @@ fn of_file(
         .map_err(|error| Failure::new(exit_code::CONFIG, error.to_string()))?;
     if let Some(missing) = only.iter().find(|name| !file.apps.iter().any(|app| app.name == **name)) {
         let names: Vec<&str> = file.apps.iter().map(|app| app.name.as_str()).collect();
-        return Err(Failure::new(exit_code::USAGE, format!("--only {missing}: {} has no such app", path.display()))
-            .hint(format!("apps: {}", names.join(", "))));
+        return Err(Failure::new(
+            exit_code::USAGE,
+            format!("--only {missing}: {} has no such app", path.display()),
+        )
+        .hint(format!("apps: {}", names.join(", "))));
     }
     let chosen = || file.apps.iter().filter(|app| only.is_empty() || only.contains(&app.name));
     let unknown: Vec<&Pm2App> = chosen().filter(|app| known.position(&app.name).is_none()).collect();
@@ -162,10 +170,10 @@ fn unknown_script(known: &Known, words: &[String]) -> Option<Failure> {
     })?;
     let stem = Path::new(script).file_stem()?.to_string_lossy().into_owned();
     let text = format!("{script} is no service: dogwatch starts what {} describes", known.file_name());
-    Some(Failure::new(exit_code::UNKNOWN_SERVICE, text).hint(format!(
-        "add this to it, then: pm2 start {stem}\n{}",
-        entry(&stem, script)
-    )))
+    Some(
+        Failure::new(exit_code::UNKNOWN_SERVICE, text)
+            .hint(format!("add this to it, then: pm2 start {stem}\n{}", entry(&stem, script))),
+    )
 }
 
 /// The lines to add to ecosystem.toml for a script.

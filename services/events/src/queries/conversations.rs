@@ -1,11 +1,13 @@
 //! Who is talking with us, and how it goes.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::{days_ago, many, one};
+use super::{days_ago, each, many, one};
 use crate::Error;
-use crate::row::text;
+use crate::row::{bytes, number, text};
 
 /// The numbers behind the conversations page.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,14 +88,7 @@ pub fn conversations(connection: &Connection, days: u32, limit: u32) -> Result<C
         [],
         |row| row.get(0),
     )?;
-    let (volume, response_seconds, satisfaction) = one(
-        connection,
-        DOING,
-        "SELECT COUNT(*), AVG(ai_response_time), AVG(satisfaction_score)
-         FROM conversations WHERE timestamp >= datetime('now', ?1)",
-        [&window],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
+    let (all, trends) = days_of(connection, &window)?;
     let deliveries = one(
         connection,
         DOING,
@@ -104,13 +99,13 @@ pub fn conversations(connection: &Connection, days: u32, limit: u32) -> Result<C
     )?;
     Ok(Conversations {
         active,
-        volume,
-        response_seconds,
-        satisfaction,
+        volume: all.rows,
+        response_seconds: all.response.mean(),
+        satisfaction: all.satisfaction.mean(),
         deliveries,
         sessions: sessions(connection, limit)?,
         interactions: interactions(connection, limit.min(MAX_INTERACTIONS))?,
-        trends: trends(connection, &window)?,
+        trends,
     })
 }
 
@@ -162,20 +157,58 @@ fn interactions(connection: &Connection, limit: u32) -> Result<Vec<Interaction>,
     )
 }
 
-fn trends(connection: &Connection, window: &str) -> Result<Vec<Trend>, Error> {
-    many(
-        connection,
-        DOING,
-        "SELECT substr(timestamp, 1, 10) AS day, COUNT(*), AVG(ai_response_time), AVG(satisfaction_score)
-         FROM conversations WHERE timestamp >= datetime('now', ?1) GROUP BY day ORDER BY day DESC LIMIT 367",
-        [window],
-        |row| {
-            Ok(Trend {
-                date: text(row, 0)?.unwrap_or_default(),
-                conversations: row.get(1)?,
-                avg_response_time: row.get(2)?,
-                satisfaction: row.get(3)?,
-            })
-        },
-    )
+/// What a day, or all of them, comes to.
+#[derive(Default)]
+struct Sums {
+    rows: i64,
+    response: Mean,
+    satisfaction: Mean,
+}
+
+/// A mean over the values that are known.
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u32,
+}
+
+impl Mean {
+    fn add(&mut self, value: Option<f64>) {
+        if let Some(value) = value {
+            self.sum += value;
+            self.count += 1;
+        }
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / f64::from(self.count))
+    }
+}
+
+/// The whole window, and its days, newest first.
+fn days_of(connection: &Connection, window: &str) -> Result<(Sums, Vec<Trend>), Error> {
+    const SQL: &str = "SELECT timestamp, ai_response_time, satisfaction_score FROM conversations
+        WHERE timestamp >= datetime('now', ?1)";
+    let mut all = Sums::default();
+    let mut days: BTreeMap<String, Sums> = BTreeMap::new();
+    each(connection, DOING, SQL, [window], |row| {
+        let day = String::from_utf8_lossy(bytes(row, 0)?.get(..10).unwrap_or_default());
+        let (response, satisfaction) = (number(row, 1)?, number(row, 2)?);
+        if !days.contains_key(&*day) {
+            days.insert(day.clone().into_owned(), Sums::default());
+        }
+        for sums in days.get_mut(&*day).into_iter().chain([&mut all]) {
+            sums.rows += 1;
+            sums.response.add(response);
+            sums.satisfaction.add(satisfaction);
+        }
+        Ok(())
+    })?;
+    let trend = |(date, sums): (String, Sums)| Trend {
+        date,
+        conversations: sums.rows,
+        avg_response_time: sums.response.mean(),
+        satisfaction: sums.satisfaction.mean(),
+    };
+    Ok((all, days.into_iter().rev().map(trend).collect()))
 }

@@ -49,3 +49,19 @@ fn many<T>(
         .and_then(|mut statement| statement.query_map(values, read)?.collect())
         .doing(doing)
 }
+
+/// Goes through rows one by one: for sums over many of them, which SQLite would sort first.
+fn each(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    values: impl Params,
+    mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<()>,
+) -> Result<(), Error> {
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    let mut rows = statement.query(values).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        take(row).doing(doing)?;
+    }
+    Ok(())
+}
