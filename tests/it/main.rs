@@ -6,4 +6,6 @@ mod harness;
 
 mod chaos;
 mod faults;
+mod guide;
 mod keeper;
+mod pm2;

@@ -3,7 +3,9 @@
 //! Nothing here sleeps for a length of time and hopes: [`until`] waits for a condition and fails with what it
 //! saw last.
 
+pub mod clients;
 pub mod lines;
+pub mod shell;
 
 use std::fmt::Debug;
 use std::fs;
@@ -179,7 +181,7 @@ fn outcome(command: &mut Command) -> Outcome {
 }
 
 /// The binary under test; DOGWATCH names another one than cargo has just built.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let named = std::env::var_os("DOGWATCH").map(PathBuf::from);
     named.unwrap_or_else(|| env!("CARGO_BIN_EXE_dogwatch").into())
 }
