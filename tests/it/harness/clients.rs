@@ -8,36 +8,27 @@ use std::thread::JoinHandle;
 
 use super::{PATIENCE, pause};
 
-/// Asks `GET /health` on a new connection, again and again.
+/// How many ask at the same time.
+const CLIENTS: usize = 3;
+
+/// Clients that ask `GET /health`, each time on a new connection, again and again.
 pub struct Asking {
     end: Arc<AtomicBool>,
     /// A service that ends may say so instead of being healthy; it must answer all the same.
     lenient: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, Vec<String>)>,
+    threads: Vec<JoinHandle<(u64, Vec<String>)>>,
 }
 
 impl Asking {
     /// Begins to ask.
     pub fn begin(address: SocketAddr) -> Asking {
         let (end, lenient) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let (its_end, its_leniency) = (Arc::clone(&end), Arc::clone(&lenient));
-        let thread = std::thread::spawn(move || {
-            let (mut asked, mut failures) = (0, Vec::new());
-            while !its_end.load(Ordering::Relaxed) {
-                asked += 1;
-                let lenient_before = its_leniency.load(Ordering::Relaxed);
-                let status = get(address, "/health").map(|answer| status(&answer));
-                let lenient = lenient_before || its_leniency.load(Ordering::Relaxed);
-                match status {
-                    Ok(Some(200)) => {}
-                    Ok(Some(503)) if lenient => {}
-                    other => failures.push(format!("request {asked}: {other:?}")),
-                }
-                pause();
-            }
-            (asked, failures)
-        });
-        Asking { end, lenient, thread }
+        let client = || {
+            let (end, lenient) = (Arc::clone(&end), Arc::clone(&lenient));
+            std::thread::spawn(move || ask(address, &end, &lenient))
+        };
+        let threads = std::iter::repeat_with(client).take(CLIENTS).collect();
+        Asking { end, lenient, threads }
     }
 
     /// While the service is being restarted on request, `503` is an answer, too.
@@ -45,11 +36,29 @@ impl Asking {
         self.lenient.store(lenient, Ordering::Relaxed);
     }
 
-    /// Ends; returns how many requests were made, and which of them failed.
+    /// Ends; returns how many requests were made, and what became of those that failed.
     pub fn finish(self) -> (u64, Vec<String>) {
         self.end.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        let clients: Vec<_> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let asked = clients.iter().map(|(asked, _)| asked).sum();
+        (asked, clients.into_iter().flat_map(|(_, failures)| failures).collect())
     }
+}
+
+fn ask(address: SocketAddr, end: &AtomicBool, lenient: &AtomicBool) -> (u64, Vec<String>) {
+    let (mut asked, mut failures) = (0, Vec::new());
+    while !end.load(Ordering::Relaxed) {
+        asked += 1;
+        let lenient_before = lenient.load(Ordering::Relaxed);
+        let status = get(address, "/health").map(|answer| status(&answer));
+        match status {
+            Ok(Some(200)) => {}
+            Ok(Some(503)) if lenient_before || lenient.load(Ordering::Relaxed) => {}
+            other => failures.push(format!("request {asked}: {other:?}")),
+        }
+        pause();
+    }
+    (asked, failures)
 }
 
 /// Makes one request on a connection of its own; returns the whole answer.
