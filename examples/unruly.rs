@@ -13,6 +13,7 @@
 //! grow MIB MS      for ever: leak MIB each MS milliseconds
 //! escape           leave a grandchild in a session of its own
 //! stubborn         ignore SIGTERM
+//! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
 //! hang             do nothing for ever
@@ -24,6 +25,7 @@ use std::net::TcpListener;
 use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
@@ -60,6 +62,10 @@ fn main() {
                 done.expect("setsid is part of util-linux");
             }
             "stubborn" => ignore_term(),
+            "farewell" => {
+                let pause = number(&text());
+                take_leave(pause, text());
+            }
             "env" => println!("{}", std::env::var(text()).unwrap_or_default()),
             "pause" => wait(number(&text())),
             "hang" => loop {
@@ -145,5 +151,34 @@ fn ignore_term() {
     // SAFETY: SIG_IGN is no handler: nothing runs when the signal comes.
     unsafe {
         libc::signal(libc::SIGTERM, libc::SIG_IGN);
+    }
+}
+
+/// Milliseconds, and the line.
+static FAREWELL: OnceLock<(u64, String)> = OnceLock::new();
+
+fn take_leave(pause: u64, text: String) {
+    FAREWELL.set((pause, text + "\n")).expect("there is one farewell");
+    let handler: extern "C" fn(libc::c_int) = on_term;
+    #[expect(unsafe_code, reason = "std cannot handle a signal")]
+    // SAFETY: the handler calls only nanosleep, write and _exit, which are async-signal-safe, and reads what was
+    // set before it was installed.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+}
+
+extern "C" fn on_term(_signal: libc::c_int) {
+    let Some((pause, text)) = FAREWELL.get() else { return };
+    let time = libc::timespec {
+        tv_sec: (pause / 1000) as libc::time_t,
+        tv_nsec: (pause % 1000 * 1_000_000) as libc::c_long,
+    };
+    #[expect(unsafe_code, reason = "a signal handler may call only what is async-signal-safe")]
+    // SAFETY: the pointers are those of values that live through the calls.
+    unsafe {
+        libc::nanosleep(&raw const time, std::ptr::null_mut());
+        libc::write(1, text.as_ptr().cast(), text.len());
+        libc::_exit(0);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::model::name::ServiceName;
 use crate::paths::Paths;
 
 /// The wishes of whoever starts a control plane.
@@ -13,6 +14,8 @@ pub struct Start {
     pub home: Option<PathBuf>,
     /// The ecosystem.toml, absolute.
     pub file: PathBuf,
+    /// Of services that nobody has wanted or unwanted yet, only these are wanted; none: all.
+    pub only: Vec<ServiceName>,
     /// Take over what runs, stop it all, and end.
     pub only_down: bool,
 }

@@ -134,6 +134,9 @@ pub struct Flush {
 /// `control`.
 #[derive(Debug, Arguments)]
 pub struct Control {
+    /// Of services that nobody has wanted or unwanted yet, want only these
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
     /// Take over what runs, stop it all, and end
     #[arg(long)]
     pub only_down: bool,

@@ -4,13 +4,14 @@ use super::client::{CallError, Client, block_on};
 use super::direct;
 use super::fail::{Failure, Outcome};
 use super::here::Here;
+use super::screen::tell;
 use crate::model::name::ServiceName;
 use crate::paths::Paths;
 use crate::wire::api::Services;
 use crate::wire::status::ServiceStatus;
 
 /// What is said on stderr when the keepers are asked.
-pub const ABSENT: &str = "the control plane is not running";
+const ABSENT: &str = "the control plane is not running";
 
 /// All services.
 ///
@@ -19,7 +20,12 @@ pub const ABSENT: &str = "the control plane is not running";
 pub async fn services(paths: &Paths) -> Outcome<Services> {
     match Client::new(paths.control_sock()).get("/v1/services").await {
         Ok(services) => Ok(services),
-        Err(error) => direct::services(paths, &reason_to_go_on(error)?),
+        Err(error) => {
+            let why = reason_to_go_on(error)?;
+            let services = direct::services(paths)?;
+            tell(format_args!("{why}: asked the keepers directly"));
+            Ok(services)
+        }
     }
 }
 

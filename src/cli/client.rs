@@ -21,6 +21,8 @@ use crate::wire::api::Refusal;
 
 /// A look takes this long at most; keepers have half a second to answer the control plane.
 const LOOK: Duration = Duration::from_secs(3);
+/// While an order is being carried out, the control plane is asked this often whether it is well.
+const ASK_EVERY: Duration = Duration::from_secs(3);
 /// Longest answer, bytes.
 const LONGEST: usize = 16 << 20;
 
@@ -55,7 +57,7 @@ impl Client {
         self.call(Method::GET, path, Vec::new(), LOOK).await
     }
 
-    /// Gives an order whose answer may take `wait`, and a little longer.
+    /// Gives an order whose answer may take `wait`, and a little longer, unless the control plane hangs.
     ///
     /// # Errors
     /// [`CallError`].
@@ -66,7 +68,23 @@ impl Client {
         wait: Duration,
     ) -> Result<T, CallError> {
         let body = serde_json::to_vec(body).map_err(|error| CallError::Silent(error.to_string()))?;
-        self.call(Method::POST, path, body, wait + Duration::from_secs(15)).await
+        let answer = self.call(Method::POST, path, body, wait + Duration::from_secs(15));
+        tokio::select! {
+            answer = answer => answer,
+            error = self.hang() => Err(error),
+        }
+    }
+
+    /// Ends when the control plane does not answer any more.
+    async fn hang(&self) -> CallError {
+        loop {
+            tokio::time::sleep(ASK_EVERY).await;
+            let health = self.get::<serde::de::IgnoredAny>("/v1/health").await;
+            // One that is gone is noticed better by the order's own connection.
+            if let Err(error @ CallError::Silent(_)) = health {
+                return error;
+            }
+        }
     }
 
     async fn call<T: DeserializeOwned>(

@@ -4,7 +4,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::fail::{Failure, Outcome};
-use super::screen::tell;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::os::packet::Connection;
@@ -21,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// There is none: nothing runs here.
-pub fn services(paths: &Paths, why: &str) -> Outcome<Services> {
+pub fn services(paths: &Paths) -> Outcome<Services> {
     let mut services = Vec::new();
     let mut problems = Vec::new();
     for name in known(paths) {
@@ -34,7 +33,6 @@ pub fn services(paths: &Paths, why: &str) -> Outcome<Services> {
     if services.is_empty() && problems.is_empty() {
         return Err(Failure::not_running(paths));
     }
-    tell(format_args!("{why}: asked the keepers directly"));
     Ok(Services { v: VERSION, services, problems })
 }
 

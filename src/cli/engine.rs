@@ -13,6 +13,7 @@ use super::fail::{Failure, Outcome};
 use super::here::Here;
 use crate::exit_code;
 use crate::model::end::Exit;
+use crate::model::name::ServiceName;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::process::PidFd;
 use crate::os::{lock, own, wait};
@@ -33,14 +34,16 @@ pub async fn health(here: &Here) -> Outcome<Option<Health>> {
     }
 }
 
-/// Starts a control plane for `file` in the background and waits until it answers.
+/// Starts a control plane for `file` in the background and waits until it answers. Of services that nobody has
+/// wanted or unwanted yet it wants only those in `only`, or all if that is empty.
 ///
 /// # Errors
 /// It ends at once: what it said about that.
-pub async fn start(here: &Here, file: &Path) -> Outcome<Health> {
+pub async fn start(here: &Here, file: &Path, only: &[ServiceName]) -> Outcome<Health> {
     let log = here.paths.own_log();
     let before = std::fs::metadata(&log).map_or(0, |about| about.len());
-    let (pid, process) = launched(here, file, &[])?;
+    let options: Vec<&str> = only.iter().flat_map(|name| ["--only", name.as_str()]).collect();
+    let (pid, process) = launched(here, file, &options)?;
     let deadline = Instant::now() + START;
     loop {
         match health(here).await {

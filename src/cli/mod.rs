@@ -88,6 +88,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
                 paths: here.paths,
                 home: here.home,
                 file,
+                only: ask::names(&options.only)?,
                 only_down: options.only_down,
             }));
         }

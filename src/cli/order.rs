@@ -61,54 +61,107 @@ pub fn flush(here: &Here, options: &Flush) -> Outcome {
 /// # Errors
 /// Nothing runs here; there is no such service; somebody says no.
 pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Outcome<Answers> {
-    let names = names(here, words).await?;
-    give_each(here, verb, names.into_iter().map(|name| (name, order)).collect()).await
+    let (names, why) = names(here, words).await?;
+    let orders = names.into_iter().map(|name| (name, order)).collect();
+    carry_out(here, verb, orders, why).await
 }
 
-/// Gives each service an order of its own, all at once, and waits for all outcomes.
+/// The same for services that there are, each with an order of its own.
 ///
 /// # Errors
 /// As [`give`].
 pub async fn give_each(here: &Here, verb: Verb, orders: Vec<(ServiceName, Order)>) -> Outcome<Answers> {
-    let mut given = JoinSet::new();
-    for (position, (name, order)) in orders.iter().cloned().enumerate() {
-        let client = Client::new(here.paths.control_sock());
-        given.spawn(async move {
-            let path = format!("/v1/services/{name}/{}", verb.word());
-            let answer = client.post(&path, &order, Duration::from_millis(order.wait_ms)).await;
-            (position, name, answer)
-        });
-    }
-    let mut results: Vec<(usize, ServiceName, Result<Answer, CallError>)> = given.join_all().await;
-    results.sort_by_key(|(position, ..)| *position);
+    let why = absence(here).await?;
+    carry_out(here, verb, orders, why).await
+}
+
+/// Gives the orders to the control plane, or to the keepers, for the reason given.
+async fn carry_out(
+    here: &Here,
+    verb: Verb,
+    orders: Vec<(ServiceName, Order)>,
+    why: Option<String>,
+) -> Outcome<Answers> {
     let mut answers = Vec::new();
-    let mut said = false;
-    for (position, name, result) in results {
-        let order = orders[position].1;
-        answers.push(match result {
-            Ok(answer) => answer,
-            Err(error) => {
-                let why = ask::reason_to_go_on(error)?;
-                if order.memory_limit.is_some() {
-                    return Err(Failure::failed(format!("cannot set the memory limit of {name}: {why}"))
-                        .hint("try again in a moment, or write it into ecosystem.toml"));
+    if let Some(why) = why {
+        tell(format_args!("{why}: asked the keepers directly"));
+        for (name, order) in &orders {
+            answers.push(by_keeper(here, name, verb, order, &why)?);
+        }
+    } else {
+        for (name, order, result) in by_control(here, orders, verb).await {
+            answers.push(match result {
+                Ok(answer) => answer,
+                Err(error @ CallError::Refused(..)) => return Err(error.into_failure()),
+                Err(CallError::Absent | CallError::Silent(_)) if verb == Verb::Restart => {
+                    // Whether it had the order already nobody knows, and once is enough.
+                    return Err(Failure::failed(format!(
+                        "the control plane went away while restarting {name}"
+                    ))
+                    .hint(format!("see how it is: dogwatch show {name}")));
                 }
-                if !std::mem::replace(&mut said, true) {
-                    tell(format_args!("{why}: asked the keepers directly"));
+                Err(error) => {
+                    let why = ask::reason_to_go_on(error)?;
+                    tell(format_args!("{why}: asked the keeper of {name} directly"));
+                    by_keeper(here, &name, verb, &order, &why)?
                 }
-                direct::order(&here.paths, &name, verb, Duration::from_millis(order.wait_ms))?
-            }
-        });
+            });
+        }
     }
     Ok(Answers { v: VERSION, answers, problems: Vec::new() })
 }
 
-/// The words as services. One that the control plane has not heard of may be new in the file, so it is asked
-/// all the same, unless nobody is there.
-async fn names(here: &Here, words: &[String]) -> Outcome<Vec<ServiceName>> {
+/// A keeper starts, stops and restarts alone, but takes another entry from the control plane only.
+fn by_keeper(here: &Here, name: &ServiceName, verb: Verb, order: &Order, why: &str) -> Outcome<Answer> {
+    if order.memory_limit.is_some() {
+        return Err(Failure::failed(format!("cannot set the memory limit of {name}: {why}"))
+            .hint("try again in a moment, or write it into ecosystem.toml"));
+    }
+    direct::order(&here.paths, name, verb, Duration::from_millis(order.wait_ms))
+}
+
+/// All orders at once, the answers in the order of the orders.
+async fn by_control(
+    here: &Here,
+    orders: Vec<(ServiceName, Order)>,
+    verb: Verb,
+) -> Vec<(ServiceName, Order, Result<Answer, CallError>)> {
+    let mut given = JoinSet::new();
+    for (position, (name, order)) in orders.into_iter().enumerate() {
+        let client = Client::new(here.paths.control_sock());
+        given.spawn(async move {
+            let path = format!("/v1/services/{name}/{}", verb.word());
+            let answer = client.post(&path, &order, Duration::from_millis(order.wait_ms)).await;
+            (position, name, order, answer)
+        });
+    }
+    let mut results = given.join_all().await;
+    results.sort_by_key(|(position, ..)| *position);
+    results.into_iter().map(|(_, name, order, answer)| (name, order, answer)).collect()
+}
+
+/// Why the keepers have to be asked, if they have.
+async fn absence(here: &Here) -> Outcome<Option<String>> {
+    match Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await {
+        Ok(_) => Ok(None),
+        Err(error) => {
+            let why = ask::reason_to_go_on(error)?;
+            direct::anybody(&here.paths)?;
+            Ok(Some(why))
+        }
+    }
+}
+
+/// The words as services, and why the keepers have to be asked, if they have. A name that nobody has heard of
+/// may be new in the file, so the control plane is asked about it all the same.
+async fn names(here: &Here, words: &[String]) -> Outcome<(Vec<ServiceName>, Option<String>)> {
+    let why = absence(here).await?;
     if words.iter().any(|word| word == "all") {
-        let services = ask::services(&here.paths).await?;
-        return Ok(services.services.into_iter().map(|service| service.name).collect());
+        let services = match why {
+            Some(_) => direct::services(&here.paths)?,
+            None => ask::services(&here.paths).await?,
+        };
+        return Ok((services.services.into_iter().map(|service| service.name).collect(), why));
     }
     let mut names = Vec::new();
     for word in words {
@@ -121,14 +174,7 @@ async fn names(here: &Here, words: &[String]) -> Outcome<Vec<ServiceName>> {
             }
         }
     }
-    // Without a control plane and without a keeper the order has nobody to go to: say that, not "unknown".
-    if matches!(
-        Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await,
-        Err(CallError::Absent)
-    ) {
-        direct::anybody(&here.paths)?;
-    }
-    Ok(names)
+    Ok((names, why))
 }
 
 /// The exit code that an outcome deserves.

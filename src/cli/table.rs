@@ -36,7 +36,7 @@ const NAME: usize = 0;
 const STATE: usize = 1;
 const REASON: usize = 8;
 /// A reason shorter than this says nothing.
-const SHORTEST: usize = 16;
+const SHORTEST: usize = 28;
 
 impl Column {
     const fn new(head: &'static str, show: fn(&ServiceStatus) -> String, numbers: bool) -> Column {

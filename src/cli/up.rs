@@ -57,7 +57,7 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
 pub async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
     let health = match engine::health(here).await? {
         Some(health) => health,
-        None => engine::start(here, file).await?,
+        None => engine::start(here, file, &names).await?,
     };
     refuse_another_file(here, file, &health.config)?;
     let order = Up { names, wait_ms: LONGEST_WAIT.as_millis() as u64 };

@@ -25,14 +25,43 @@ use crate::wire::warden::Request;
 /// On top of a service's own stop timeout.
 const MARGIN: Duration = Duration::from_secs(5);
 
+/// Something may die while it is being stopped, and come back: so many rounds at most.
+const ROUNDS: u32 = 3;
+
 /// Stops everything but this process. The caller then lets it end.
 pub async fn down(plane: &Arc<Plane>) -> Down {
     plane.end(Ending::Downing);
     say("going down");
-    let mut running = living(plane);
-    let mut asked = BTreeSet::new();
     let mut stopped = Vec::new();
     let mut problems = Vec::new();
+    for _ in 0..ROUNDS {
+        problems.clear();
+        stop_all(plane, &mut stopped, &mut problems).await;
+        if let Err(text) = dismiss_warden(plane).await {
+            problems.push(text);
+        }
+        if problems.is_empty() && living(plane).is_empty() {
+            break;
+        }
+    }
+    for name in living(plane).into_keys() {
+        problems.push(format!("{name} still runs; once more: dogwatch down"));
+        stopped.retain(|other| *other != name);
+    }
+    for name in &stopped {
+        // What is left of it is removed by the next start.
+        let _ = std::fs::remove_dir_all(plane.paths.service(name).dir);
+    }
+    for text in &problems {
+        say(text);
+    }
+    Down { v: VERSION, stopped, problems }
+}
+
+/// Every service, the last started first.
+async fn stop_all(plane: &Arc<Plane>, stopped: &mut Vec<ServiceName>, problems: &mut Vec<String>) {
+    let mut running = living(plane);
+    let mut asked = BTreeSet::new();
     let (report, mut reports) = mpsc::unbounded_channel();
     while !running.is_empty() {
         for name in free(&running, &asked) {
@@ -47,21 +76,11 @@ pub async fn down(plane: &Arc<Plane>) -> Down {
         let Some((name, result)) = reports.recv().await else { break };
         running.remove(&name);
         match result {
+            Ok(()) if stopped.contains(&name) => {}
             Ok(()) => stopped.push(name),
             Err(text) => problems.push(text),
         }
     }
-    if let Err(text) = dismiss_warden(plane).await {
-        problems.push(text);
-    }
-    for name in &stopped {
-        // What is left of it is removed by the next start.
-        let _ = std::fs::remove_dir_all(plane.paths.service(name).dir);
-    }
-    for text in &problems {
-        say(text);
-    }
-    Down { v: VERSION, stopped, problems }
 }
 
 /// Each living service and those that it comes after.
@@ -98,28 +117,29 @@ fn free(
     }
 }
 
-/// Lets a keeper stop its service and end.
+/// Lets a keeper stop its service and end. One that dies over it is followed by another, which is asked again.
 async fn retire(plane: &Plane, name: &ServiceName) -> Result<(), String> {
     let paths = plane.paths.service(name);
     let spec = folder::read_spec(&paths);
     let patience = spec.map_or(Duration::from_secs(10), |file| file.spec.stop.timeout) + MARGIN;
     let deadline = Instant::now() + patience;
-    let link = reach(plane, name, deadline).await?;
-    orders::done(&link, name, Op::Retire, Instant::now() + PATIENCE)
-        .await
-        .map_err(|refused| refused.refusal.error)?;
-    let closed = async { while matches!(link.receive().await, Ok(Some(_))) {} };
-    let gone = async {
-        closed.await;
-        // The kernel closes the connection a moment before it lets go of the process.
-        while folder::keeper_lives(&paths) {
-            sleep(Duration::from_millis(2)).await;
-        }
-    };
-    timeout_at(deadline, gone).await.map_err(|_| {
+    let late = || {
         let seconds = patience.as_secs();
         format!("the keeper of {name} has not ended within {seconds} s; see: dogwatch show {name}")
-    })
+    };
+    while folder::keeper_lives(&paths) || folder::service_lives(&paths) {
+        if Instant::now() >= deadline {
+            return Err(late());
+        }
+        let link = reach(plane, name, deadline).await?;
+        if orders::done(&link, name, Op::Retire, Instant::now() + PATIENCE).await.is_ok() {
+            let closed = async { while matches!(link.receive().await, Ok(Some(_))) {} };
+            timeout_at(deadline, closed).await.map_err(|_| late())?;
+        }
+        // The kernel closes the connection a moment before it lets go of the process.
+        sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
 }
 
 /// A keeper that has just died is restarted by the warden, so it is looked for until the time is over.

@@ -90,3 +90,86 @@ async fn converse(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::holder::Holdings;
+    use crate::model::phase::State;
+    use crate::os::own;
+    use crate::os::packet::{Connection, Listener};
+    use crate::paths::Paths;
+    use crate::wire::status::tests::status;
+
+    /// A keeper's side of one connection: answers the request as a keeper would, and stays.
+    fn answer(listener: &Listener, run: u64) -> Connection {
+        let patience = std::time::Instant::now() + Duration::from_secs(10);
+        let connection = loop {
+            match listener.accept().unwrap() {
+                Some(connection) => break connection,
+                None => assert!(std::time::Instant::now() < patience, "nobody came"),
+            }
+            std::thread::yield_now();
+        };
+        assert!(connection.wait(10_000).unwrap());
+        let packet = connection.receive().unwrap().unwrap();
+        let request: Request = serde_json::from_slice(&packet.bytes).unwrap();
+        let send = |reply: &Reply, file: Option<&std::fs::File>| {
+            let fds: Vec<_> = file.iter().map(|file| file.as_fd()).collect();
+            connection.send(&serde_json::to_vec(reply).unwrap(), &fds).unwrap();
+        };
+        match request.op {
+            Op::Watch => send(&Reply::Status(Box::new(status(State::Online, run, None))), None),
+            Op::Hold => {
+                let keys = vec![format!("{run}/out.fifo")];
+                send(&Reply::Hold { keys }, Some(&tempfile::tempfile().unwrap()));
+                send(&Reply::WhatOf { pid: 4711 }, None);
+                assert!(connection.wait(10_000).unwrap());
+                let packet = connection.receive().unwrap().unwrap();
+                let request: Request = serde_json::from_slice(&packet.bytes).unwrap();
+                assert_eq!(request.op, Op::Orphan { pid: 4711, status: 256 });
+            }
+            other => panic!("{other:?} was not expected"),
+        }
+        connection
+    }
+
+    #[tokio::test]
+    async fn a_replaced_keeper_is_found_again_and_what_it_hands_over_is_held() {
+        let home = tempfile::tempdir().unwrap();
+        let name = ServiceName::new("web").unwrap();
+        let paths = Paths::below(home.path());
+        let service = paths.service(&name);
+        own::make_folder(&service.dir).unwrap();
+        let file = home.path().join("ecosystem.toml");
+        let plane = Arc::new(Plane::new(paths, None, false, &file, Holdings::default()));
+        plane.note_orphan(crate::os::wait::Ended { pid: 4711, status: 256 });
+        let mut bell = plane.roster.subscribe();
+        follow(&plane, &name);
+        for run in [1, 2] {
+            let socket = service.keeper_sock();
+            let keeper = tokio::task::spawn_blocking(move || {
+                let listener = Listener::bind(&socket).unwrap();
+                let one = answer(&listener, run);
+                (listener, one)
+            });
+            // Both connections come in any order; each has its own thread to answer it.
+            let (listener, first) = keeper.await.unwrap();
+            let second = tokio::task::spawn_blocking(move || (answer(&listener, run), listener));
+            let (second, listener) = second.await.unwrap();
+            let seen = |plane: &Plane| {
+                let said = plane.roster.get(&name).and_then(|entry| entry.said);
+                said.is_some_and(|(status, _)| status.run == run) && plane.roster.is_present(&name)
+            };
+            while !seen(&plane) || plane.with_holdings(|held| held.len()) < run as usize {
+                tokio::time::timeout(Duration::from_secs(10), bell.changed()).await.unwrap().unwrap();
+            }
+            drop((first, second, listener));
+            while plane.roster.is_present(&name) {
+                tokio::time::timeout(Duration::from_secs(10), bell.changed()).await.unwrap().unwrap();
+            }
+        }
+    }
+}

@@ -21,6 +21,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::exit_code;
 use crate::holder::Holdings;
+use crate::model::name::ServiceName;
+use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
 use crate::os::{file, inherit, own, wait};
 use crate::start::Start;
@@ -56,8 +58,10 @@ pub fn run(start: Start) -> u8 {
             let (holdings, _) = Holdings::from_inherited(inherited);
             let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
             let plane = Arc::new(Plane::new(start.paths, start.home, managed, &start.file, holdings));
-            let code =
-                open_book(&plane, start.only_down).unwrap_or_else(|| in_runtime(&plane, start.only_down));
+            let code = open_book(&plane, start.only_down).unwrap_or_else(|| {
+                unwant_others(&plane, &start.only);
+                in_runtime(&plane, start.only_down)
+            });
             lock.release();
             code
         }
@@ -109,6 +113,21 @@ fn open_book(plane: &Plane, only_down: bool) -> Option<u8> {
     }
 }
 
+/// `up a` on a machine where nothing has run yet: the operator wants a, and nothing else until told.
+fn unwant_others(plane: &Plane, wanted: &[ServiceName]) {
+    if wanted.is_empty() {
+        return;
+    }
+    for name in plane.book.names().iter().filter(|name| !wanted.contains(name)) {
+        let paths = plane.paths.service(name);
+        if !paths.goal.exists()
+            && let Err(error) = folder::write_goal(&paths, Goal::Down)
+        {
+            say(format_args!("{name} starts although only others were asked for: {error}"));
+        }
+    }
+}
+
 fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.and_then(|runtime| runtime.block_on(live(plane, only_down)));
@@ -130,10 +149,16 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     let socket = serve::bind_unix(&plane.paths.control_sock())?;
     let adopted = Arc::new(Notify::new());
     let mut parts = JoinSet::new();
+    if lock::named(&plane.paths.warden_lock()).is_none() {
+        reconcile::clear_leftovers(plane);
+    }
     parts.spawn(warden_link::watch(Arc::clone(plane)));
     if only_down {
         let plane = Arc::clone(plane);
         parts.spawn(async move {
+            // A service without a keeper can be stopped only when a warden has given it one.
+            let mut bell = plane.roster.subscribe();
+            while plane.warden_pid().is_none() && bell.changed().await.is_ok() {}
             down::down(&plane).await;
             plane.end(Ending::Down);
         });

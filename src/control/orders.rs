@@ -92,6 +92,12 @@ pub async fn give(
     };
     let op = match verb {
         Verb::Start => {
+            let entry = plane.book.entry(name);
+            if let Some(blocker) = entry.and_then(|entry| plane.blocker(&entry))
+                && before.pid.is_none()
+            {
+                notes.push(format!("{blocker}, which {name} comes after, is not online"));
+            }
             prepare_start(plane, name, &before, order, &link, &mut notes).await?;
             Op::Start
         }

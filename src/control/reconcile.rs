@@ -79,6 +79,27 @@ pub fn in_folders(plane: &Plane) -> Vec<ServiceName> {
     names
 }
 
+/// Takes away what dead services of before have left, so that a new warden does not take it for work: the
+/// whole folder of another boot's, the old entry of one that the file describes anew.
+pub fn clear_leftovers(plane: &Plane) {
+    for name in in_folders(plane) {
+        let paths = plane.paths.service(&name);
+        if folder::keeper_lives(&paths) || folder::service_lives(&paths) {
+            continue;
+        }
+        let removed = if !folder::of_this_boot(&paths) {
+            std::fs::remove_dir_all(&paths.dir)
+        } else if plane.book.mistakes().is_none() && plane.book.entry(&name).is_some() {
+            std::fs::remove_file(paths.spec())
+        } else {
+            Ok(())
+        };
+        if let Err(error) = removed {
+            say(format_args!("cannot clear {}: {error}", paths.dir.display()));
+        }
+    }
+}
+
 /// Whether a service of dogwatch, or a keeper, is alive: after a crash of everything else, for instance.
 pub fn anything_lives(plane: &Plane) -> bool {
     in_folders(plane).iter().any(|name| {

@@ -76,6 +76,10 @@ impl Keeper {
             self.publish();
             if self.is_done() {
                 self.forget_next();
+                // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
+                if let Err(error) = self.store.forget_spec() {
+                    self.log(&format!("cannot remove the spec: {error}"));
+                }
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }

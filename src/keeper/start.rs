@@ -10,7 +10,7 @@ use crate::model::failure::{StartFailure, Step};
 use crate::model::machine::{self, Event};
 use crate::model::phase::Run;
 use crate::model::spec::Ready;
-use crate::os::cgroup::Cgroup;
+use crate::os::cgroup::{self, Cgroup};
 use crate::os::spawn::{self, Held, Plan};
 use crate::os::{clock, fault, process, wait};
 
@@ -135,7 +135,12 @@ impl Keeper {
     /// A fresh cgroup for a run, where one can be made.
     fn make_cgroup(&mut self, number: u64) -> Option<Cgroup> {
         let parent = self.cgroup_root.as_ref()?.join("svc").join(self.spec.name.as_str());
-        match Cgroup::create(&parent.join(format!("0.{number}"))) {
+        let made = Cgroup::create(&parent).and_then(|_| {
+            // What is not enabled here the cgroups of the runs do not have.
+            cgroup::enable_controllers(&parent);
+            Cgroup::create(&parent.join(format!("0.{number}")))
+        });
+        match made {
             Ok(cgroup) => {
                 if let Some(memory) = self.spec.memory {
                     cgroup.limit("memory.max", memory.max);

@@ -88,6 +88,14 @@ impl Store {
         let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         SpecFile::decode(&bytes).map_err(|error| format!("cannot use {}: {error}", path.display()))
     }
+
+    /// Removes the spec: nobody shall keep the service any more.
+    ///
+    /// # Errors
+    /// Those of unlink(2).
+    pub fn forget_spec(&self) -> io::Result<()> {
+        fs::remove_file(self.paths.spec())
+    }
 }
 
 #[cfg(test)]

@@ -120,11 +120,13 @@ pub fn enter(folder: &Path, pid: i32) -> io::Result<()> {
 
 /// Enables for the cgroups below `folder` every controller that it has; one that refuses is left out.
 pub fn enable_controllers(folder: &Path) {
-    let available = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
-    for controller in
-        available.split_whitespace().filter(|name| ["cpu", "io", "memory", "pids"].contains(name))
-    {
-        let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+    let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap_or_default();
+    let (available, enabled) = (read("cgroup.controllers"), read("cgroup.subtree_control"));
+    for controller in ["cpu", "io", "memory", "pids"] {
+        let is_in = |list: &str| list.split_whitespace().any(|name| name == controller);
+        if is_in(&available) && !is_in(&enabled) {
+            let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
     }
 }
 

@@ -8,6 +8,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use nix::poll::{PollTimeout, poll};
+
 use super::process::{self, Identity};
 
 /// A held lock; dropped, it is free.
@@ -26,17 +28,28 @@ pub enum Attempt {
     Busy(Option<Identity>),
 }
 
-/// Tries to take the lock at `path`, without waiting.
+/// Whoever looks at a lock with [`holder`] holds it for a moment; so many milliseconds are waited for them.
+const LOOKERS: u32 = 20;
+
+/// Tries to take the lock at `path`, without waiting for another holder.
 ///
 /// # Errors
 /// Those of opening and writing the file.
 pub fn try_lock(path: &Path) -> io::Result<Attempt> {
     let mut file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(std::fs::TryLockError::WouldBlock) => return Ok(Attempt::Busy(read_holder(&mut file))),
-        Err(std::fs::TryLockError::Error(error)) => return Err(error),
+    let mut looks = LOOKERS;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(std::fs::TryLockError::WouldBlock) => match read_holder(&mut file) {
+                // Held, but nobody lives who says so: somebody is just looking (see `holder`).
+                None if looks > 0 => looks -= 1,
+                holder => return Ok(Attempt::Busy(holder)),
+            },
+            Err(std::fs::TryLockError::Error(error)) => return Err(error),
+        }
+        let _ = poll(&mut [], PollTimeout::from(1_u8)); // a millisecond; cut short it is a shorter one
     }
     let text = format!("{}\n", Identity::own()?);
     file.set_len(0)?;
@@ -62,6 +75,7 @@ pub fn named(path: &Path) -> Option<Identity> {
 
 fn read_holder(file: &mut File) -> Option<Identity> {
     let mut text = String::new();
+    file.seek(SeekFrom::Start(0)).ok()?;
     file.read_to_string(&mut text).ok()?;
     let identity: Identity = text.parse().ok()?;
     process::is_alive(&identity).then_some(identity)
@@ -71,5 +85,34 @@ impl Lock {
     /// Lets go.
     pub fn release(self) {
         drop(self.file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_does_not_keep_the_lock_from_anybody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let looker = File::create(&path).unwrap();
+        looker.try_lock_shared().unwrap();
+        let waiting = std::thread::spawn(move || try_lock(&path).unwrap());
+        poll(&mut [], PollTimeout::from(3_u8)).unwrap();
+        drop(looker);
+        assert!(matches!(waiting.join().unwrap(), Attempt::Held(_)));
+    }
+
+    #[test]
+    fn a_held_lock_names_its_holder() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let Attempt::Held(lock) = try_lock(&path).unwrap() else { panic!("it is free") };
+        let own = Identity::own().unwrap();
+        assert_eq!((holder(&path), named(&path)), (Some(own.clone()), Some(own.clone())));
+        assert!(matches!(try_lock(&path).unwrap(), Attempt::Busy(Some(who)) if who == own));
+        lock.release();
+        assert_eq!(holder(&path), None);
     }
 }

@@ -25,7 +25,13 @@ pub struct Cells {
 pub fn find(paths: &Paths, managed: bool) -> Option<Cells> {
     let own = cgroup::own()?;
     if managed {
-        return in_scope(&own);
+        match scope(&own) {
+            Some(root) => return in_scope(root),
+            None => super::log(&format!(
+                "not in a scope but in {}: memory limits are watched, not enforced",
+                own.display()
+            )),
+        }
     }
     let name = format!("dogwatch-{:016x}", fnv1a(paths.run.as_os_str().as_encoded_bytes()));
     // A warden that was started by a keeper or a control plane is where they are.
@@ -34,11 +40,17 @@ pub fn find(paths: &Paths, managed: bool) -> Option<Cells> {
     writable(&root).then_some(Cells { root, keepers: None })
 }
 
-fn in_scope(own: &Path) -> Option<Cells> {
+/// The scope that a process in the cgroup `own` is in. Where systemd could not make one, that is the cgroup of
+/// dogwatch.service, which must not be divided: systemd could not put a new main process into it again.
+fn scope(own: &Path) -> Option<&Path> {
     let root = match own.file_name() {
         Some(leaf) if leaf == "warden" || leaf == "keepers" => own.parent()?,
         _ => own,
     };
+    root.extension().is_some_and(|kind| kind == "scope").then_some(root)
+}
+
+fn in_scope(root: &Path) -> Option<Cells> {
     let (warden, keepers, services) = (root.join("warden"), root.join("keepers"), root.join("svc"));
     for folder in [&warden, &keepers, &services] {
         fs::create_dir_all(folder).ok()?;
@@ -69,5 +81,19 @@ pub fn remove(cells: &Cells) {
         cgroup::remove_tree(&cells.root);
     } else {
         cgroup::remove_tree(&cells.root.join("svc"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divides_a_scope_only() {
+        let place = Path::new("/sys/fs/cgroup/system.slice/dogwatch-cells.scope");
+        assert_eq!(scope(place), Some(place));
+        assert_eq!(scope(&place.join("warden")), Some(place));
+        assert_eq!(scope(&place.join("keepers")), Some(place));
+        assert_eq!(scope(Path::new("/sys/fs/cgroup/system.slice/dogwatch.service")), None);
     }
 }

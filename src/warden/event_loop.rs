@@ -13,6 +13,7 @@ use super::keepers::KeeperProcess;
 use super::log;
 use crate::exit_code;
 use crate::holder::Holdings;
+use crate::model::end::Exit;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
@@ -255,11 +256,11 @@ impl Warden {
         let Some(keeper) = self.keepers.remove(&name) else {
             return;
         };
-        let retired = match wait::reap(keeper.pid) {
-            Some(ended) => ended.status == 0,
-            // Not a child of this warden: one that has retired has let go of what was held.
-            None => keeper.pidfd.exit_from_kernel().is_some_and(crate::model::end::Exit::is_success),
-        };
+        let exit = wait::reap(keeper.pid).map(|ended| ended.exit());
+        let exit = exit.or_else(|| keeper.pidfd.exit_from_kernel());
+        // Of one that is not a child of this warden nobody may know how it ended: its parent may not have reaped
+        // it yet, and an older kernel remembers nothing. But one that has retired leaves no spec.
+        let retired = exit.is_some_and(Exit::is_success) || !self.paths.service(&name).spec().exists();
         if retired {
             self.holdings.forget(&name);
             self.paces.remove(&name);

@@ -30,7 +30,8 @@ pub enum Op {
     Restart,
     /// Reads spec.json again: limits, restart, stop and log rules hold at once, the rest from the next start.
     Reread,
-    /// Stops the service, leaves the goal alone and ends the keeper with code 0; answers [`Reply::Done`].
+    /// Stops the service, leaves the goal alone, removes the spec and ends the keeper with code 0; answers
+    /// [`Reply::Done`].
     Retire,
     /// Empties both log files; answers [`Reply::Done`] when they are empty.
     Flush,

@@ -143,3 +143,19 @@ fn a_goal_survives_everybody() {
     machine.ok(&["down"]);
     control.wait().unwrap();
 }
+
+#[test]
+fn nothing_comes_back_when_a_warden_takes_down_keepers_that_it_has_not_started() {
+    let machine = Machine::new(
+        "[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n[services.api]\ncommand = [\"UNRULY\", \"hang\"]\n",
+    );
+    machine.up();
+    let old = machine.warden().unwrap();
+    kill(&old);
+    until("a new warden", || machine.warden(), |new| new.as_ref().is_some_and(|new| *new != old));
+    machine.ok(&["status"]);
+    machine.ok(&["down"]);
+    assert_eq!([machine.warden(), machine.keeper("web"), machine.keeper("api")], [None, None, None]);
+    let log = std::fs::read_to_string(machine.paths().own_log()).unwrap();
+    assert!(!log.contains("has died"), "{log}");
+}

@@ -4,8 +4,12 @@
 
 mod harness;
 
+mod burst;
 mod chaos;
+mod cli;
 mod faults;
 mod guide;
+mod isolation;
 mod keeper;
 mod pm2;
+mod systemd;
