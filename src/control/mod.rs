@@ -24,7 +24,7 @@ use crate::holder::Holdings;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
-use crate::os::{file, inherit, own, wait};
+use crate::os::{file, inherit, limits, own, wait};
 use crate::start::Start;
 
 mod api;
@@ -53,6 +53,7 @@ use say::say;
 pub fn run(start: Start) -> u8 {
     let inherited = inherit::take();
     own::private_umask();
+    limits::raise_open_files();
     match prepare(&start) {
         Ok(lock) => {
             let (holdings, _) = Holdings::from_inherited(inherited);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::inherit::VARIABLE;
+use super::limits;
 use super::process::PidFd;
 
 /// One process of dogwatch, to be started.
@@ -61,8 +62,9 @@ pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output);
+    let files = limits::for_children();
     #[expect(unsafe_code, reason = "pre_exec is the only way to run code in the child")]
-    // SAFETY: the closure calls only setsid, sigprocmask and fcntl, which are async-signal-safe
+    // SAFETY: the closure calls only setsid, sigprocmask, setrlimit and fcntl, which are async-signal-safe
     // (signal-safety(7)), and allocates nothing: `numbers` is only read.
     unsafe {
         command.pre_exec(move || {
@@ -70,6 +72,9 @@ pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
             let mut none = std::mem::zeroed::<libc::sigset_t>();
             libc::sigemptyset(&raw mut none);
             libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+            if let Some(files) = &files {
+                libc::setrlimit(libc::RLIMIT_NOFILE, files);
+            }
             for fd in &numbers {
                 if libc::fcntl(*fd, libc::F_SETFD, 0) < 0 {
                     return Err(io::Error::last_os_error());

@@ -11,6 +11,7 @@ pub mod file;
 pub mod heap;
 pub mod inherit;
 pub mod launch;
+pub mod limits;
 pub mod lock;
 pub mod own;
 pub mod packet;

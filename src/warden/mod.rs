@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 use crate::holder::Holdings;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Listener;
-use crate::os::{heap, inherit, wait};
+use crate::os::{heap, inherit, limits, wait};
 use crate::paths::Paths;
 use crate::wire::environment::{BY_SYSTEMD, MANAGED};
 use crate::{exit_code, own_log};
@@ -26,6 +26,7 @@ use event_loop::Warden;
 /// Runs until it is told to quit. Returns the exit code.
 pub fn run(paths: &Paths) -> u8 {
     heap::keep_small();
+    limits::raise_open_files();
     let (holdings, _) = Holdings::from_inherited(inherit::take());
     let lock = match lock::try_lock(&paths.warden_lock()) {
         Ok(Attempt::Held(lock)) => lock,

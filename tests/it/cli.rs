@@ -306,3 +306,24 @@ fn post(machine: &Machine, path: &str, body: &str) -> String {
     stream.read_to_string(&mut answer).unwrap();
     answer
 }
+
+#[test]
+fn dogwatch_itself_may_open_many_files_and_services_get_what_was_there_before() {
+    let machine =
+        Machine::new("[services.web]\ncommand = [\"/bin/sh\", \"-c\", \"ulimit -Sn; exec sleep 1000\"]\n");
+    let home = machine.dir().join("home");
+    let program = env!("CARGO_BIN_EXE_dogwatch");
+    let script = format!("ulimit -Sn 512 && exec {program} --home {} up -d", home.display());
+    let status =
+        std::process::Command::new("/bin/sh").args(["-c", &script]).current_dir(machine.dir()).status();
+    assert!(status.unwrap().success());
+    until("its limit", || machine.log("web", "out"), |text| text == "512\n");
+    let soft = |pid: i32| {
+        let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap().to_owned();
+        line.split_whitespace().nth(3).unwrap().to_owned()
+    };
+    assert_ne!(soft(machine.control().unwrap().pid), "512");
+    assert_ne!(soft(machine.warden().unwrap().pid), "512");
+    assert_eq!(soft(machine.keeper("web").unwrap().pid), "512");
+}
