@@ -84,7 +84,7 @@ async fn carry_out(
 ) -> Outcome<Answers> {
     let mut answers = Vec::new();
     if let Some(why) = why {
-        tell(format_args!("{why}: asked the keepers directly"));
+        ask::say_that_keepers_are_asked(&why);
         for (name, order) in &orders {
             answers.push(by_keeper(here, name, verb, order, &why)?);
         }

@@ -5,6 +5,7 @@ use super::known::Known;
 use super::voice::Voice;
 use super::{act, jlist, later, logs, says, show, start, target};
 use crate::cli::client::block_on;
+use crate::cli::direct;
 use crate::cli::engine;
 use crate::cli::fail::{Failure, Outcome};
 use crate::cli::here::Here;
@@ -59,7 +60,11 @@ fn dispatch(words: &[String]) -> Outcome {
         }
         Pm2Command::Ping => match block_on(engine::health(&here))?? {
             Some(_) => print(&format!("{}\n", says::PONG)),
-            None => Err(Failure::not_running(&here.paths)),
+            None => {
+                direct::anybody(&here.paths)?;
+                Err(Failure::new(exit_code::NOT_RUNNING, "the control plane is not running")
+                    .hint("the services are kept all the same: pm2 list"))
+            }
         },
     }
 }
