@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test lint soak bench send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak bench send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/design). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -36,6 +36,15 @@ test:
 	tests/install-needs
 	cargo test --workspace
 
+# In an emulated machine, as root on Debian: memory limits that the kernel enforces, then the boots of the
+# systemd test with the binary as shipped. docs/vm-result.md says what came of it.
+UNRULY = target/$(HOST)/release/examples/unruly
+IN_VM  = tests/vm/lib.sh bin/dogwatch $(UNRULY) $(wildcard packaging/systemd/*)
+test-vm: build
+	RUSTFLAGS='$(STATIC)' cargo build --release --example unruly --target $(HOST)
+	tests/vm/vm-boot target/vm/limits tests/vm/limits/run.sh $(IN_VM)
+	tests/vm/vm-boot target/vm/boots tests/vm/run.sh $(IN_VM)
+
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -61,7 +70,8 @@ install: build
 # Stops all services, then removes the program; logs, state and ecosystem.toml stay.
 uninstall:
 	-$(DESTDIR)$(PREFIX)/bin/dogwatch down
-	-[ -n "$(DESTDIR)" ] || systemctl disable dogwatch.service dogwatch-stop.service
+	-[ -n "$(DESTDIR)" ] || systemctl disable --now dogwatch.service
+	-[ -n "$(DESTDIR)" ] || systemctl stop dogwatch-stop.service
 	rm -f $(DESTDIR)$(PREFIX)/bin/dogwatch $(DESTDIR)$(PREFIX)/bin/pm2-dogwatch
 	rm -f $(DESTDIR)/etc/systemd/system/dogwatch.service $(DESTDIR)/etc/systemd/system/dogwatch-stop.service
 	rm -f $(DESTDIR)/etc/tmpfiles.d/dogwatch.conf

@@ -55,8 +55,13 @@ fn missing() -> Vec<String> {
         missing.push("systemd is not installed: there is no /lib/systemd/systemd".to_owned());
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    if !mounts.lines().any(|line| line.contains(" - cgroup2 ")) {
-        missing.push("no cgroup2 is mounted".to_owned());
+    let mounted = mounts.lines().rfind(|line| line.contains(" - cgroup2 "));
+    match mounted.and_then(|line| line.split(' ').nth(4)) {
+        None => missing.push("no cgroup2 is mounted".to_owned()),
+        Some(place) if nix::unistd::access(place, nix::unistd::AccessFlags::W_OK).is_err() => {
+            missing.push(format!("cgroups cannot be made in {place}"));
+        }
+        Some(_) => {}
     }
     missing
 }

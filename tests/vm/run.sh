@@ -68,8 +68,10 @@ command = ["unruly", "farewell", "300", "web says goodbye", "hang"]
 [services.off]
 command = ["unruly", "hang"]
 TOML
-    mkdir -p /etc/systemd/system/dogwatch.service.d
-    printf '[Service]\nWatchdogSec=2\n' >/etc/systemd/system/dogwatch.service.d/test.conf
+    if [ -z "${EMULATED:-}" ]; then # there, two seconds are nothing
+        mkdir -p /etc/systemd/system/dogwatch.service.d
+        printf '[Service]\nWatchdogSec=2\n' >/etc/systemd/system/dogwatch.service.d/test.conf
+    fi
     systemctl daemon-reload
     looked=$(systemctl enable --now dogwatch 2>&1) || fail 'enable --now'
     is 'the unit' active property dogwatch.service ActiveState

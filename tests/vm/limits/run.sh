@@ -1,0 +1,77 @@
+#!/bin/bash
+# Memory limits that the kernel enforces, under systemd; started by vm-boot. Services: steady; burst, which takes
+# more than memory.max and does not obey SIGTERM; slow, which grows over its limit step by step and obeys.
+set -u
+. ./lib.sh
+
+grep -qw memory /sys/fs/cgroup/cgroup.controllers || fail 'this machine has no memory controller'
+fact() { printf '%-28s %s\n' "$1" "$2"; }
+memory() { cat "/sys/fs/cgroup$(cgroup_of "$(service "$1" pid)")/memory.$2"; }
+others() { echo "steady $(service steady pid), keepers $(for name in steady burst slow; do keeper $name; done | tr '\n' ' '), warden $(warden)"; }
+ooms() { journalctl -k -b --no-pager | grep -c "Memory cgroup out of memory: Killed process .* (unruly)"; }
+restarts_over() { [ "$(service "$1" restarts)" -gt "$2" ] && echo yes; }
+
+install_dogwatch
+cat >/etc/dogwatch/ecosystem.toml <<'TOML'
+[dogwatch]
+log_dir = "/var/log/dogwatch"
+[services.steady]
+command = ["unruly", "hang"]
+memory = { limit = "100MiB" }
+[services.burst]
+command = ["unruly", "pause", "5000", "stubborn", "leak", "300", "hang"]
+memory = { limit = "80MiB", max = "80MiB" }
+restart = { delay = "10ms" }
+[services.slow]
+command = ["unruly", "pause", "5000", "farewell", "0", "slow says goodbye", "grow", "4", "100"]
+memory = { limit = "60MiB" }
+restart = { delay = "10ms" }
+TOML
+systemctl daemon-reload
+systemctl enable --now dogwatch || fail 'enable --now'
+until_is 'steady' online service steady state
+fact kernel "$(uname -r)"
+fact systemd "$(systemctl --version | head -n 1)"
+fact dogwatch "$(dogwatch --version)"
+fact 'controllers in the scope' "$(cat /sys/fs/cgroup$scope/cgroup.subtree_control)"
+fact 'processes in the unit' "$(in_cgroup /system.slice/dogwatch.service | tr '\n' ' ')(the control plane: $(control))"
+
+is 'memory.max of steady' $((100 * 1024 * 1024 * 5 / 4)) memory steady max
+fact 'memory.max of steady' "$(memory steady max) (1.25 x 100 MiB), in $(cgroup_of "$(service steady pid)")"
+
+before=$(others)
+until_is 'burst is restarted' yes restarts_over burst 0
+reason=$(service burst reason)
+[[ $reason == *SIGKILL* || $reason == memory*'over the limit of 80 MiB'* ]] || fail "the reason of burst: $reason"
+is 'what the kernel says' 1 ooms
+fact burst "restarts $(service burst restarts): $reason"
+fact 'the kernel says' "$(journalctl -k -b --no-pager -o cat | grep -m 1 'oom_memcg=' | grep -o 'oom_memcg=[^,]*')"
+fact '' "$(journalctl -k -b --no-pager -o cat | grep -m 1 -o 'Memory cgroup out of memory: Killed process .*anon-rss:[0-9]*kB')"
+looked=$(dogwatch stop burst 2>&1) || fail 'stop burst'
+
+until_is 'slow is restarted' yes restarts_over slow 0
+reason=$(service slow reason)
+[[ $reason == memory*'over the limit of 60 MiB' ]] || fail "the reason of slow: $reason"
+is 'last words of slow' 'slow says goodbye' tail -n 1 /var/log/dogwatch/slow-out.log
+fact slow "restarts $(service slow restarts): $reason; its last words are in the log"
+looked=$(dogwatch stop slow 2>&1) || fail 'stop slow'
+
+is 'all others' "$before" others
+fact 'untouched meanwhile' "$before"
+
+old=$(control)
+kill -9 "$old"
+until_not 'a new control plane' "$old" control
+until_is 'the unit' active property dogwatch.service ActiveState
+until_is 'dogwatch answers' online service steady state
+is 'all others' "$before" others
+is 'memory.max of steady' $((100 * 1024 * 1024 * 5 / 4)) memory steady max
+count=$(ooms)
+looked=$(dogwatch start burst 2>&1) || fail 'start burst'
+until_not 'burst is killed again' "$count" ooms
+fact 'kill -9 of the control plane' "$old, now $(control); untouched: $(others)"
+fact 'limits after it' "memory.max of steady $(memory steady max); burst killed again by the kernel ($count, now $(ooms))"
+
+looked=$(dogwatch down 2>&1) || fail 'down'
+is 'the unit after down' inactive property dogwatch.service ActiveState
+say 'all passed'
