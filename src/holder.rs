@@ -38,6 +38,11 @@ impl Holdings {
     pub fn apply(&mut self, service: &ServiceName, reply: Reply, fds: Vec<OwnedFd>) {
         match reply {
             Reply::Hold { keys } => keys.iter().zip(fds).for_each(|(key, fd)| self.hold(service, key, fd)),
+            Reply::Retain { keys } => {
+                if let Some(held) = self.0.get_mut(service) {
+                    held.retain(|(key, _)| keys.iter().any(|other| **other == **key));
+                }
+            }
             Reply::Release { keys } => {
                 if let Some(held) = self.0.get_mut(service) {
                     held.retain(|(key, _)| !keys.iter().any(|other| **other == **key));

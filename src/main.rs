@@ -1,11 +1,11 @@
-//! The one binary of dogwatch: command line, control plane, warden, keeper, helper.
+//! The one binary of dogwatch: command line, also pm2's, control plane, warden, keeper, helper.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dogwatch::cli::{self, Done};
+use dogwatch::cli::{self, Done, pm2};
 use dogwatch::model::name::ServiceName;
 use dogwatch::os::own;
 use dogwatch::paths::{Paths, Surroundings};
@@ -13,7 +13,19 @@ use dogwatch::{compress, control, exit_code, keeper, warden};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    ExitCode::from(small_process(&words).unwrap_or_else(|| large_process(words)))
+    let code = if words.first().is_some_and(|name| pm2::is_meant(&name.to_string_lossy())) {
+        pm2_process(&words)
+    } else {
+        small_process(&words).unwrap_or_else(|| large_process(words))
+    };
+    ExitCode::from(code)
+}
+
+/// Called by the name `pm2`.
+#[inline(never)]
+fn pm2_process(words: &[OsString]) -> u8 {
+    let words: Vec<String> = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    pm2::run(&words)
 }
 
 /// Not inlined, so that its frame is not on the stack of the small ones.

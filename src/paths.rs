@@ -15,9 +15,23 @@
 //!   goal/<name>                           what the operator wants
 //! ```
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::name::ServiceName;
+
+/// A folder of this name in the current one is the home of a dogwatch of its own ([`home_of`]).
+pub const LOCAL_HOME: &str = ".dogwatch";
+
+/// The home that belongs to the folder `cwd`: `.dogwatch` in it, where a dogwatch runs or ran (`make run` makes
+/// it). All commands given in that folder mean that one, unless they name another home. Only a home of user
+/// `euid` counts: nobody can lead another user's commands to a dogwatch of his own.
+pub fn home_of(cwd: &Path, euid: u32) -> Option<PathBuf> {
+    let home = cwd.join(LOCAL_HOME);
+    let own =
+        |folder: &Path| std::fs::metadata(folder).is_ok_and(|about| about.is_dir() && about.uid() == euid);
+    (own(&home) && own(&Paths::below(&home).run)).then_some(home)
+}
 
 /// The three folders of one dogwatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +47,7 @@ pub struct Paths {
 /// What of the environment decides where things are.
 #[derive(Debug, Default)]
 pub struct Surroundings {
-    /// `--home`, or else DOGWATCH_HOME; relative to `cwd`.
+    /// `--home`, else DOGWATCH_HOME, else the home of the current folder ([`home_of`]); relative to `cwd`.
     pub home_flag: Option<PathBuf>,
     /// Effective user id.
     pub euid: u32,
@@ -178,6 +192,19 @@ impl ServicePaths {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_home_of_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let me = folder.path().metadata().unwrap().uid();
+        assert_eq!(home_of(folder.path(), me), None);
+        let home = folder.path().join(".dogwatch");
+        std::fs::create_dir(&home).unwrap();
+        assert_eq!(home_of(folder.path(), me), None, "nothing ever ran in it");
+        std::fs::create_dir(home.join("run")).unwrap();
+        assert_eq!(home_of(folder.path(), me), Some(home));
+        assert_eq!(home_of(folder.path(), me + 1), None, "somebody else's");
+    }
 
     #[test]
     fn who_gets_which_folders() {

@@ -8,7 +8,8 @@ use clap::{Args as Arguments, Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "dogwatch", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Args {
-    /// Keep run, state and log folders below this folder
+    /// Keep run, state and log folders below this folder [default: ./.dogwatch if there is one, else the
+    /// system's folders, or the user's]
     #[arg(long, global = true, env = "DOGWATCH_HOME", value_name = "DIR", hide_env_values = true)]
     pub home: Option<PathBuf>,
     /// The ecosystem file [default: ./ecosystem.toml, else the one in force]

@@ -1,5 +1,7 @@
 //! The services, from whoever can tell: the control plane, else the keepers.
 
+use std::sync::Once;
+
 use super::client::{CallError, Client, block_on};
 use super::direct;
 use super::fail::{Failure, Outcome};
@@ -23,7 +25,7 @@ pub async fn services(paths: &Paths) -> Outcome<Services> {
         Err(error) => {
             let why = reason_to_go_on(error)?;
             let services = direct::services(paths)?;
-            tell(format_args!("{why}: asked the keepers directly"));
+            say_that_keepers_are_asked(&why);
             Ok(services)
         }
     }
@@ -35,6 +37,12 @@ pub async fn services(paths: &Paths) -> Outcome<Services> {
 /// As [`services`].
 pub fn services_now(here: &Here) -> Outcome<Services> {
     block_on(services(&here.paths))?
+}
+
+/// Says why the keepers are asked, once for a whole command.
+pub fn say_that_keepers_are_asked(why: &str) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| tell(format_args!("{why}: asked the keepers directly")));
 }
 
 /// Why the keepers are asked instead; an error if the control plane answered, but with a refusal.

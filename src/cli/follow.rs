@@ -1,9 +1,10 @@
 //! The logs of several services as one stream: `name | line`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::fail::{Failure, Outcome};
-use super::screen::{Colour, Screen, print_bytes};
+use super::screen::{Colour, Screen, print, print_bytes};
 use super::tail::Tail;
 use crate::wire::status::ServiceStatus;
 
@@ -25,6 +26,7 @@ pub struct Logs(Vec<Source>);
 
 #[derive(Debug)]
 struct Source {
+    path: PathBuf,
     prefix: Vec<u8>,
     tail: Tail,
 }
@@ -34,7 +36,7 @@ impl Logs {
     pub fn new(services: &[&ServiceStatus], which: Which, named: bool, screen: Screen) -> Logs {
         let width = services.iter().map(|service| service.name.as_str().len()).max();
         let width = width.unwrap_or(0);
-        let mut sources = Vec::new();
+        let mut files = Vec::new();
         for (number, service) in services.iter().enumerate() {
             let label = format!("{:width$} |", service.name);
             let prefix = match named {
@@ -43,10 +45,19 @@ impl Logs {
             };
             let paths = [(which.out, &service.log_out), (which.err, &service.log_error)];
             for (_, path) in paths.into_iter().filter(|(wanted, _)| *wanted) {
-                sources.push(Source { prefix: prefix.clone().into_bytes(), tail: Tail::from_end(path) });
+                files.push((path.clone(), prefix.clone()));
             }
         }
-        Logs(sources)
+        Logs::of_files(files)
+    }
+
+    /// These files, from their present ends, each with what stands before its lines.
+    pub fn of_files(files: Vec<(PathBuf, String)>) -> Logs {
+        let source = |(path, prefix): (PathBuf, String)| {
+            let tail = Tail::from_end(&path);
+            Source { path, prefix: prefix.into_bytes(), tail }
+        };
+        Logs(files.into_iter().map(source).collect())
     }
 
     /// Prints the last `count` lines of each file from before.
@@ -54,7 +65,16 @@ impl Logs {
     /// # Errors
     /// A file cannot be read; nobody reads stdout.
     pub fn print_last(&self, count: usize) -> Outcome {
+        self.print_last_under(count, |_| String::new())
+    }
+
+    /// The same, each file under its own heading.
+    ///
+    /// # Errors
+    /// As [`Logs::print_last`].
+    pub fn print_last_under(&self, count: usize, heading: impl Fn(&Path) -> String) -> Outcome {
         for source in &self.0 {
+            print(&heading(&source.path))?;
             let lines = source.tail.before(count);
             let lines = lines.map_err(|error| Failure::failed(format!("cannot read a log file: {error}")))?;
             let mut text = Vec::with_capacity(lines.len());

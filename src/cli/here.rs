@@ -6,14 +6,14 @@ use super::fail::{Failure, Outcome};
 use crate::config;
 use crate::exit_code;
 use crate::os::own;
-use crate::paths::{Paths, Surroundings};
+use crate::paths::{self, Paths, Surroundings};
 
 /// One dogwatch, running or not.
 #[derive(Debug, Clone)]
 pub struct Here {
     /// Its folders.
     pub paths: Paths,
-    /// The folder that `--home` named, absolute.
+    /// The folder that `--home` named, or the home of the current folder, absolute; none: the default folders.
     pub home: Option<PathBuf>,
     /// The file that `-f` named, absolute.
     named: Option<PathBuf>,
@@ -21,13 +21,22 @@ pub struct Here {
 }
 
 impl Here {
-    /// From the options and the environment.
+    /// From the options, the environment and the current folder.
     ///
     /// # Errors
     /// No current folder; no place to keep state.
     pub fn new(home: Option<PathBuf>, file: Option<PathBuf>) -> Outcome<Here> {
-        let cwd = std::env::current_dir()
-            .map_err(|error| Failure::failed(format!("cannot tell the current folder: {error}")))?;
+        let named = home.filter(|home| !home.as_os_str().is_empty());
+        let cwd = current_folder()?;
+        Here::exactly(named.or_else(|| paths::home_of(&cwd, own::effective_uid())), file)
+    }
+
+    /// The same without a look at the current folder: for the control plane, which was told its home.
+    ///
+    /// # Errors
+    /// As [`Here::new`].
+    pub fn exactly(home: Option<PathBuf>, file: Option<PathBuf>) -> Outcome<Here> {
+        let cwd = current_folder()?;
         let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let home = home.filter(|home| !home.as_os_str().is_empty());
         let home = home.map(|home| cwd.join(home).components().collect::<PathBuf>());
@@ -85,4 +94,9 @@ impl Here {
                 .hint("run `dogwatch init`, or name one with -f FILE")
         })
     }
+}
+
+fn current_folder() -> Outcome<PathBuf> {
+    std::env::current_dir()
+        .map_err(|error| Failure::failed(format!("cannot tell the current folder: {error}")))
 }

@@ -59,7 +59,10 @@ pub fn run(args: Args) -> Done {
 }
 
 fn dispatch(args: Args) -> Outcome<Done> {
-    let here = Here::new(args.home, args.file)?;
+    let here = match args.command {
+        Command::Control(_) => Here::exactly(args.home, args.file)?,
+        _ => Here::new(args.home, args.file)?,
+    };
     match args.command {
         Command::Init => return finished(init::init(here.cwd())),
         Command::Check(options) => {

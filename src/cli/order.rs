@@ -62,15 +62,34 @@ pub fn flush(here: &Here, options: &Flush) -> Outcome {
 /// Nothing runs here; there is no such service; somebody says no.
 pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Outcome<Answers> {
     let (names, why) = names(here, words).await?;
-    let wait = Duration::from_millis(order.wait_ms);
+    let orders = names.into_iter().map(|name| (name, order)).collect();
+    carry_out(here, verb, orders, why).await
+}
+
+/// The same for services that there are, each with an order of its own.
+///
+/// # Errors
+/// As [`give`].
+pub async fn give_each(here: &Here, verb: Verb, orders: Vec<(ServiceName, Order)>) -> Outcome<Answers> {
+    let why = absence(here).await?;
+    carry_out(here, verb, orders, why).await
+}
+
+/// Gives the orders to the control plane, or to the keepers, for the reason given.
+async fn carry_out(
+    here: &Here,
+    verb: Verb,
+    orders: Vec<(ServiceName, Order)>,
+    why: Option<String>,
+) -> Outcome<Answers> {
     let mut answers = Vec::new();
     if let Some(why) = why {
-        tell(format_args!("{why}: asked the keepers directly"));
-        for name in &names {
-            answers.push(direct::order(&here.paths, name, verb, wait)?);
+        ask::say_that_keepers_are_asked(&why);
+        for (name, order) in &orders {
+            answers.push(by_keeper(here, name, verb, order, &why)?);
         }
     } else {
-        for (name, result) in by_control(here, &names, verb, order).await {
+        for (name, order, result) in by_control(here, orders, verb).await {
             answers.push(match result {
                 Ok(answer) => answer,
                 Err(error @ CallError::Refused(..)) => return Err(error.into_failure()),
@@ -84,7 +103,7 @@ pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Ou
                 Err(error) => {
                     let why = ask::reason_to_go_on(error)?;
                     tell(format_args!("{why}: asked the keeper of {name} directly"));
-                    direct::order(&here.paths, &name, verb, wait)?
+                    by_keeper(here, &name, verb, &order, &why)?
                 }
             });
         }
@@ -92,39 +111,51 @@ pub async fn give(here: &Here, verb: Verb, words: &[String], order: Order) -> Ou
     Ok(Answers { v: VERSION, answers, problems: Vec::new() })
 }
 
-/// All orders at once, the answers in the order of the names.
+/// A keeper starts, stops and restarts alone, but takes another entry from the control plane only.
+fn by_keeper(here: &Here, name: &ServiceName, verb: Verb, order: &Order, why: &str) -> Outcome<Answer> {
+    if order.memory_limit.is_some() {
+        return Err(Failure::failed(format!("cannot set the memory limit of {name}: {why}"))
+            .hint("try again in a moment, or write it into ecosystem.toml"));
+    }
+    direct::order(&here.paths, name, verb, Duration::from_millis(order.wait_ms))
+}
+
+/// All orders at once, the answers in the order of the orders.
 async fn by_control(
     here: &Here,
-    names: &[ServiceName],
+    orders: Vec<(ServiceName, Order)>,
     verb: Verb,
-    order: Order,
-) -> Vec<(ServiceName, Result<Answer, CallError>)> {
+) -> Vec<(ServiceName, Order, Result<Answer, CallError>)> {
     let mut given = JoinSet::new();
-    for (position, name) in names.iter().cloned().enumerate() {
+    for (position, (name, order)) in orders.into_iter().enumerate() {
         let client = Client::new(here.paths.control_sock());
         given.spawn(async move {
             let path = format!("/v1/services/{name}/{}", verb.word());
             let answer = client.post(&path, &order, Duration::from_millis(order.wait_ms)).await;
-            (position, name, answer)
+            (position, name, order, answer)
         });
     }
     let mut results = given.join_all().await;
     results.sort_by_key(|(position, ..)| *position);
-    results.into_iter().map(|(_, name, answer)| (name, answer)).collect()
+    results.into_iter().map(|(_, name, order, answer)| (name, order, answer)).collect()
+}
+
+/// Why the keepers have to be asked, if they have.
+async fn absence(here: &Here) -> Outcome<Option<String>> {
+    match Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await {
+        Ok(_) => Ok(None),
+        Err(error) => {
+            let why = ask::reason_to_go_on(error)?;
+            direct::anybody(&here.paths)?;
+            Ok(Some(why))
+        }
+    }
 }
 
 /// The words as services, and why the keepers have to be asked, if they have. A name that nobody has heard of
 /// may be new in the file, so the control plane is asked about it all the same.
 async fn names(here: &Here, words: &[String]) -> Outcome<(Vec<ServiceName>, Option<String>)> {
-    let health = Client::new(here.paths.control_sock()).get::<api::Health>("/v1/health").await;
-    let why = match health {
-        Ok(_) => None,
-        Err(error) => {
-            let why = ask::reason_to_go_on(error)?;
-            direct::anybody(&here.paths)?;
-            Some(why)
-        }
-    };
+    let why = absence(here).await?;
     if words.iter().any(|word| word == "all") {
         let services = match why {
             Some(_) => direct::services(&here.paths)?,
@@ -186,20 +217,36 @@ pub fn report(answer: &Answer, verb: Verb) -> Outcome {
         }
         Down => print(&format!("{name}: stopped\n"))?,
         Done => print(&format!("{name}: done\n"))?,
-        Failed if service.goal == crate::model::phase::Goal::Down && service.state == State::Stopped => {
-            tell(format_args!("cannot {} {name}: it was stopped meanwhile", verb.word()));
-        }
-        Failed => tell(failure(answer, verb)),
-        Waiting => {
-            let reason = service.reason.as_deref().unwrap_or("it waits for another service");
-            tell(format_args!("{name} is not started yet: {reason}"));
-        }
-        NotYet => tell(format_args!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
+        Failed | Waiting | NotYet => {}
     }
-    if let Some(why) = &answer.not_persisted {
-        tell(format_args!("{name}: the goal could not be written, so a reboot forgets it: {why}"));
+    for line in trouble(answer, verb) {
+        tell(line);
     }
     Ok(())
+}
+
+/// What did not go as it was ordered.
+pub fn trouble(answer: &Answer, verb: Verb) -> Vec<String> {
+    use api::Outcome::{Done, Down, Failed, NotYet, Up, Waiting};
+    let service = &answer.service;
+    let name = &service.name;
+    let outcome = match answer.outcome {
+        Up | Down | Done => None,
+        Failed if service.goal == crate::model::phase::Goal::Down && service.state == State::Stopped => {
+            Some(format!("cannot {} {name}: it was stopped meanwhile", verb.word()))
+        }
+        Failed => Some(failure(answer, verb)),
+        Waiting => {
+            let reason = service.reason.as_deref().unwrap_or("it waits for another service");
+            Some(format!("{name} is not started yet: {reason}"))
+        }
+        NotYet => Some(format!("{name} is still {}; see: dogwatch show {name}", service.state.word())),
+    };
+    let not_persisted = answer
+        .not_persisted
+        .as_ref()
+        .map(|why| format!("{name}: the goal could not be written, so a reboot forgets it: {why}"));
+    outcome.into_iter().chain(not_persisted).collect()
 }
 
 /// Reason, advice, last words.

@@ -51,7 +51,10 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
 }
 
 /// Sees to it that a control plane runs, and has it bring the services up.
-async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
+///
+/// # Errors
+/// It does not start, or runs another file.
+pub async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
     let health = match engine::health(here).await? {
         Some(health) => health,
         None => engine::start(here, file, &names).await?,

@@ -85,9 +85,10 @@ pub struct Ecosystem {
     pub group: Option<String>,
     /// The compartments that the file describes.
     pub compartments: BTreeMap<String, Compartment>,
-    /// The services in the order of their start: after those they wait for, otherwise as in the file.
+    /// The services in the order of their start: after those they wait for, otherwise as in the file. A service's
+    /// place here is its number for pm2's users.
     pub services: Vec<ServiceSpec>,
-    /// The services' names in the order of the file: a service's place here is its number for pm2's users.
+    /// The services' names in the order of the file.
     pub names: Vec<ServiceName>,
     /// Every env_file that was read: when one changes, the services change.
     pub env_files: Vec<PathBuf>,

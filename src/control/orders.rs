@@ -21,6 +21,7 @@ use super::view;
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
+use crate::model::units::{parse_size, show_size};
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
@@ -194,8 +195,9 @@ async fn prepare_start(
     if fresh {
         done(link, name, Op::Reread, Instant::now() + PATIENCE).await?;
     }
-    if runs && order.memory_limit.is_some() {
-        notes.push(format!("the new memory limit of {name} holds at once; it was not restarted"));
+    if let Some(limit) = order.memory_limit {
+        let at_once = if runs { " at once, without a restart," } else { "" };
+        notes.push(limit_note(name, limit, at_once));
     }
     Ok(())
 }
@@ -219,10 +221,29 @@ fn prepare_restart(
             let Some(spec) = entry.or(folder::read_spec(&paths).map(|file| file.spec)) else {
                 return Err(Refused::failed(format!("{name} has no entry that holds")));
             };
+            notes.push(limit_note(name, limit, ""));
             limited(spec, limit)
         }
     };
     folder::write_spec(&paths, &file).map_err(Refused::failed)
+}
+
+/// How long a limit from the command line holds, and how to keep it.
+fn limit_note(name: &ServiceName, limit: u64, at_once: &str) -> String {
+    let size = size_in_file(limit);
+    format!(
+        "{name}: the memory limit is {size}{at_once} until the next restart takes the entry in ecosystem.toml again; \
+         to keep it, write memory = \"{size}\" there, under [services.{name}]"
+    )
+}
+
+/// A size as one writes it in ecosystem.toml, exactly.
+fn size_in_file(bytes: u64) -> String {
+    let short = show_size(bytes).replace(' ', "");
+    match parse_size(&short) {
+        Ok(same) if same == bytes => short,
+        _ => format!("{bytes}B"),
+    }
 }
 
 /// The wall stands a quarter above the limit, as in a file that names only the limit.

@@ -14,6 +14,7 @@ use crate::model::phase::Run;
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
 use crate::os::process::{Identity, PidFd};
+use crate::os::socket::Notice;
 use crate::os::spawn::{Ids, Plan};
 use crate::os::{clock, process, tree, users, wait};
 
@@ -92,9 +93,13 @@ impl Child {
         }
     }
 
-    /// Looks whether it has ended, finds out how, and clears up after it. `spared` are children of the keeper
-    /// that do not belong to the service.
-    pub fn look(&mut self, spared: &[i32], now: Moment) -> Look {
+    /// Whether the warden is asked how it ended.
+    pub fn is_asking(&self) -> bool {
+        matches!(self.ending, Ending::Asking { .. })
+    }
+
+    /// Looks whether it has ended, finds out how, and clears up after it.
+    pub fn look(&mut self, service: &str, now: Moment) -> Look {
         if self.ending == Ending::No {
             if self.is_alive() {
                 return Look::Alive;
@@ -117,7 +122,9 @@ impl Child {
         let Ending::Clearing { exit, until } = self.ending else {
             return Look::Alive;
         };
-        let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, spared);
+        // An unreaped child's number is its own. One that was reaped by somebody else may be anybody's by now.
+        let certain = wait::peek(Some(self.run.pid)).is_some();
+        let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, certain, service);
         if !clear && now < until {
             return Look::Ending;
         }
@@ -131,6 +138,18 @@ impl Child {
         wait::peek(Some(self.run.pid))
             .map(|ended| ended.exit())
             .or_else(|| self.pidfd.as_ref().and_then(PidFd::exit_from_kernel))
+    }
+
+    /// Whether a report is the service's: its sender is in the tree, or was a helper of the same user that has
+    /// ended since.
+    pub fn may_speak(&self, notice: &Notice) -> bool {
+        let pid = notice.pid;
+        let same_user = || {
+            let own = std::fs::metadata(format!("/proc/{}", self.run.pid));
+            own.is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == notice.uid)
+        };
+        let gone = || !Path::new(&format!("/proc/{pid}")).exists();
+        pid == self.run.pid || self.members().contains(&pid) || (gone() && same_user())
     }
 
     /// The processes of the tree.
@@ -177,11 +196,9 @@ impl RunAs {
         let Some(name) = &spec.user else {
             return Ok(RunAs { ids: None, owner: None, home: None });
         };
-        let user = users::find(name).map_err(|cause| StartFailure {
-            step: Step::User,
-            object: name.clone(),
-            cause,
-            hint: Some("check `user` in ecosystem.toml; see: getent passwd".to_owned()),
+        let user = users::find(name).map_err(|cause| {
+            let hint = "check `user` in ecosystem.toml; see: getent passwd";
+            StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
         })?;
         if user.ids.uid == nix::unistd::geteuid().as_raw() {
             return Ok(RunAs { ids: None, owner: None, home: None });
@@ -212,11 +229,9 @@ pub fn find_program(spec: &ServiceSpec) -> Result<PathBuf, StartFailure> {
     let runnable = |path: &PathBuf| {
         path.metadata().is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
     };
-    candidates.find(runnable).ok_or_else(|| StartFailure {
-        step: Step::Find,
-        object: name.clone(),
-        cause: format!("not in the service's PATH ({path})"),
-        hint: Some("write the full path in `command`, or set PATH in `env`".to_owned()),
+    candidates.find(runnable).ok_or_else(|| {
+        let hint = "write the full path in `command`, or set PATH in `env`".to_owned();
+        StartFailure::new(Step::Find, name, format!("not in the service's PATH ({path})"), Some(hint))
     })
 }
 
@@ -266,11 +281,8 @@ pub fn plan<'a>(
 }
 
 fn text(bytes: impl Into<Vec<u8>>) -> Result<CString, StartFailure> {
-    CString::new(bytes).map_err(|_| StartFailure {
-        step: Step::Exec,
-        object: "the command".to_owned(),
-        cause: "a word or a variable contains a NUL byte".to_owned(),
-        hint: None,
+    CString::new(bytes).map_err(|_| {
+        StartFailure::new(Step::Exec, "the command", "a word or a variable contains a NUL byte", None)
     })
 }
 

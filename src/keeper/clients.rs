@@ -135,7 +135,9 @@ impl Clients {
     pub fn hold<'a>(&mut self, who: u64, all: impl Iterator<Item = (String, BorrowedFd<'a>)>) {
         if let Some(client) = self.find(who) {
             client.holds = true;
-            all.for_each(|(key, fd)| client.send(&Reply::Hold { keys: vec![key] }, &[fd]));
+            let all: Vec<_> = all.collect();
+            client.send(&Reply::Retain { keys: all.iter().map(|(key, _)| key.clone()).collect() }, &[]);
+            all.into_iter().for_each(|(key, fd)| client.send(&Reply::Hold { keys: vec![key] }, &[fd]));
         }
     }
 

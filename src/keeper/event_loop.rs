@@ -66,6 +66,8 @@ pub struct Keeper {
     pub(super) flushing: Vec<u64>,
     pub(super) retiring: Option<Moment>,
     pub(super) trouble: Option<String>,
+    /// Cgroups of runs that have ended: removed when there is nothing more urgent.
+    pub(super) stale_cgroups: Vec<Cgroup>,
 }
 
 impl Keeper {
@@ -131,11 +133,16 @@ impl Keeper {
     }
 
     /// Writes the record; a failure is said, and does not stop anything.
-    pub(super) fn save_as(&mut self, instance: Instance, cgroup: Option<String>) {
-        let record = InstanceRecord { instance, released: self.released, cgroup, dropped: 0 };
-        if let Err(error) = self.store.save(&record) {
+    fn save_as(&mut self, instance: Instance, cgroup: Option<String>) {
+        if let Err(error) = self.try_save(instance, cgroup) {
             self.log(&format!("cannot write the state record: {error}"));
         }
+    }
+
+    /// Writes the record.
+    pub(super) fn try_save(&mut self, instance: Instance, cgroup: Option<String>) -> std::io::Result<()> {
+        let record = InstanceRecord { instance, released: self.released, cgroup, dropped: 0 };
+        self.store.save(&record)
     }
 
     fn wait(&self) {
@@ -158,7 +165,8 @@ impl Keeper {
         let now = clock::mono();
         let ending = self.child.as_ref().is_some_and(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, self.retiring]
+        let retiring = self.retiring.filter(|deadline| *deadline > now);
+        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring]
             .into_iter()
             .flatten()
             .min()
@@ -182,6 +190,9 @@ impl Keeper {
         if self.next.is_none() && self.retiring.is_none() {
             self.prepare_next();
         }
+        for cgroup in self.stale_cgroups.drain(..) {
+            let _ = cgroup.remove(); // EBUSY: a process that not even SIGKILL ends is left
+        }
     }
 
     fn check_memory(&mut self, now: Moment) {
@@ -198,8 +209,7 @@ impl Keeper {
             used = tree::proportional(&members); // forked workers share pages, which count for each
         }
         self.look_at_memory = Some(now.plus(next_look(used, limits.limit)));
-        if used > limits.limit && matches!(self.instance.phase, Phase::Starting { .. } | Phase::Online { .. })
-        {
+        if used > limits.limit {
             self.log(&format!("memory {used} bytes over the limit of {}", limits.limit));
             self.tell(Event::OverMemory { used, limit: limits.limit });
         }
@@ -229,9 +239,8 @@ impl Keeper {
     }
 
     fn look_after_child(&mut self) {
-        let spared = self.compressor.pid();
         let Some(child) = &mut self.child else { return };
-        match child.look(spared.as_slice(), clock::mono()) {
+        match child.look(self.spec.name.as_str(), clock::mono()) {
             Look::Alive | Look::Ending => {}
             Look::AskWarden => {
                 let pid = child.run.pid;
@@ -244,21 +253,21 @@ impl Keeper {
     /// The child and its tree are gone.
     fn gone(&mut self, exit: Exit) {
         let Some(child) = self.child.take() else { return };
-        if let Some(cgroup) = child.cgroup {
-            let _ = cgroup.remove(); // EBUSY: a process that not even SIGKILL ends is left
-        }
+        self.stale_cgroups.extend(child.cgroup);
         self.pump.tell(Command::Finish { run: child.run.number });
         self.cpu.reset();
         self.look_at_memory = None;
         let released = std::mem::replace(&mut self.released, false);
-        if !released && exit == Exit::Code(spawn::NEVER_LET_GO) {
+        let wanted = self.goal == Goal::Up && self.retiring.is_none();
+        let starting = matches!(self.instance.phase, Phase::Starting { .. });
+        if !released && exit == Exit::Code(spawn::NEVER_LET_GO) && wanted && starting {
             // Our predecessor died between its birth and its release: it never was the service.
             self.instance.phase = Phase::Stopped;
             self.tell(Event::Start);
             return;
         }
-        self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
         self.tell(Event::Exited(exit));
+        self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
     }
 
     fn on_pump(&mut self) {
@@ -285,7 +294,7 @@ impl Keeper {
     }
 
     /// The last byte of a run is in its file: nobody needs its FIFOs any more.
-    fn forget_channels(&mut self, run: u64) {
+    pub(super) fn forget_channels(&mut self, run: u64) {
         let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {
             return;
         };
@@ -303,8 +312,7 @@ impl Keeper {
                 return;
             };
             let Some(child) = &self.child else { continue };
-            let ours = notice.pid == child.run.pid || child.members().contains(&notice.pid);
-            if ours && notice.text.lines().any(|line| line == "READY=1") {
+            if child.may_speak(&notice) && notice.text.lines().any(|line| line == "READY=1") {
                 self.tell(Event::Ready);
             }
         }
@@ -332,7 +340,7 @@ impl Keeper {
     }
 
     /// Removes what was made for a run that will not be.
-    fn forget_next(&mut self) {
+    pub(super) fn forget_next(&mut self) {
         if let Some((channels, cgroup)) = self.next.take() {
             channels.remove();
             let _ = cgroup.map(Cgroup::remove); // the warden removes the rest

@@ -30,15 +30,18 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
+use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::name::ServiceName;
-use crate::model::phase::{Goal, Instance, Phase};
+use crate::model::phase::{Goal, Instance, Phase, Then};
+use crate::model::spec::Ready;
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
 use crate::os::{heap, inherit, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, WARDEN_FD};
+use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
 use crate::{exit_code, own_log};
 use channels::Channels;
@@ -124,6 +127,7 @@ fn set_up(
         flushing: Vec::new(),
         retiring: None,
         trouble: None,
+        stale_cgroups: Vec::new(),
     };
     keeper.take_over(&record)?;
     heap::trim();
@@ -157,14 +161,6 @@ impl Keeper {
                 self.pump.tell(Command::Finish { run });
             }
         }
-        for kind in ["out", "error"] {
-            let stem = format!("{}-{kind}", self.spec.name);
-            if self.spec.log.compress {
-                archive::uncompressed(&self.spec.log.dir, &stem)
-                    .into_iter()
-                    .for_each(|path| self.compressor.add(path));
-            }
-        }
         self.prepare_next();
         if let Some(run) = living {
             let alive = self.child.as_ref().is_some_and(Child::is_alive);
@@ -175,14 +171,50 @@ impl Keeper {
                 if alive { "alive" } else { "ended" }
             ));
         }
-        match (self.goal, &self.instance.phase) {
+        self.resume(living.is_some());
+        let keys = self.emptying.iter().flat_map(Channels::held).chain(self.sockets.held());
+        let keys = keys.map(|(key, _)| key).collect();
+        self.clients.tell_holders(&Reply::Retain { keys });
+        Ok(())
+    }
+
+    /// Goes on with what the predecessor may have been doing when it died.
+    fn resume(&mut self, living: bool) {
+        if living && matches!(self.spec.ready, Ready::Notify { .. }) && self.sockets.notify().is_none() {
+            // Nobody has held it: what was said on it is lost, but not what will be.
+            if let Ok(run_as) = child::RunAs::find(&self.spec) {
+                let _ = self.open_sockets(&run_as);
+            }
+        }
+        let over = self.instance.last_end.as_ref().is_some_and(|end| end.why == Why::ByItself);
+        match (self.goal, self.instance.phase.clone()) {
+            // It has done its work, and the policy said that this is all (in this boot).
+            (Goal::Up, Phase::Stopped) if over => {}
             (Goal::Up, Phase::Stopped | Phase::Spawning { .. }) => {
                 self.instance.phase = Phase::Stopped;
                 self.tell(Event::Start);
             }
-            (Goal::Down, _) => self.tell(Event::Stop),
-            (Goal::Up, _) => {}
+            (Goal::Down, Phase::Starting { .. } | Phase::Online { .. }) => self.tell(Event::Stop),
+            (goal, Phase::Stopping { forced, then, .. }) => {
+                // The signal may not have been sent; sent twice, it does no harm.
+                if let Some(child) = &self.child {
+                    if forced { child.kill() } else { child.signal(self.spec.stop.signal) }
+                }
+                match (goal, then) {
+                    (Goal::Up, Then::Stay) => self.tell(Event::Start),
+                    (Goal::Down, Then::Start | Then::BackOff) => self.tell(Event::Stop),
+                    _ => {}
+                }
+            }
+            (Goal::Down, Phase::BackingOff { .. } | Phase::Failed | Phase::Spawning { .. }) => {
+                self.instance.phase = Phase::Stopped;
+                self.tell(Event::Stop);
+            }
+            (Goal::Down, Phase::Stopped)
+            | (
+                Goal::Up,
+                Phase::Failed | Phase::Starting { .. } | Phase::Online { .. } | Phase::BackingOff { .. },
+            ) => {}
         }
-        Ok(())
     }
 }

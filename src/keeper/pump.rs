@@ -37,6 +37,11 @@ pub enum Command {
         /// The run.
         run: u64,
     },
+    /// What is left of the run is not wanted any more.
+    Drop {
+        /// The run.
+        run: u64,
+    },
     /// Empty both files.
     Flush,
     /// Rotation and folder from now on.
@@ -96,8 +101,10 @@ impl Pump {
             wake: wake.clone(),
             noticed: noticed.clone(),
         };
-        let thread =
-            thread::Builder::new().name("pump".to_owned()).stack_size(STACK).spawn(|| worker.run())?;
+        let thread = thread::Builder::new().name("pump".to_owned()).stack_size(STACK).spawn(|| {
+            let _fatal = EndWithThread;
+            worker.run();
+        })?;
         Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
     }
 
@@ -136,6 +143,18 @@ impl Pump {
     }
 }
 
+/// A keeper whose pump has panicked would keep a service that nobody reads from. It ends instead: its successor
+/// has a new pump.
+struct EndWithThread;
+
+impl Drop for EndWithThread {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 struct Worker {
     streams: [Stream; 2],
     /// Runs of which one stream is finished.
@@ -150,6 +169,10 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let mut ending = false;
+        // A predecessor may have been killed between a rotation and its compression.
+        for index in 0..self.streams.len() {
+            self.streams[index].uncompressed().into_iter().for_each(|path| self.say(Notice::Rotated(path)));
+        }
         loop {
             let _ = self.wake.read();
             while let Ok(command) = self.inbox.try_recv() {
@@ -188,16 +211,19 @@ impl Worker {
                 }
             }
             Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
+            Command::Drop { run } => self.streams.iter_mut().for_each(|stream| stream.forget(run)),
             Command::Flush => {
                 let now = clock::now();
-                let flush = |stream: &mut Stream| {
+                let mut result = Ok(());
+                for index in 0..self.streams.len() {
                     // What was written before the order goes first, and is emptied with the rest.
-                    let _ = stream.turn(now);
-                    stream
-                        .flush(now)
-                        .map_err(|error| format!("cannot empty {}: {error}", stream.path().display()))
-                };
-                let result = self.streams.iter_mut().try_for_each(flush);
+                    let turn = self.streams[index].turn(now);
+                    self.report(turn);
+                    let stream = &mut self.streams[index];
+                    let flushed = stream.flush(now);
+                    let failed = |error| format!("cannot empty {}: {error}", stream.path().display());
+                    result = result.and(flushed.map_err(failed));
+                }
                 self.say(Notice::Flushed(result));
             }
             Command::Policy(policy) => {
@@ -243,8 +269,8 @@ impl Worker {
     /// Waits for output, a command, or the end of a pause.
     fn wait(&self) {
         let now = clock::mono();
-        let pause = self.streams.iter().filter_map(Stream::pause_until).filter(|until| *until > now).min();
-        let timeout = pause.map_or(-1, |until| until.since(now).as_millis() as i32 + 1);
+        let pause = self.streams.iter().filter_map(Stream::pause_until).min();
+        let timeout = pause.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         let fifos = self.streams.iter().filter_map(|stream| stream.waits_for(now));
         fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));

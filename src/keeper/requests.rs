@@ -36,6 +36,10 @@ impl Keeper {
             Op::Hold => {
                 let all = self.emptying.iter().flat_map(|channels| channels.held());
                 self.clients.hold(by, all.chain(self.sockets.held()));
+                if let Some(child) = self.child.as_ref().filter(|child| child.is_asking()) {
+                    let pid = child.run.pid;
+                    self.clients.answer(by, &Reply::WhatOf { pid });
+                }
                 None
             }
             Op::Orphan { pid, status } => {

@@ -96,15 +96,14 @@ fn key(address: SocketAddr) -> String {
 }
 
 fn refused(address: SocketAddr, error: &io::Error) -> StartFailure {
-    let errno = error.raw_os_error().unwrap_or(0);
-    let mut failure = StartFailure::from_errno(Step::Listen, &address.to_string(), errno);
-    if errno == libc::EADDRINUSE {
-        let who = port::holder(address).unwrap_or_else(|| "another process".to_owned());
-        failure.cause = format!("port {} is held by {who}, which dogwatch does not manage", address.port());
-        failure.hint =
-            Some(format!("end it, or choose another port; see: ss -tlnp 'sport = :{}'", address.port()));
+    if error.raw_os_error() != Some(libc::EADDRINUSE) {
+        return StartFailure::from_io(Step::Listen, &address.to_string(), error);
     }
-    failure
+    let port = address.port();
+    let who = port::holder(address).unwrap_or_else(|| "another process".to_owned());
+    let cause = format!("port {port} is held by {who}, which dogwatch does not manage");
+    let hint = format!("end it, or choose another port; see: ss -tlnp 'sport = :{port}'");
+    StartFailure::new(Step::Listen, &address.to_string(), cause, Some(hint))
 }
 
 #[cfg(test)]

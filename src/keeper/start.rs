@@ -12,8 +12,10 @@ use crate::model::phase::Run;
 use crate::model::spec::Ready;
 use crate::os::cgroup::{self, Cgroup};
 use crate::os::spawn::{self, Held, Plan};
-use crate::os::{clock, fault, process, wait};
+use crate::os::{clock, fault, process, socket, wait};
 
+/// Runs whose output may wait for the disk.
+const MOST_EMPTYING: usize = 8;
 /// sockaddr_un takes this many bytes, and the service's library will not know our way round it.
 const LONGEST_SOCKET_PATH: usize = 107;
 
@@ -23,16 +25,20 @@ impl Keeper {
         let run_as = RunAs::find(&self.spec)?;
         let program = child::find_program(&self.spec)?;
         self.open_sockets(&run_as)?;
+        self.make_room()?;
         let (channels, cgroup) = match self.next.take() {
             Some((channels, cgroup)) if channels.run == number => (channels, cgroup),
-            _ => self.prepare(number, &run_as)?,
+            other => {
+                self.next = other;
+                self.forget_next();
+                self.prepare(number, &run_as)?
+            }
         };
-        let log_failed =
-            |error: std::io::Error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error);
+        let log_failed = |error: std::io::Error| {
+            StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)
+        };
         let output = channels.open_service().map_err(log_failed)?;
         let for_pump = channels.for_pump().map_err(log_failed)?;
-        // Before the service can write its first byte: from now on three processes hold its FIFOs.
-        self.clients.hand_over(channels.held());
         self.pump.tell(Command::Attach { run: number, channels: for_pump });
         self.emptying.push_back(channels);
         let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
@@ -41,6 +47,30 @@ impl Keeper {
             self.pump.tell(Command::Finish { run: number });
         }
         result
+    }
+
+    /// While the disk takes nothing, each run leaves FIFOs that are still full. Beyond a few, a critical service
+    /// loses the oldest output rather than a start; another one waits.
+    fn make_room(&mut self) -> Result<(), StartFailure> {
+        if self.emptying.len() < MOST_EMPTYING {
+            return Ok(());
+        }
+        if !self.spec.critical {
+            let cause = format!("the output of {} runs waits for the disk", self.emptying.len());
+            let hint = "make room on the disk, or see why it does not answer".to_owned();
+            return Err(StartFailure::new(
+                Step::Log,
+                &self.spec.log.dir.to_string_lossy(),
+                cause,
+                Some(hint),
+            ));
+        }
+        if let Some(oldest) = self.emptying.front().map(|channels| channels.run) {
+            self.log(&format!("the disk takes nothing: the output of run {oldest} is dropped"));
+            self.pump.tell(Command::Drop { run: oldest });
+            self.forget_channels(oldest);
+        }
+        Ok(())
     }
 
     /// Creates the process, records it, lets it go.
@@ -58,14 +88,27 @@ impl Keeper {
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);
         fault::point("between fork and record");
+        // While the child clears up, and before it can write its first byte: three processes hold its FIFOs.
+        if let Some(channels) = self.emptying.back() {
+            self.clients.hand_over(channels.held());
+        }
+        self.forget_old_notices();
         let pid = held.pid;
-        let ticks = process::start_ticks(pid).map_err(|error| failed(Step::Record, "/proc", &error))?;
+        let ticks = process::start_ticks(pid)
+            .map_err(|error| StartFailure::from_io(Step::Record, "/proc", &error))?;
         let now = clock::now();
         let run = Run { number, pid, ticks, started: now.mono };
         // The record says what will be true once the process is let go.
         let (recorded, _) = machine::step(&self.spec, self.instance.clone(), Event::Spawned(run), now, 0.5);
         self.released = false;
-        self.save_as(recorded, cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned()));
+        let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned());
+        if let Err(error) = self.try_save(recorded, path) {
+            // Without a record a second one could be started beside it: it is not let go, and vanishes.
+            let pidfd = held.give_up();
+            wait_for_end(&pidfd);
+            let _ = wait::reap(pid);
+            return Err(StartFailure::from_io(Step::Record, &self.own.record(0).to_string_lossy(), &error));
+        }
         fault::point("between record and go");
         let user = self.spec.user.clone().unwrap_or_default();
         match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
@@ -88,24 +131,31 @@ impl Keeper {
         }
     }
 
-    fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
+    /// What is still to be read was said by an earlier run.
+    fn forget_old_notices(&self) {
+        while let Some(fd) = self.sockets.notify() {
+            match socket::receive_notice(&fd) {
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+    }
+
+    pub(super) fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
         let before: Vec<String> = self.sockets.held().map(|(key, _)| key).collect();
         let closed = self.sockets.ensure(&self.spec.listen)?;
         self.clients.take_back(closed);
         let path = self.own.notify_sock();
         if matches!(self.spec.ready, Ready::Notify { .. }) {
             if path.as_os_str().len() > LONGEST_SOCKET_PATH {
-                return Err(StartFailure {
-                    step: Step::Listen,
-                    object: path.to_string_lossy().into_owned(),
-                    cause: format!("a NOTIFY_SOCKET has at most {LONGEST_SOCKET_PATH} characters"),
-                    hint: Some("choose a shorter folder with --home".to_owned()),
-                });
+                let cause = format!("a NOTIFY_SOCKET has at most {LONGEST_SOCKET_PATH} characters");
+                let hint = "choose a shorter folder with --home".to_owned();
+                return Err(StartFailure::new(Step::Listen, &path.to_string_lossy(), cause, Some(hint)));
             }
             let fresh = self
                 .sockets
                 .ensure_notify(&path, run_as.owner)
-                .map_err(|error| failed(Step::Listen, &path.to_string_lossy(), &error))?;
+                .map_err(|error| StartFailure::from_io(Step::Listen, &path.to_string_lossy(), &error))?;
             if fresh && let Some(fd) = self.sockets.notify() {
                 self.clients.hand_over([("notify".to_owned(), fd)].into_iter());
             }
@@ -127,8 +177,10 @@ impl Keeper {
     }
 
     fn prepare(&mut self, number: u64, run_as: &RunAs) -> Result<(Channels, Option<Cgroup>), StartFailure> {
-        let channels = Channels::prepare(&self.own, number, run_as.owner, self.spec.critical)
-            .map_err(|error| failed(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error))?;
+        let channels =
+            Channels::prepare(&self.own, number, run_as.owner, self.spec.critical).map_err(|error| {
+                StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)
+            })?;
         Ok((channels, self.make_cgroup(number)))
     }
 
@@ -156,21 +208,20 @@ impl Keeper {
     }
 }
 
-/// Creates the process in its cgroup; where that is refused, without one.
+/// Creates the process in its cgroup; where that is impossible, without one. When there are too many processes
+/// it is not tried again outside the limits that say so.
 fn hold(plan: &Plan<'_>, cgroup: Option<Cgroup>) -> Result<(Held, Option<Cgroup>), StartFailure> {
+    let failed = |error: std::io::Error| StartFailure::from_io(Step::Fork, "", &error);
     match spawn::hold(plan, cgroup.as_ref().map(AsFd::as_fd)) {
         Ok(held) => Ok((held, cgroup)),
-        Err(failure) if cgroup.is_some() && failure.step == Step::Fork => {
-            Ok((spawn::hold(plan, None)?, None))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-fn failed(step: Step, object: &str, error: &std::io::Error) -> StartFailure {
-    match error.raw_os_error() {
-        Some(errno) => StartFailure::from_errno(step, object, errno),
-        None => StartFailure { step, object: object.to_owned(), cause: error.to_string(), hint: None },
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)
+                if cgroup.is_some() =>
+            {
+                Ok((spawn::hold(plan, None).map_err(failed)?, None))
+            }
+            _ => Err(failed(error)),
+        },
     }
 }
 

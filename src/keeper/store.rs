@@ -51,13 +51,18 @@ impl Store {
     /// # Errors
     /// Those of pwrite(2), or a record that is too long.
     pub fn save(&mut self, instance: &InstanceRecord) -> io::Result<()> {
-        let record = Record {
+        let mut record = Record {
             v: VERSION,
             seq: self.seq + 1,
             boot_id: self.boot_id.clone(),
             instances: vec![instance.clone()],
         };
-        let bytes = record.encode().map_err(io::Error::other)?;
+        let bytes = record.encode().or_else(|_| {
+            // Better without the last end than no record at all.
+            record.instances.iter_mut().for_each(|instance| instance.instance.last_end = None);
+            record.encode()
+        });
+        let bytes = bytes.map_err(io::Error::other)?;
         self.slots[usize::from(record.seq % 2 == 1)].write_all_at(&bytes, 0)?;
         self.seq = record.seq;
         Ok(())

@@ -28,6 +28,8 @@ use crate::os::{fault, fifo, file};
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A pause after the disk refused.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
+/// Until a rotation that failed is tried again.
+const ROTATE_AGAIN: Duration = Duration::from_secs(10);
 /// A line without an end is cut by a rotation after this many bytes beyond the limit.
 const LONGEST_WAIT: u64 = 1 << 20;
 /// Moved in one go from FIFO to stage: the stage's size.
@@ -62,6 +64,7 @@ pub struct Stream {
     sources: VecDeque<Source>,
     scratch: (OwnedFd, OwnedFd),
     pause_until: Option<Moment>,
+    rotate_again: Option<Moment>,
 }
 
 #[derive(Debug)]
@@ -99,6 +102,7 @@ impl Stream {
             sources: VecDeque::new(),
             scratch,
             pause_until: None,
+            rotate_again: None,
         })
     }
 
@@ -124,6 +128,19 @@ impl Stream {
     pub fn finish(&mut self, run: u64) {
         for source in self.sources.iter_mut().filter(|source| source.run == run) {
             source.finishing = true;
+        }
+    }
+
+    /// The run's bytes are not wanted any more.
+    pub fn forget(&mut self, run: u64) {
+        self.sources.retain(|source| source.run != run);
+    }
+
+    /// Archives that wait to be compressed, if they shall be.
+    pub fn uncompressed(&self) -> Vec<PathBuf> {
+        match self.policy.compress {
+            true => archive::uncompressed(&self.policy.dir, &self.stem),
+            false => Vec::new(),
         }
     }
 
@@ -190,7 +207,7 @@ impl Stream {
                 }
                 continue;
             }
-            if !source.finishing {
+            if !source.finishing || fifo::waiting(source.channel.stage.as_fd())? > 0 {
                 return Ok(());
             }
             let run = source.run;
@@ -213,8 +230,15 @@ impl Stream {
             let offset = self.ensure_open(now.mono)?.offset;
             let most = if offset < limit {
                 usize::try_from(limit - offset).unwrap_or(usize::MAX).min(waiting)
+            } else if self.rotate_again.is_some_and(|again| again > now.mono) {
+                waiting
             } else if self.at_line_start()? || offset >= limit + LONGEST_WAIT {
-                self.rotate(now, turn)?;
+                if let Err(error) = self.rotate(now, turn) {
+                    // The lines matter more than the size of the file.
+                    self.rotate_again = Some(now.mono.plus(ROTATE_AGAIN));
+                    let path = self.path();
+                    turn.trouble = Some(format!("cannot rotate {}: {error}; it grows on", path.display()));
+                }
                 continue;
             } else {
                 self.up_to_line_end(waiting)?
@@ -231,9 +255,9 @@ impl Stream {
 
     /// How many of the waiting bytes belong to the line that is being written.
     fn up_to_line_end(&mut self, waiting: usize) -> io::Result<usize> {
+        let mut scratch = File::from(self.scratch.0.try_clone()?);
         let seen = fifo::peek(self.sources[0].channel.stage.as_fd(), self.scratch.1.as_fd(), waiting)?;
         let mut bytes = vec![0; seen];
-        let mut scratch = File::from(self.scratch.0.try_clone()?);
         scratch.read_exact(&mut bytes)?;
         Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
     }
@@ -278,13 +302,13 @@ impl Stream {
         let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
         if due {
             self.looked = Some(now);
-            if let Some(open) = &mut self.open {
-                let size = open.file.metadata()?.len();
-                open.offset = open.offset.min(size);
-                if file::id_at(&path) != Some(open.id) {
-                    self.open = None;
-                }
+            if self.open.as_ref().is_some_and(|open| file::id_at(&path) != Some(open.id)) {
+                self.open = None;
             }
+        }
+        if let Some(open) = &mut self.open {
+            // Truncated by somebody (`: > web-out.log`, copytruncate)? Then it goes on at the end that is left.
+            open.offset = open.offset.min(open.file.metadata()?.len());
         }
         if self.open.is_none() {
             self.open = Some(Open::new(&path)?);
@@ -421,7 +445,6 @@ mod tests {
         bench.turn();
         assert_eq!((fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()), ("one\n", "two\n"));
         File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
         write(&fd, "three\n");
         bench.turn();
         assert_eq!(bench.log(), "three\n");
@@ -429,6 +452,27 @@ mod tests {
         write(&fd, "four\n");
         bench.turn();
         assert_eq!(bench.log(), "four\n");
+    }
+
+    #[test]
+    fn a_rotation_that_fails_does_not_stop_the_log() {
+        let mut bench = Bench::new(100);
+        let fd = bench.run(1);
+        fs::create_dir_all(bench.stream.policy.dir.clone()).unwrap();
+        fs::write(bench.stream.policy.dir.join("archive"), "in the way").unwrap();
+        let mut written = String::new();
+        for n in 0..20 {
+            let line = format!("line {n} {}\n", "x".repeat(50));
+            write(&fd, &line);
+            bench.turn();
+            written += &line;
+        }
+        assert_eq!(bench.log(), written);
+        fs::remove_file(bench.stream.policy.dir.join("archive")).unwrap();
+        bench.now.mono = bench.now.mono.plus(ROTATE_AGAIN);
+        write(&fd, "last\n");
+        bench.turn();
+        assert_eq!((bench.archives().concat(), bench.log()), (written, "last\n".to_owned()));
     }
 
     #[test]

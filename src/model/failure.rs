@@ -68,7 +68,36 @@ pub struct StartFailure {
     pub hint: Option<String>,
 }
 
+/// Longest text of a failure, characters: it stands in a record of fixed size.
+const LONGEST: usize = 240;
+
+/// Cuts a text that is too long for a record.
+fn short(text: String) -> String {
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
 impl StartFailure {
+    /// A failure of `step` on `object`; long texts are cut.
+    pub fn new(step: Step, object: &str, cause: impl Into<String>, hint: Option<String>) -> StartFailure {
+        StartFailure {
+            step,
+            object: short(object.to_owned()),
+            cause: short(cause.into()),
+            hint: hint.map(short),
+        }
+    }
+
+    /// The failure of `step` on `object` as the standard library reports it.
+    pub fn from_io(step: Step, object: &str, error: &std::io::Error) -> StartFailure {
+        match error.raw_os_error() {
+            Some(errno) => StartFailure::from_errno(step, object, errno),
+            None => StartFailure::new(step, object, error.to_string(), None),
+        }
+    }
+
     /// The failure of `step` on `object` with the errno that the kernel gave (names and causes after
     /// errno(3), execve(2), chdir(2)).
     pub fn from_errno(step: Step, object: &str, errno: i32) -> StartFailure {
@@ -117,7 +146,7 @@ impl StartFailure {
             }
             _ => (plain, None),
         };
-        StartFailure { step, object: object.to_owned(), cause, hint }
+        StartFailure::new(step, object, cause, hint)
     }
 }
 

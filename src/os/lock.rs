@@ -51,10 +51,10 @@ pub fn try_lock(path: &Path) -> io::Result<Attempt> {
         }
         let _ = poll(&mut [], PollTimeout::from(1_u8)); // a millisecond; cut short it is a shorter one
     }
-    let text = format!("{}\n", Identity::own()?);
-    file.set_len(0)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(text.as_bytes())?;
+    // Of one width, so that it overwrites the last holder's name and a full disk has room for it. The lock is
+    // ours whether or not others can read whose it is.
+    let text = format!("{:<80}\n", Identity::own()?.to_string());
+    let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.write_all(text.as_bytes()));
     Ok(Attempt::Held(Lock { file }))
 }
 

@@ -26,6 +26,14 @@ pub fn make_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The user that owns a file.
+///
+/// # Errors
+/// Those of stat(2).
+pub fn owner(path: &Path) -> io::Result<u32> {
+    Ok(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(path)?))
+}
+
 /// The width of the terminal behind `fd`, columns; none if it is not one (TIOCGWINSZ, ioctl_tty(2)).
 pub fn terminal_width(fd: impl AsFd) -> Option<u16> {
     use std::os::fd::AsRawFd;

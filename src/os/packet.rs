@@ -7,6 +7,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use super::socket::MOST_FDS;
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -16,8 +17,6 @@ use nix::sys::socket::{
 
 /// Largest packet on the keepers' and the warden's sockets, bytes.
 pub const MAX_PACKET: usize = 64 * 1024;
-/// Descriptors in one packet, at most.
-const MAX_FDS: usize = 4;
 
 /// A socket that accepts [`Connection`]s.
 #[derive(Debug)]
@@ -120,7 +119,7 @@ impl Connection {
         let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
         let length = socket::recv(self.0.as_raw_fd(), &mut [], look)?;
         let mut bytes = vec![0; length.min(MAX_PACKET)];
-        let mut space = cmsg_space!([RawFd; MAX_FDS]);
+        let mut space = cmsg_space!([RawFd; MOST_FDS]);
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let message = socket::recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;

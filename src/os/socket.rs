@@ -63,6 +63,9 @@ pub fn notify_socket(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Owned
     Ok(fd)
 }
 
+/// SCM_MAX_FD of the kernel.
+pub const MOST_FDS: usize = 253;
+
 /// A report from a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -70,6 +73,8 @@ pub struct Notice {
     pub text: String,
     /// The process that sent it, as the kernel says.
     pub pid: i32,
+    /// Its user.
+    pub uid: u32,
 }
 
 /// The next waiting report; none if there is none. Descriptors that come along are closed.
@@ -78,7 +83,8 @@ pub struct Notice {
 /// Those of recvmsg(2) but EAGAIN.
 pub fn receive_notice(fd: &impl AsFd) -> io::Result<Option<Notice>> {
     let mut bytes = [0u8; 4096];
-    let mut space = nix::cmsg_space!(UnixCredentials, [i32; 4]);
+    // Room for as many descriptors as a message can carry (SCM_MAX_FD): what does not fit would stay open.
+    let mut space = nix::cmsg_space!(UnixCredentials, [i32; MOST_FDS]);
     let mut buffers = [io::IoSliceMut::new(&mut bytes)];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
     let message = match recvmsg::<()>(fd.as_fd().as_raw_fd(), &mut buffers, Some(&mut space), flags) {
@@ -86,16 +92,16 @@ pub fn receive_notice(fd: &impl AsFd) -> io::Result<Option<Notice>> {
         Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let mut pid = 0;
+    let (mut pid, mut uid) = (0, u32::MAX);
     for control in message.cmsgs()? {
         match control {
-            ControlMessageOwned::ScmCredentials(who) => pid = who.pid(),
+            ControlMessageOwned::ScmCredentials(who) => (pid, uid) = (who.pid(), who.uid()),
             ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(super::packet::close_received),
             _ => {}
         }
     }
     let length = message.bytes;
-    Ok(Some(Notice { text: String::from_utf8_lossy(&bytes[..length]).into_owned(), pid }))
+    Ok(Some(Notice { text: String::from_utf8_lossy(&bytes[..length]).into_owned(), pid, uid }))
 }
 
 #[cfg(test)]
@@ -111,7 +117,10 @@ mod tests {
         let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
         sender.send_to(b"READY=1\n", &path).unwrap();
         let own = nix::unistd::getpid().as_raw();
-        assert_eq!(receive_notice(&socket).unwrap(), Some(Notice { text: "READY=1\n".to_owned(), pid: own }));
+        assert_eq!(
+            receive_notice(&socket).unwrap(),
+            Some(Notice { text: "READY=1\n".to_owned(), pid: own, uid: nix::unistd::geteuid().as_raw() })
+        );
     }
 
     #[test]

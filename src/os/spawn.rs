@@ -74,15 +74,14 @@ pub struct Held {
 /// Creates the child, in the cgroup of that folder if one is given, and leaves it waiting.
 ///
 /// # Errors
-/// A [`StartFailure`] at step `Fork` or `Descriptors`.
-pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Held, StartFailure> {
-    let descriptors = |error: io::Error| failure(Step::Descriptors, "", &error);
-    let null = open_null().map_err(descriptors)?;
-    let (go_read, go) = high_pipe().map_err(descriptors)?;
-    let (status, status_write) = high_pipe().map_err(descriptors)?;
-    let mut sources = vec![high(null.as_fd()).map_err(descriptors)?];
+/// EMFILE, and those of clone3(2).
+pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held> {
+    let null = open_null()?;
+    let (go_read, go) = high_pipe()?;
+    let (status, status_write) = high_pipe()?;
+    let mut sources = vec![high(null.as_fd())?];
     for fd in plan.output.iter().chain(&plan.listen) {
-        sources.push(high(*fd).map_err(descriptors)?);
+        sources.push(high(*fd)?);
     }
     let source_numbers: Vec<RawFd> = sources.iter().map(AsRawFd::as_raw_fd).collect();
     let mut kept: Vec<RawFd> = source_numbers.clone();
@@ -133,7 +132,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Held, Sta
         pid
     };
     if pid < 0 {
-        return Err(failure(Step::Fork, "", &io::Error::last_os_error()));
+        return Err(io::Error::last_os_error());
     }
     #[expect(unsafe_code, reason = "a descriptor from the kernel becomes an owned one")]
     // SAFETY: clone3 with CLONE_PIDFD has just stored a new descriptor there; nobody else owns it.
@@ -144,6 +143,11 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> Result<Held, Sta
 }
 
 impl Held {
+    /// Lets the child vanish: it reads the end of the go pipe.
+    pub fn give_up(self) -> PidFd {
+        self.pidfd
+    }
+
     /// Lets the child go and waits until it has become the service.
     ///
     /// # Errors
@@ -151,7 +155,7 @@ impl Held {
     pub fn let_go(self, program: &str, cwd: &str, user: &str) -> Result<PidFd, (PidFd, StartFailure)> {
         let Held { pidfd, go, status, .. } = self;
         if let Err(error) = nix::unistd::write(&go, b"g") {
-            return Err((pidfd, failure(Step::Group, program, &error.into())));
+            return Err((pidfd, StartFailure::from_io(Step::Group, program, &error.into())));
         }
         let mut report = [0u8; 5];
         match read_report(&status, &mut report) {
@@ -166,10 +170,12 @@ impl Held {
                 };
                 Err((pidfd, StartFailure::from_errno(step, object, errno)))
             }
-            Ok(_) => Err((pidfd, failure(Step::Exec, program, &io::ErrorKind::UnexpectedEof.into()))),
+            Ok(_) => {
+                Err((pidfd, StartFailure::from_io(Step::Exec, program, &io::ErrorKind::UnexpectedEof.into())))
+            }
             Err(error) => {
                 let _ = pidfd.signal(crate::model::signal::Signal::KILL);
-                Err((pidfd, failure(Step::Exec, program, &error)))
+                Err((pidfd, StartFailure::from_io(Step::Exec, program, &error)))
             }
         }
     }
@@ -181,13 +187,6 @@ fn read_report(status: &OwnedFd, report: &mut [u8; 5]) -> io::Result<usize> {
         Ok(0) => Err(io::ErrorKind::TimedOut.into()),
         Ok(_) => Ok(nix::unistd::read(status, report)?),
         Err(error) => Err(error.into()),
-    }
-}
-
-fn failure(step: Step, object: &str, error: &io::Error) -> StartFailure {
-    match error.raw_os_error() {
-        Some(errno) => StartFailure::from_errno(step, object, errno),
-        None => StartFailure { step, object: object.to_owned(), cause: error.to_string(), hint: None },
     }
 }
 

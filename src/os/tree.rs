@@ -82,9 +82,11 @@ pub fn proportional(members: &[i32]) -> u64 {
     each.sum::<u64>() * 1024
 }
 
-/// SIGKILLs what is left of a service: its cgroup, or else its process group and every descendant that has
-/// come to this process as the subreaper, but for the `spared`. True when nothing was left.
-pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, spared: &[i32]) -> bool {
+/// SIGKILLs what is left of a service: its cgroup; without one, its process group and every descendant that
+/// has come to this process as the subreaper. `certain` says that the group's number cannot have been used again;
+/// if it can, only those of its members are killed whose environment names the service. True when nothing was
+/// left.
+pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, certain: bool, service: &str) -> bool {
     if let Some(cgroup) = cgroup {
         if !cgroup.is_populated() {
             return true;
@@ -97,16 +99,62 @@ pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, spared: &[i32]) -> bool {
         }
         return false;
     }
-    let _ = signal_group(group, Signal::KILL);
     let own = nix::unistd::getpid().as_raw();
     let mut clean = true;
-    for pid in children(own).into_iter().filter(|pid| !spared.contains(pid) && !is_zombie(*pid)) {
-        clean = false;
-        for member in members(None, pid) {
-            let _ = signal_process(member, Signal::KILL);
+    if certain {
+        let _ = signal_group(group, Signal::KILL);
+    } else {
+        for pid in all_processes().filter(|pid| group_of(*pid) == Some(group) && !is_zombie(*pid)) {
+            if variable(pid, "DOGWATCH_SERVICE").is_some_and(|name| name == service.as_bytes()) {
+                let _ = signal_process(pid, Signal::KILL);
+                clean = false;
+            }
         }
     }
+    for orphan in children(own) {
+        clean &= kill_orphans(orphan, service);
+    }
     clean
+}
+
+/// SIGKILLs `pid` and what descends from it, as far as it belongs to the service. True if there was nothing.
+fn kill_orphans(pid: i32, service: &str) -> bool {
+    if is_zombie(pid) || !belongs(pid, service) {
+        return true;
+    }
+    children(pid).into_iter().for_each(|child| {
+        kill_orphans(child, service);
+    });
+    let _ = signal_process(pid, Signal::KILL);
+    false
+}
+
+/// Whether a descendant of a keeper is its service's. dogwatch's own processes, and services of other keepers,
+/// can be its descendants too: after it has started a warden. Their environment says so. A process that has
+/// cleared its environment is taken for the service's.
+fn belongs(pid: i32, service: &str) -> bool {
+    match variable(pid, "DOGWATCH_SERVICE") {
+        Some(name) => name == service.as_bytes(),
+        None => variable(pid, super::inherit::VARIABLE).is_none(),
+    }
+}
+
+/// A variable of the environment that a process was started with.
+fn variable(pid: i32, name: &str) -> Option<Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let mut lines = environment.split(|byte| *byte == 0);
+    lines.find_map(|line| Some(line.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?.to_vec()))
+}
+
+fn all_processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The process group (proc_pid_stat(5), field 5).
+fn group_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
 fn is_zombie(pid: i32) -> bool {

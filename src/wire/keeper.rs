@@ -68,6 +68,11 @@ pub enum Reply {
         /// Each unique within the service, like `3/out.fifo` or `notify`.
         keys: Vec<String>,
     },
+    /// Let go of everything but these: what a predecessor had and this keeper has not.
+    Retain {
+        /// All keys that there are.
+        keys: Vec<String>,
+    },
     /// Let go of them.
     Release {
         /// The keys they were held under.

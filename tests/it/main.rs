@@ -8,6 +8,8 @@ mod burst;
 mod chaos;
 mod cli;
 mod faults;
+mod guide;
 mod isolation;
 mod keeper;
+mod pm2;
 mod systemd;

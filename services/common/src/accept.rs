@@ -19,10 +19,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use sd_notify::NotifyState;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time;
 
 use crate::{Listener, Shutdown, http, log};
+
+/// When the end has been asked for, a connection that has not been used yet has this long to bring its request.
+const FIRST_REQUEST: Duration = Duration::from_millis(250);
 
 /// How much one service takes on.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +90,9 @@ async fn connection(stream: TcpStream, app: Router, limits: Limits, shutdown: Sh
     // Answers are small and complete: waiting for more to send only adds delay.
     let _ = stream.set_nodelay(true);
     let app = TowerToHyperService::new(app);
+    let (first, mut asked) = watch::channel(false);
     let service = service_fn(move |request: Request<Incoming>| {
+        first.send_replace(true);
         let answer = AssertUnwindSafe(app.call(request)).catch_unwind();
         async move {
             Ok::<Response<Body>, Infallible>(match answer.await {
@@ -111,6 +116,12 @@ async fn connection(stream: TcpStream, app: Router, limits: Limits, shutdown: Sh
     tokio::select! {
         _ = &mut connection => {}
         () = shutdown.requested() => {
+            // Whose connection was taken a moment ago shall not be turned away for a request that is on its way.
+            tokio::select! {
+                _ = &mut connection => return,
+                _ = asked.wait_for(|asked| *asked) => {}
+                () = time::sleep(FIRST_REQUEST) => {}
+            }
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }

@@ -1,6 +1,7 @@
 //! The real program, asked as the platform asks it.
 
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::Command;
@@ -227,6 +228,23 @@ fn large_reports_are_taken_also_many_at_a_time() {
     assert_eq!(place.count("webhook_events WHERE length(json_extract(event_data, '$.text')) = 4096"), 20);
     let too_large = vec![b' '; 5 << 20];
     assert_eq!(webhook.request("POST", "/webhook", &[], &too_large).status, 413);
+}
+
+#[test]
+fn who_had_connected_before_the_end_is_answered() {
+    let place = Place::new();
+    let webhook = place.program().start();
+    let mut early = TcpStream::connect(webhook.address()).expect("connected");
+    early.set_read_timeout(Some(LIMIT)).expect("a time limit");
+    // Who comes later is taken later: `early` has been taken when this one is answered.
+    assert_eq!(webhook.get("/health").status, 200);
+    webhook.ask_to_end();
+    eventually("nobody new is taken", || TcpStream::connect(webhook.address()).is_err());
+    early.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    early.read_to_string(&mut answer).expect("read");
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    assert!(webhook.end().0.success());
 }
 
 #[test]

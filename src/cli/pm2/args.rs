@@ -1,10 +1,11 @@
 //! pm2's command line.
 //!
-//! What is not here yet says so by name: a command or an option that is quietly ignored would be worse.
+//! What is not here yet says so by name (`later`): a command or an option that is quietly ignored would be worse.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::later;
 use crate::config::pm2_file::parse_memory;
 
 /// A command of pm2's that dogwatch obeys.
@@ -32,6 +33,21 @@ pub enum Pm2Command {
     Pid(Option<String>),
     /// `id`: the ids of a name.
     Id(String),
+    /// `help`, `-h`, `--help`.
+    Help,
+    /// `-v`, `-V`, `--version`.
+    Version,
+}
+
+/// The options that every command takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// `--silent`: only answers are printed.
+    pub silent: bool,
+    /// `--no-color`.
+    pub no_colour: bool,
+    /// `--mini-list`: the narrow table.
+    pub mini: bool,
 }
 
 /// `start`.
@@ -104,19 +120,28 @@ const LINES: usize = 15;
 /// An option: its long name, its short one, and an example if it takes a value.
 type Flag = (&'static str, &'static str, Option<&'static str>);
 
-const SILENT: [Flag; 3] = [("--silent", "-s", None), ("--no-color", "", None), ("--mini-list", "-m", None)];
+const SILENT: Flag = ("--silent", "-s", None);
+const NO_COLOUR: Flag = ("--no-color", "", None);
+const MINI: Flag = ("--mini-list", "-m", None);
+const EVERYWHERE: [Flag; 3] = [SILENT, NO_COLOUR, MINI];
 const MEMORY: Flag = ("--max-memory-restart", "", Some("1G"));
 const UPDATE_ENV: Flag = ("--update-env", "-a", None);
+
+/// The options of [`EVERYWHERE`] among the words after `pm2`.
+pub fn manner(args: &[String]) -> Manner {
+    let has = |(long, short, _): Flag| args.iter().any(|arg| arg == long || arg == short);
+    Manner { silent: has(SILENT), no_colour: has(NO_COLOUR), mini: has(MINI) }
+}
 
 /// Reads the words after `pm2`.
 ///
 /// # Errors
 /// A sentence for standard error; the exit code is 1.
 pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
-    let silent = |arg: &&String| SILENT.iter().any(|(long, short, _)| *arg == long || *arg == short);
-    let flags_before = args.iter().take_while(silent).count();
+    let everywhere = |arg: &&String| EVERYWHERE.iter().any(|(long, short, _)| *arg == long || *arg == short);
+    let flags_before = args.iter().take_while(everywhere).count();
     let Some((command, rest)) = args[flags_before..].split_first() else {
-        return Err("pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".to_owned());
+        return Err("pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".to_owned());
     };
     let line = |flags: &[Flag]| Line::read(command, rest, flags);
     match command.as_str() {
@@ -149,7 +174,9 @@ pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
         "ping" => line(&[])?.none().map(|()| Pm2Command::Ping),
         "pid" => line(&[])?.one_or_none().map(Pm2Command::Pid),
         "id" => line(&[])?.one().map(Pm2Command::Id),
-        other => Err(not_yet(other)),
+        "help" | "-h" | "--help" => Ok(Pm2Command::Help),
+        "-v" | "-V" | "--version" => Ok(Pm2Command::Version),
+        other => Err(later::command(other)),
     }
 }
 
@@ -223,11 +250,11 @@ impl<'a> Line<'a> {
                 Some((name, value)) => (name, Some(value.to_owned())),
                 None => (arg.as_str(), None),
             };
-            let known = allowed.iter().chain(&SILENT);
+            let known = allowed.iter().chain(&EVERYWHERE);
             let Some((long, _, example)) =
                 known.into_iter().find(|(long, short, _)| name == *long || name == *short)
             else {
-                return Err(not_yet(&format!("{command} {name}")));
+                return Err(later::form(command, name));
             };
             let value = match example {
                 None => None,
@@ -271,7 +298,7 @@ impl<'a> Line<'a> {
         }
         let later = |word: &&String| is_file(word) || word.starts_with('/') || *word == "-";
         match words.iter().find(later) {
-            Some(word) => Err(not_yet(&format!("{command} {word}"))),
+            Some(word) => Err(later::form(command, word)),
             None => Ok(words),
         }
     }
@@ -292,13 +319,9 @@ impl<'a> Line<'a> {
     fn none(self) -> Result<(), String> {
         match self.words.first() {
             None => Ok(()),
-            Some(word) => Err(not_yet(&format!("{} {word}", self.command))),
+            Some(word) => Err(later::form(self.command, word)),
         }
     }
-}
-
-fn not_yet(what: &str) -> String {
-    format!("pm2 {what}: not there yet in dogwatch; see `dogwatch help`")
 }
 
 #[cfg(test)]

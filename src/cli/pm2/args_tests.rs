@@ -139,6 +139,8 @@ fn every_other_form() {
         ("pm2 pid", Pm2Command::Pid(None)),
         ("pm2 pid web", Pm2Command::Pid(Some("web".into()))),
         ("pm2 id web", Pm2Command::Id("web".into())),
+        ("pm2 -h", Pm2Command::Help),
+        ("pm2 --version", Pm2Command::Version),
     ];
     for (line, expected) in table {
         assert_eq!(parse_line(line), Ok(expected), "{line}");
@@ -147,12 +149,11 @@ fn every_other_form() {
 
 #[test]
 fn what_is_refused_and_how() {
-    let not_yet = |what: &str| format!("pm2 {what}: not there yet in dogwatch; see `dogwatch help`");
+    let not_yet = |what: &str| format!("pm2 {what}: not there yet in dogwatch; what there is: pm2 help");
     let table = [
-        ("pm2 save", not_yet("save")),
-        ("pm2 reload web", not_yet("reload")),
-        ("pm2 nonsense", not_yet("nonsense")),
-        ("pm2 --version", not_yet("--version")),
+        ("pm2 scale web 2", not_yet("scale")),
+        ("pm2 kill", "pm2 kill: not there yet in dogwatch\n  use `dogwatch down`".into()),
+        ("pm2 nonsense", "pm2 nonsense: there is no such command; what there is: pm2 help".into()),
         ("pm2 start web -i 4", not_yet("start -i")),
         ("pm2 start web --watch=src", not_yet("start --watch")),
         ("pm2 list --sort cpu", not_yet("list --sort")),
@@ -162,8 +163,8 @@ fn what_is_refused_and_how() {
         ("pm2 start -", not_yet("start -")),
         ("pm2 logs --json", not_yet("logs --json")),
         ("pm2 start web -- --port 1", not_yet("start --")),
-        ("pm2", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into()),
-        ("pm2 -s", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME".into()),
+        ("pm2", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".into()),
+        ("pm2 -s", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".into()),
         ("pm2 stop", "pm2 stop: name a service, its id, or all".into()),
         ("pm2 show", "pm2 show: name a service or its id".into()),
         ("pm2 show a b", "pm2 show: one service at a time".into()),
@@ -186,6 +187,15 @@ fn what_is_refused_and_how() {
     for (line, expected) in table {
         assert_eq!(parse_line(line), Err(expected), "{line}");
     }
+}
+
+#[test]
+fn how_it_is_answered() {
+    let manner_of = |line: &str| manner(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+    assert_eq!(manner_of("list web"), Manner::default());
+    assert_eq!(manner_of("stop web -s"), Manner { silent: true, ..Manner::default() });
+    let both = Manner { no_colour: true, mini: true, ..Manner::default() };
+    assert_eq!(manner_of("--no-color ls -m"), both);
 }
 
 proptest::proptest! {

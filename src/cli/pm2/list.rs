@@ -1,22 +1,25 @@
 //! `pm2 list`.
 
-use super::table::draw;
+use super::table::draw_painted;
 use super::words::{cpu, memory, status_word, uptime};
+use crate::cli::screen::{Colour, Screen};
 use crate::wire::status::ServiceStatus;
 
 /// Below this many columns pm2 leaves out half of its table.
 const NARROW: usize = 134;
 
 /// The table of all services, sorted by name as pm2 sorts it. `services` stand in the order of ecosystem.toml,
-/// which numbers them; `columns` is the width of the terminal, if it is one; `me` is dogwatch's user.
-pub fn list(services: &[ServiceStatus], columns: Option<usize>, me: &str) -> String {
+/// which numbers them; `columns` is the width of the terminal, if it is one; `me` is dogwatch's user. The
+/// status has a colour where `screen` welcomes it.
+pub fn list(services: &[ServiceStatus], columns: Option<usize>, me: &str, screen: Screen) -> String {
     let mut sorted: Vec<(usize, &ServiceStatus)> = services.iter().enumerate().collect();
     sorted.sort_by_key(|(_, service)| service.name.as_str());
     let narrow = columns.is_some_and(|columns| columns < NARROW);
     if narrow {
         let rows: Vec<Vec<String>> = sorted.into_iter().map(|(id, service)| condensed(id, service)).collect();
         let header = ["id", "name", "mode", "↺", "status", "cpu", "memory"];
-        return draw(&header, &[2, 18, 8, 4, 9, 8, 8], &rows, columns);
+        let paint = |column, cell| if column == 4 { painted(screen, cell) } else { cell };
+        return draw_painted(&header, &[2, 18, 8, 4, 9, 8, 8], &rows, columns, paint);
     }
     let rows: Vec<Vec<String>> = sorted.into_iter().map(|(id, service)| full(id, service, me)).collect();
     let header = [
@@ -34,7 +37,18 @@ pub fn list(services: &[ServiceStatus], columns: Option<usize>, me: &str) -> Str
         "user",
         "watching",
     ];
-    draw(&header, &[2, 18, 11, 7, 7, 8, 6, 4, 9, 8, 8, 8, 8], &rows, columns)
+    let paint = |column, cell| if column == 8 { painted(screen, cell) } else { cell };
+    draw_painted(&header, &[2, 18, 11, 7, 7, 8, 6, 4, 9, 8, 8, 8, 8], &rows, columns, paint)
+}
+
+/// A status in its colour.
+fn painted(screen: Screen, cell: String) -> String {
+    let colour = match cell.trim() {
+        "online" => Colour::Green,
+        "stopped" | "errored" => Colour::Red,
+        _ => Colour::Yellow,
+    };
+    screen.paint(colour, &cell)
 }
 
 fn condensed(id: usize, service: &ServiceStatus) -> Vec<String> {
@@ -72,6 +86,8 @@ mod tests {
     use super::*;
     use crate::cli::pm2::fixture::services;
 
+    const PLAIN: Screen = Screen { width: None, colour: false };
+
     #[test]
     fn wide_and_into_a_pipe() {
         let expected = "\
@@ -83,8 +99,8 @@ mod tests {
 │ 2  │ websocket-server       │ dashboard   │ N/A     │ fork    │ 0        │ 0      │ 0    │ stopped         │ 0%       │ 0b       │ deploy   │ disabled │
 └────┴────────────────────────┴─────────────┴─────────┴─────────┴──────────┴────────┴──────┴─────────────────┴──────────┴──────────┴──────────┴──────────┘
 ";
-        assert_eq!(list(&services(), None, "deploy"), expected);
-        assert_eq!(list(&services(), Some(200), "deploy"), expected);
+        assert_eq!(list(&services(), None, "deploy", PLAIN), expected);
+        assert_eq!(list(&services(), Some(200), "deploy", PLAIN), expected);
     }
 
     #[test]
@@ -98,9 +114,16 @@ mod tests {
 │ 2  │ websocket-server       │ fork     │ 0    │ stopped         │ 0%       │ 0b       │
 └────┴────────────────────────┴──────────┴──────┴─────────────────┴──────────┴──────────┘
 ";
-        assert_eq!(list(&services(), Some(133), "deploy"), expected);
-        let on_80 = list(&services(), Some(80), "deploy");
+        assert_eq!(list(&services(), Some(133), "deploy", PLAIN), expected);
+        let on_80 = list(&services(), Some(80), "deploy", PLAIN);
         assert!(on_80.lines().all(|line| line.chars().count() <= 80), "{on_80}");
+    }
+
+    #[test]
+    fn colours_on_a_terminal_that_welcomes_them() {
+        let coloured = list(&services(), Some(200), "deploy", Screen { width: Some(200), colour: true });
+        assert!(coloured.contains("│\u{1b}[32m online          \u{1b}[0m│"), "{coloured}");
+        assert!(coloured.contains("│\u{1b}[31m stopped         \u{1b}[0m│"), "{coloured}");
     }
 
     #[test]
@@ -111,6 +134,6 @@ mod tests {
 ├────┼────────────────────┼──────────┼──────┼───────────┼──────────┼──────────┤
 └────┴────────────────────┴──────────┴──────┴───────────┴──────────┴──────────┘
 ";
-        assert_eq!(list(&[], Some(80), "deploy"), expected);
+        assert_eq!(list(&[], Some(80), "deploy", PLAIN), expected);
     }
 }

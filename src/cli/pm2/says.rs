@@ -17,9 +17,10 @@ pub enum Action {
 
 /// Said before acting: `[PM2] Applying action stopProcessId on app [web](ids: [ 0 ])`.
 pub fn applying(action: Action, word: &str, ids: &[usize]) -> String {
-    // pm2 starts what it knows by restarting it.
+    // pm2 starts what it knows by restarting it, and says so. What runs is left alone here.
     let action = match action {
-        Action::Start | Action::Restart => "restartProcessId",
+        Action::Start => "startProcessId",
+        Action::Restart => "restartProcessId",
         Action::Stop => "stopProcessId",
     };
     format!("[PM2] Applying action {action} on app [{}](ids: {})", word.escape_debug(), ids_of(ids))
@@ -33,6 +34,16 @@ pub fn done(id: usize, service: &ServiceStatus) -> String {
 /// Said when it did not: `[PM2][ERROR] …`.
 pub fn error(text: &str) -> String {
     format!("[PM2][ERROR] {text}")
+}
+
+/// Said of what is not as one might think: `[PM2][WARN] …`.
+pub fn warning(text: &str) -> String {
+    format!("[PM2][WARN] {text}")
+}
+
+/// Said after all else: what is being done, or was.
+pub fn note(text: &str) -> String {
+    format!("[PM2] {text}")
 }
 
 /// The answer to `pm2 id NAME`: `[ 0, 1 ]`, or `[]`.
@@ -94,7 +105,7 @@ mod tests {
             ),
             (
                 applying(Action::Start, "all", &[0, 1]),
-                "[PM2] Applying action restartProcessId on app [all](ids: [ 0, 1 ])",
+                "[PM2] Applying action startProcessId on app [all](ids: [ 0, 1 ])",
             ),
             (done(2, &services[2]), "[PM2] [websocket-server](2) ✓"),
             (error("no"), "[PM2][ERROR] no"),

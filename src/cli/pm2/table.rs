@@ -4,6 +4,17 @@
 /// longest cell if that is more or if the terminal has not so many `columns`. Nothing is cut off: scripts read
 /// these tables.
 pub(super) fn draw(header: &[&str], least: &[usize], rows: &[Vec<String>], columns: Option<usize>) -> String {
+    draw_painted(header, least, rows, columns, |_, cell| cell)
+}
+
+/// The same; `paint` gets each finished cell of a row and its column.
+pub(super) fn draw_painted(
+    header: &[&str],
+    least: &[usize],
+    rows: &[Vec<String>],
+    columns: Option<usize>,
+    paint: impl Fn(usize, String) -> String,
+) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
     let longest = |column: usize| {
@@ -23,17 +34,18 @@ pub(super) fn draw(header: &[&str], least: &[usize], rows: &[Vec<String>], colum
         let lines: Vec<String> = widths.iter().map(|width| "─".repeat(width + 2)).collect();
         format!("{left}{}{right}\n", lines.join(between))
     };
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!(" {cell:width$} ")).collect();
-        format!("│{}│\n", cells.join("│"))
+    let padded = |cells: &mut dyn Iterator<Item = &str>| -> Vec<String> {
+        cells.zip(&widths).map(|(cell, width)| format!(" {cell:width$} ")).collect()
     };
+    let line = |cells: Vec<String>| format!("│{}│\n", cells.join("│"));
     let mut text = rule("┌", "┬", "┐");
     if !header.is_empty() {
-        text += &line(&mut header.iter().copied());
+        text += &line(padded(&mut header.iter().copied()));
         text += &rule("├", "┼", "┤");
     }
     for row in &rows {
-        text += &line(&mut row.iter().map(String::as_str));
+        let cells = padded(&mut row.iter().map(String::as_str)).into_iter().enumerate();
+        text += &line(cells.map(|(column, cell)| paint(column, cell)).collect());
     }
     text + &rule("└", "┴", "┘")
 }

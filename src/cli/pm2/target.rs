@@ -8,13 +8,13 @@ use crate::wire::status::ServiceStatus;
 /// an id. Unlike pm2, which acts on the words before an unknown one, nothing is done if one is unknown.
 ///
 /// # Errors
-/// pm2's message about the first unknown word; the exit code is 1.
+/// The first unknown word.
 pub fn resolve(words: &[String], services: &[ServiceStatus]) -> Result<Vec<usize>, String> {
     let mut chosen: Vec<usize> = Vec::new();
     for word in words {
         let meant = meant(word, services);
         if meant.is_empty() && !(word == "all" && services.is_empty()) {
-            return Err(unknown(word));
+            return Err(word.clone());
         }
         chosen.extend(meant);
     }
@@ -25,7 +25,7 @@ pub fn resolve(words: &[String], services: &[ServiceStatus]) -> Result<Vec<usize
 
 /// pm2's message about a word that means nothing.
 pub fn unknown(word: &str) -> String {
-    format!("[PM2][ERROR] Process or Namespace {} not found", word.escape_debug())
+    format!("Process or Namespace {} not found", word.escape_debug())
 }
 
 /// The positions of what one word means; none if it is unknown.
@@ -82,8 +82,7 @@ mod tests {
     #[test]
     fn one_unknown_word_refuses_all() {
         for unknown in ["nosuch", "3", "-1", "webhook", ""] {
-            let expected = format!("[PM2][ERROR] Process or Namespace {unknown} not found");
-            assert_eq!(resolve(&words(&["0", unknown, "1"]), &services()), Err(expected));
+            assert_eq!(resolve(&words(&["0", unknown, "1"]), &services()), Err(unknown.to_owned()));
         }
     }
 }

@@ -3,7 +3,9 @@
 //! Nothing here sleeps for a length of time and hopes: [`until`] waits for a condition and fails with what it
 //! saw last.
 
+pub mod clients;
 pub mod lines;
+pub mod shell;
 
 use std::fmt::Debug;
 use std::fs;

@@ -1,0 +1,57 @@
+//! `pm2 logs`.
+
+use super::args::{Logs as Options, Streams};
+use super::known::Known;
+use super::says;
+use super::voice::Voice;
+use crate::cli::client::block_on;
+use crate::cli::fail::Outcome;
+use crate::cli::follow::{EVERY, Logs};
+use crate::cli::here::Here;
+use crate::cli::screen::Colour;
+
+/// Prints the latest lines, and follows until somebody ends the command. Without a dogwatch that runs, the logs
+/// of before are where ecosystem.toml says.
+///
+/// # Errors
+/// An unknown word; a file that cannot be read.
+pub fn run(here: &Here, voice: &Voice, options: &Options) -> Outcome {
+    let known = Known::with_new(here)?;
+    let word = options.target.clone().unwrap_or_else(|| "all".to_owned());
+    let ids = known.resolve(std::slice::from_ref(&word))?;
+    let chosen = || ids.iter().map(|id| (*id, &known.services[*id]));
+    let width = chosen().map(|(_, service)| service.name.as_str().len()).max().unwrap_or(0);
+    let mut files = Vec::new();
+    for (id, service) in chosen() {
+        let prefix = says::log_prefix(id, service.name.as_str(), width);
+        let prefix = |colour| match options.raw {
+            true => String::new(),
+            false => voice.screen.paint(colour, &prefix),
+        };
+        if options.streams != Streams::Err {
+            files.push((service.log_out.clone(), prefix(Colour::Green)));
+        }
+        if options.streams != Streams::Out {
+            files.push((service.log_error.clone(), prefix(Colour::Red)));
+        }
+    }
+    let mut logs = Logs::of_files(files);
+    match options.raw {
+        true => logs.print_last(options.lines)?,
+        false => {
+            voice.say(&voice.screen.paint(Colour::Grey, &says::tailing(&word, options.lines)))?;
+            logs.print_last_under(options.lines, |path| {
+                voice.screen.paint(Colour::Grey, &says::tail_of(path, options.lines)) + "\n"
+            })?;
+        }
+    }
+    if !options.follow {
+        return Ok(());
+    }
+    block_on(async {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            logs.print_new()?;
+        }
+    })?
+}
