@@ -131,29 +131,17 @@ async fn retire(plane: &Plane, name: &ServiceName) -> Result<(), String> {
         if Instant::now() >= deadline {
             return Err(late());
         }
-        let link = reach(plane, name, deadline).await?;
-        if orders::done(&link, name, Op::Retire, Instant::now() + PATIENCE).await.is_ok() {
+        // Refused: it has ended but for the last steps of its process, or it has died and the warden is just
+        // starting another one.
+        if let Ok(link) = Link::connect(&paths.keeper_sock())
+            && orders::done(&link, name, Op::Retire, Instant::now() + PATIENCE).await.is_ok()
+        {
             let closed = async { while matches!(link.receive().await, Ok(Some(_))) {} };
             timeout_at(deadline, closed).await.map_err(|_| late())?;
         }
-        // The kernel closes the connection a moment before it lets go of the process.
         sleep(Duration::from_millis(2)).await;
     }
     Ok(())
-}
-
-/// A keeper that has just died is restarted by the warden, so it is looked for until the time is over.
-async fn reach(plane: &Plane, name: &ServiceName, deadline: Instant) -> Result<Link, String> {
-    let socket = plane.paths.service(name).keeper_sock();
-    loop {
-        match Link::connect(&socket) {
-            Ok(link) => return Ok(link),
-            Err(error) if Instant::now() >= deadline => {
-                return Err(format!("the keeper of {name} does not answer: {error}"));
-            }
-            Err(_) => sleep(Duration::from_millis(5)).await,
-        }
-    }
 }
 
 async fn dismiss_warden(plane: &Plane) -> Result<(), String> {
