@@ -124,7 +124,9 @@ TOML
     untouched 'systemctl stop and start'
     layout
 
+    begun=$SECONDS
     looked=$(dogwatch down 2>&1) || fail 'down'
+    [ $((SECONDS - begun)) -lt 10 ] || fail "down has taken $((SECONDS - begun)) s"
     is 'the unit after down' inactive property dogwatch.service ActiveState
     is 'no restart is due' dead property dogwatch.service SubState
     is 'the exit code of the control plane' 8 property dogwatch.service ExecMainStatus
