@@ -4,6 +4,7 @@
 //! run/                                    (0700; on tmpfs where the system has one)
 //!   control.sock                          HTTP of the control plane
 //!   warden.sock                           requests to the warden
+//!   own.fifo                              on the way to dogwatch.log
 //!   ecosystem                             absolute path of the ecosystem.toml in force
 //!   svc/<name>/
 //!     spec.json                           the checked entry, enough to run alone
@@ -123,6 +124,12 @@ impl Paths {
     /// Folder of all services' folders.
     pub fn services(&self) -> PathBuf {
         self.run.join("svc")
+    }
+
+    /// FIFO through which all of dogwatch's processes bring their lines to [`Paths::own_log`], so that none of
+    /// them ever waits for its disk.
+    pub fn own_fifo(&self) -> PathBuf {
+        self.run.join("own.fifo")
     }
 
     /// dogwatch's own log file, of control plane, warden and keepers.

@@ -21,8 +21,10 @@ pub fn run(here: &Here, options: &Json) -> Outcome {
     } else {
         print(&text(&services, Screen::of_stdout()))?;
     }
-    let well =
-        services.services.iter().all(|service| service.goal == Goal::Down || service.state == State::Online);
+    let well = services
+        .services
+        .iter()
+        .all(|service| service.goal == Goal::Down || service.state == State::Online || service.is_done());
     match well {
         true => Ok(()),
         false => Err(Failure::quiet(exit_code::FAILED)),

@@ -34,6 +34,7 @@ mod folder;
 mod keeper_link;
 mod link;
 mod orders;
+mod own_log;
 mod plane;
 mod reconcile;
 mod roster;
@@ -92,6 +93,9 @@ fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
             return Err((exit_code::LOCKED, text));
         }
     };
+    if let Err(error) = own_log::start(&start.paths) {
+        say(format_args!("cannot make {}: {error}", start.paths.own_fifo().display()));
+    }
     let path = start.paths.ecosystem();
     let content = start.file.to_string_lossy().into_owned();
     file::replace(&path, content.as_bytes(), false)

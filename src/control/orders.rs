@@ -46,7 +46,7 @@ pub async fn carry_out(
     }
     view::known(plane, name)?;
     plane.roster.new_order(name);
-    give(plane, name, verb, order, notes).await
+    give(plane, name, Given::Alone, verb, order, notes).await
 }
 
 /// Once it is going down, dogwatch starts and stops nothing else.
@@ -60,6 +60,16 @@ pub fn refuse_when_going_down(plane: &Plane) -> Result<(), Refused> {
     }
 }
 
+/// Where an order comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// The operator has named this service.
+    Alone,
+    /// It is one of those that `up` starts: what has done its work in this boot, or is being tried again and
+    /// again, is left as it is.
+    ByUp,
+}
+
 /// Gives the order to the keeper of a service that there is.
 ///
 /// # Errors
@@ -67,6 +77,7 @@ pub fn refuse_when_going_down(plane: &Plane) -> Result<(), Refused> {
 pub async fn give(
     plane: &Arc<Plane>,
     name: &ServiceName,
+    given: Given,
     verb: Verb,
     order: Order,
     mut notes: Vec<String>,
@@ -90,6 +101,11 @@ pub async fn give(
             answer => break as_status(name, answer)?,
         }
     };
+    let tried = before.is_done() || matches!(before.state, State::BackingOff | State::CrashLoop);
+    if given == Given::ByUp && before.goal == Goal::Up && tried {
+        let outcome = if before.is_done() { Outcome::Up } else { Outcome::Failed };
+        return answer(plane, name, outcome, Some((before, None)), notes);
+    }
     let op = match verb {
         Verb::Start => {
             let entry = plane.book.entry(name);
@@ -99,7 +115,7 @@ pub async fn give(
                 notes.push(format!("{blocker}, which {name} comes after, is not online"));
             }
             prepare_start(plane, name, &before, order, &link, &mut notes).await?;
-            Op::Start
+            if given == Given::ByUp { Op::Up } else { Op::Start }
         }
         Verb::Restart => {
             prepare_restart(plane, name, order, &mut notes)?;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::api::error::Refused;
-use super::orders;
+use super::orders::{self, Given};
 use super::plane::Plane;
 use super::view;
 use crate::model::name::ServiceName;
@@ -118,7 +118,7 @@ async fn bring_up(plane: &Arc<Plane>, name: &ServiceName, number: u64) -> Finish
         }
     }
     let order = Order { wait_ms: WATCHED_MS, memory_limit: None };
-    orders::give(plane, name, Verb::Start, order, Vec::new()).await
+    orders::give(plane, name, Given::ByUp, Verb::Start, order, Vec::new()).await
 }
 
 /// Whether it does not run and a service that it comes after is in its way.

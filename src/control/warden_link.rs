@@ -122,7 +122,7 @@ fn start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)> {
         // systemd restarts the control plane; the warden leaves that to it.
         env.push(("DOGWATCH_MANAGED".to_owned(), "systemd".to_owned()));
     }
-    let log = plane.paths.own_log();
+    let log = plane.paths.own_fifo();
     let started = plane.with_holdings(|holdings| {
         launch(&Launch { program, args, env, inherit: holdings.all(), output: &log })
     })?;

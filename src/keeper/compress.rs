@@ -42,7 +42,7 @@ impl Compressor {
             return;
         };
         let Ok(program) = own_program() else { return };
-        let output = paths.own_log();
+        let output = paths.own_fifo();
         let what = Launch {
             program,
             args: vec!["compress".into(), path.into_os_string()],

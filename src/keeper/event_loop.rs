@@ -23,7 +23,7 @@ use crate::model::moment::Moment;
 use crate::model::phase::{Goal, Instance, Phase, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
-use crate::os::{clock, heap, socket, spawn, tree, wait};
+use crate::os::{clock, fault, heap, socket, spawn, tree, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
@@ -108,6 +108,7 @@ impl Keeper {
             }
             Action::Kill => {
                 self.save();
+                fault::point("between record and kill");
                 if let Some(child) = &self.child {
                     child.kill();
                 }

@@ -54,7 +54,7 @@ impl Guard {
 }
 
 fn start_warden(paths: &Paths) -> std::io::Result<i32> {
-    let output = paths.own_log();
+    let output = paths.own_fifo();
     let what = Launch {
         program: own_program()?,
         args: vec!["warden".into()],

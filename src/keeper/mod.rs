@@ -178,6 +178,11 @@ impl Keeper {
         Ok(())
     }
 
+    /// Whether the last run ended by itself: if nothing runs then, the policy said that this is all.
+    fn is_over(&self) -> bool {
+        self.instance.last_end.as_ref().is_some_and(|end| end.why == Why::ByItself)
+    }
+
     /// Goes on with what the predecessor may have been doing when it died.
     fn resume(&mut self, living: bool) {
         if living && matches!(self.spec.ready, Ready::Notify { .. }) && self.sockets.notify().is_none() {
@@ -186,10 +191,9 @@ impl Keeper {
                 let _ = self.open_sockets(&run_as);
             }
         }
-        let over = self.instance.last_end.as_ref().is_some_and(|end| end.why == Why::ByItself);
         match (self.goal, self.instance.phase.clone()) {
             // It has done its work, and the policy said that this is all (in this boot).
-            (Goal::Up, Phase::Stopped) if over => {}
+            (Goal::Up, Phase::Stopped) if self.is_over() => {}
             (Goal::Up, Phase::Stopped | Phase::Spawning { .. }) => {
                 self.instance.phase = Phase::Stopped;
                 self.tell(Event::Start);

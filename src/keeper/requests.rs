@@ -55,6 +55,13 @@ impl Keeper {
             }
             Op::Reread => Some(self.reread(before)),
             Op::Start => Some(self.order(Goal::Up, Event::Start, before)),
+            Op::Up => {
+                let phase = &self.instance.phase;
+                let tried =
+                    matches!(phase, Phase::BackingOff { .. }) || (self.is_over() && *phase == Phase::Stopped);
+                let event = if tried && self.goal == Goal::Up { Event::Due } else { Event::Start };
+                Some(self.order(Goal::Up, event, before))
+            }
             Op::Stop => Some(self.order(Goal::Down, Event::Stop, before)),
             Op::Restart => match self.reread(before) {
                 Reply::Error { message } => Some(Reply::Error { message }),

@@ -176,7 +176,22 @@ impl Keeper {
         }
     }
 
+    /// Another user's service reaches its FIFOs and its notify socket by their paths: it may pass through the
+    /// folders, not read them.
+    fn let_pass(&self) {
+        let mut folders = vec![self.paths.run.clone(), self.paths.services(), self.own.dir.clone()];
+        if self.paths.run.parent() == self.paths.state.parent() {
+            folders.extend(self.paths.run.parent().map(std::path::Path::to_owned)); // the one of --home
+        }
+        for folder in folders {
+            let _ = std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o711));
+        }
+    }
+
     fn prepare(&mut self, number: u64, run_as: &RunAs) -> Result<(Channels, Option<Cgroup>), StartFailure> {
+        if run_as.owner.is_some() {
+            self.let_pass();
+        }
         let channels =
             Channels::prepare(&self.own, number, run_as.owner, self.spec.critical).map_err(|error| {
                 StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)

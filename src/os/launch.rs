@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::fifo;
 use super::inherit::VARIABLE;
 use super::limits;
 use super::process::PidFd;
@@ -46,7 +47,7 @@ pub fn own_program() -> io::Result<PathBuf> {
 /// # Errors
 /// Those of opening the output, of fork and of exec.
 pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
-    let output = open_log(what.output)?;
+    let output = open_output(what.output)?;
     let named: Vec<String> =
         what.inherit.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
     let numbers: Vec<RawFd> = what.inherit.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
@@ -88,10 +89,17 @@ pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
     Ok((pid, PidFd::open(pid)?))
 }
 
-/// Opens dogwatch's own log for appending, mode 0600.
+/// Opens a FIFO so that nobody who writes into it ever waits; a file for appending, mode 0600. A process without a
+/// voice is better than none: what cannot be opened becomes /dev/null.
 ///
 /// # Errors
-/// Those of open(2).
-pub fn open_log(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+/// There is no /dev/null.
+fn open_output(path: &Path) -> io::Result<File> {
+    let is_fifo = path.extension().is_some_and(|kind| kind == "fifo");
+    let opened = if is_fifo {
+        fifo::open_pump(path).map(File::from)
+    } else {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+    };
+    opened.or_else(|_| OpenOptions::new().write(true).open("/dev/null"))
 }

@@ -18,6 +18,21 @@ pub fn private_umask() {
     umask(Mode::from_bits_truncate(0o077));
 }
 
+/// Whether standard error is a regular file.
+pub fn speaks_into_a_file() -> bool {
+    let about = nix::sys::stat::fstat(std::io::stderr());
+    about.is_ok_and(|about| about.st_mode & libc::S_IFMT == libc::S_IFREG)
+}
+
+/// Makes `fd` this process's standard output and standard error.
+///
+/// # Errors
+/// Those of dup2(2).
+pub fn speak_into(fd: impl AsFd) -> io::Result<()> {
+    nix::unistd::dup2_stdout(&fd)?;
+    Ok(nix::unistd::dup2_stderr(&fd)?)
+}
+
 /// Makes a folder and those above it, 0700 each; one that exists stays as it is.
 ///
 /// # Errors

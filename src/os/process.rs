@@ -69,6 +69,13 @@ fn stat_field(pid: i32, number: usize) -> io::Result<String> {
     field.map(str::to_owned).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// The words that a process was started with; none if it has ended.
+pub fn command_line(pid: i32) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+    words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
 /// Whether that very process still runs (a zombie does not).
 pub fn is_alive(identity: &Identity) -> bool {
     open(identity).is_some()

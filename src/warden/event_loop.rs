@@ -142,6 +142,9 @@ impl Warden {
         };
         match keeper {
             Ok(keeper) => {
+                if self.quitting {
+                    keeper.say(Op::Retire); // its predecessor died of it, or before it was told
+                }
                 self.keepers.insert(name, keeper);
             }
             Err(error) => {

@@ -41,7 +41,7 @@ impl KeeperProcess {
         let (ours, theirs) = Connection::pair()?;
         let mut inherit = holdings.of(name);
         inherit.push((WARDEN_FD.to_owned(), theirs.as_fd()));
-        let output = paths.own_log();
+        let output = paths.own_fifo();
         let env = cells.map(|cells| (CGROUP.to_owned(), cells.root.to_string_lossy().into_owned()));
         let what = Launch {
             program: own_program()?,
@@ -60,6 +60,11 @@ impl KeeperProcess {
     /// Finds a keeper that another warden has started, by the lock it holds.
     pub fn found(paths: &Paths, name: &ServiceName, holder: &Identity, now: Moment) -> Option<KeeperProcess> {
         let pidfd = process::open(holder)?;
+        // The control plane holds the lock too, for a moment, when it writes the goal of a service without keeper.
+        let words = process::command_line(holder.pid);
+        if words.get(1).map(String::as_str) != Some("keeper") {
+            return None;
+        }
         let channel = Connection::connect(&paths.service(name).keeper_sock()).ok();
         let channel = channel.filter(|channel| send(channel, Op::Hold).is_ok());
         Some(KeeperProcess { pid: holder.pid, pidfd, channel, since: now })

@@ -24,6 +24,9 @@ pub enum Op {
     Status,
     /// Sets the goal up and starts; answers [`Reply::Done`].
     Start,
+    /// Sets the goal up and starts what has not run yet; what has done its work in this boot, or is being tried
+    /// again and again, is left as it is. Answers [`Reply::Done`].
+    Up,
     /// Sets the goal down and stops; answers [`Reply::Done`] at once, the stop goes on.
     Stop,
     /// Sets the goal up, stops and starts anew with the spec on disk; answers [`Reply::Done`].

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::end::End;
+use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::ServiceSpec;
@@ -103,11 +103,19 @@ impl ServiceStatus {
                 Settled::Failed
             }
             State::Failed | State::BackingOff | State::CrashLoop => Settled::NotYet,
+            State::Stopped if ended_since && self.is_done() => Settled::Up,
             State::Stopped if self.goal == Goal::Down || ended_since => Settled::Failed,
             State::Stopped => Settled::NotYet,
             State::Starting | State::Stopping if ended_since => Settled::Failed,
             State::Starting | State::Stopping => Settled::NotYet,
         }
+    }
+
+    /// Whether it has done all there was to do: it ended by itself, with code 0, and shall not run again.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let well = |end: &End| end.why == Why::ByItself && end.exit.is_some_and(Exit::is_success);
+        self.state == State::Stopped && self.goal == Goal::Up && self.last_end.as_ref().is_some_and(well)
     }
 
     /// A service that has an entry but no keeper yet.

@@ -159,3 +159,122 @@ fn nothing_comes_back_when_a_warden_takes_down_keepers_that_it_has_not_started()
     let log = std::fs::read_to_string(machine.paths().own_log()).unwrap();
     assert!(!log.contains("has died"), "{log}");
 }
+
+#[test]
+fn a_one_shot_is_not_run_again_when_its_keeper_dies() {
+    let machine = Machine::new(&service(
+        r#"
+        command = ["UNRULY", "say", "migrated", "exit", "0"]
+        restart = { policy = "never" }
+        "#,
+    ));
+    let _ = machine.run(&["up", "-d"]);
+    machine.until_state("web", "stopped");
+    let old = machine.keeper("web").unwrap();
+    let runs = machine.status("web")["run"].clone();
+    kill(&old);
+    until("a new keeper", || machine.keeper("web"), |new| new.as_ref().is_some_and(|new| *new != old));
+    let status = machine.until_state("web", "stopped");
+    assert_eq!((&status["run"], &runs), (&1.into(), &1.into()), "{status}");
+    assert_eq!(machine.log("web", "out"), "migrated\n");
+}
+
+#[test]
+fn a_stop_ends_even_if_the_keeper_dies_before_it_kills() {
+    let mut machine = Machine::new(&service(
+        r#"
+        command = ["UNRULY", "stubborn", "hang"]
+        stop = { timeout = "100ms" }
+        "#,
+    ));
+    let marker = machine.dir().join("died");
+    machine.set("DOGWATCH_FAULT", &format!("between record and kill={}", marker.display()));
+    machine.up();
+    machine.until_state("web", "online");
+    let _ = machine.run(&["stop", "web"]);
+    until("the keeper's death", || marker.exists(), |died| *died);
+    machine.until_state("web", "stopped");
+}
+
+#[test]
+fn a_log_disk_that_is_full_ends_nobody_and_loses_nothing() {
+    let machine = Machine::new(&service(
+        r#"
+        command = ["UNRULY", "number", "1", "10", "hang"]
+        "#,
+    ));
+    // A folder where the log file should be: every write fails, as on a full disk.
+    std::fs::create_dir_all(machine.dir().join("logs/web-out.log")).unwrap();
+    machine.up();
+    let first = machine.until_state("web", "online");
+    for _ in 0..3 {
+        let old = machine.keeper("web").unwrap();
+        kill(&old);
+        until("a new keeper", || machine.keeper("web"), |new| new.as_ref().is_some_and(|new| *new != old));
+    }
+    assert_eq!(machine.until_state("web", "online")["pid"], first["pid"]);
+    std::fs::remove_dir(machine.dir().join("logs/web-out.log")).unwrap();
+    until("the first line", || machine.log("web", "out"), |log| log.starts_with("0000000000 "));
+}
+
+#[test]
+fn a_crash_loop_beside_a_full_disk_does_not_use_up_descriptors() {
+    let machine = Machine::new(&service(
+        r#"
+        command = ["UNRULY", "say", "before the crash", "exit", "1"]
+        restart = { delay = "1ms", max_delay = "2ms" }
+        "#,
+    ));
+    std::fs::create_dir_all(machine.dir().join("logs/web-out.log")).unwrap();
+    let _ = machine.run(&["up", "-d"]);
+    let waits = |status: &serde_json::Value| {
+        status["reason"].as_str().is_some_and(|reason| reason.contains("waits for the disk"))
+    };
+    until("patience", || machine.status("web"), waits);
+    let keeper = machine.keeper("web").unwrap().pid;
+    let open = std::fs::read_dir(format!("/proc/{keeper}/fd")).unwrap().count();
+    assert!(open < 120, "{open} descriptors");
+    std::fs::remove_dir(machine.dir().join("logs/web-out.log")).unwrap();
+    until("all lines", || machine.log("web", "out"), |log| log.matches("before the crash").count() > 12);
+}
+
+#[test]
+fn a_service_has_three_descriptors_and_its_sockets_and_no_more() {
+    let address = free_address();
+    let machine =
+        Machine::new(&service(&format!("command = [\"UNRULY\", \"hang\"]\nlisten = [\"{address}\"]")));
+    machine.up();
+    let status = machine.until_state("web", "online");
+    let mut names: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", status["pid"]))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["0", "1", "2", "3"]);
+}
+
+#[test]
+fn a_service_of_another_user_says_that_it_is_ready() {
+    if nix::unistd::geteuid().as_raw() != 0 {
+        eprintln!("only root may start services as another user: nothing to see");
+        return;
+    }
+    let machine = Machine::new(&service(
+        r#"
+        command = ["/usr/bin/python3", "-c", """
+import os, socket, sys
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+print(os.getuid(), os.environ["HOME"], flush=True)
+open("/dev/stdout", "w").write("by path\\n")
+socket.socket().accept() if len(sys.argv) > 9 else __import__("signal").pause()
+"""]
+        user = "nobody"
+        ready = "notify"
+        "#,
+    ));
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(machine.dir(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    machine.up();
+    machine.until_state("web", "online");
+    until("its words", || machine.log("web", "out"), |log| log == "65534 /nonexistent\nby path\n");
+}

@@ -1,0 +1,81 @@
+//! Everything that dogwatch's processes say comes through one FIFO; from here it goes into `dogwatch.log`.
+//!
+//! Who speaks never waits for the disk: while nobody reads, the FIFO keeps 64 KiB, and what is beyond is
+//! forgotten. Only this thread ever waits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::os::{fifo, own};
+use crate::paths::Paths;
+
+/// Above this size the log becomes `dogwatch.log.1`, in the place of the last one.
+const LARGEST: u64 = 10 << 20;
+/// Stack of the thread, bytes.
+const STACK: usize = 64 * 1024;
+
+/// Makes the FIFO, starts the thread that empties it, and lets this process speak through it too if its
+/// standard error is the log file itself.
+///
+/// # Errors
+/// Those of mkfifo(3), open(2) and of starting a thread.
+pub fn start(paths: &Paths) -> io::Result<()> {
+    fifo::make(&paths.own_fifo(), None)?;
+    let source = fifo::open_pump(&paths.own_fifo())?;
+    if own::speaks_into_a_file() {
+        own::speak_into(&source)?;
+    }
+    let target = paths.own_log();
+    let thread = thread::Builder::new().name("own-log".to_owned()).stack_size(STACK);
+    thread.spawn(move || carry(source, &target))?;
+    Ok(())
+}
+
+/// For ever.
+fn carry(source: OwnedFd, target: &Path) {
+    let mut source = File::from(source);
+    let mut bytes = [0; 8192];
+    loop {
+        match source.read(&mut bytes) {
+            // What the disk does not take is forgotten: there is nobody left to tell.
+            Ok(length) => drop(append(target, &bytes[..length])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(source.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
+            }
+            Err(_) => return,
+        }
+    }
+}
+
+/// Opens the file for each batch: a moved or removed log is simply made anew.
+fn append(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(target)?;
+    if file.metadata()?.len() > LARGEST {
+        fs::rename(target, target.with_extension("log.1"))?;
+        file = OpenOptions::new().append(true).create(true).mode(0o600).open(target)?;
+    }
+    file.write_all(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_stays_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("dogwatch.log");
+        for _ in 0..30 {
+            append(&log, &vec![b'x'; 1 << 20]).unwrap();
+        }
+        let size = |name: &str| fs::metadata(dir.path().join(name)).unwrap().len();
+        assert!(size("dogwatch.log") <= LARGEST + (2 << 20) && size("dogwatch.log.1") <= LARGEST + (2 << 20));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+}
