@@ -3,8 +3,6 @@
 //!
 //! `DOGWATCH_BURST_LINES` makes it longer (the figures of the README are of 2,000,000 lines).
 
-use std::time::Instant;
-
 use crate::harness::lines::{Tally, tally};
 use crate::harness::{Machine, until};
 
@@ -17,10 +15,8 @@ fn burst(lines: u64, rotate: &str, keep: u32, compress: bool) {
         log = {{ rotate_size = "{rotate}", keep = {keep}, compress = {compress} }}
         "#
     ));
-    let begin = Instant::now();
     // It is gone before it counts as up, and that is no failure to speak of here.
     let _ = machine.run(&["up", "-d"]);
-    machine.until_state("web", "stopped");
     let bytes = || {
         machine
             .log_files("web", "out")
@@ -32,7 +28,8 @@ fn burst(lines: u64, rotate: &str, keep: u32, compress: bool) {
     if !compress {
         until("all bytes", bytes, |bytes: &u64| *bytes == lines * 100);
     }
-    let wall = begin.elapsed().as_secs_f64();
+    let status = machine.until_state("web", "stopped");
+    let wall = status["last_end"]["lived_ms"].as_f64().unwrap() / 1e3;
     let keeper = machine.keeper("web").unwrap().pid;
     let usage = dogwatch::os::tree::usage(&[keeper]);
     if compress {

@@ -188,6 +188,9 @@ pub fn binary() -> PathBuf {
 
 /// The misbehaving program, which cargo builds beside the tests.
 pub fn unruly() -> PathBuf {
+    if let Some(named) = std::env::var_os("UNRULY") {
+        return named.into();
+    }
     let own = std::env::current_exe().unwrap();
     let path = own.parent().unwrap().parent().unwrap().join("examples/unruly");
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
