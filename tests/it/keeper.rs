@@ -278,3 +278,17 @@ socket.socket().accept() if len(sys.argv) > 9 else __import__("signal").pause()
     machine.until_state("web", "online");
     until("its words", || machine.log("web", "out"), |log| log == "65534 /nonexistent\nby path\n");
 }
+
+#[test]
+fn a_keeper_brings_warden_and_control_plane_back_when_both_are_gone() {
+    let machine = Machine::new(&service(r#"command = ["UNRULY", "hang"]"#));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let (control, warden) = (machine.control().unwrap(), machine.warden().unwrap());
+    kill(&control);
+    kill(&warden);
+    until("a new warden", || machine.warden(), |new| new.as_ref().is_some_and(|new| *new != warden));
+    until("a new control plane", || machine.control(), |new| new.as_ref().is_some_and(|new| *new != control));
+    let after = machine.until_state("web", "online");
+    assert_eq!((&before["pid"], &before["keeper_pid"]), (&after["pid"], &after["keeper_pid"]));
+}
