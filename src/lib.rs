@@ -18,6 +18,7 @@ pub mod compress;
 pub mod config;
 pub mod control;
 pub mod exit_code;
+pub mod goals;
 pub mod holder;
 pub mod keeper;
 pub mod model;

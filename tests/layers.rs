@@ -11,9 +11,12 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
-    ("keeper", &["wire", "os", "model", "paths", "exit_code", "own_log"]),
+    ("keeper", &["goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
-    ("control", &["config", "wire", "os", "model", "paths", "exit_code", "own_log", "holder", "start"]),
+    (
+        "control",
+        &["config", "goals", "wire", "os", "model", "paths", "exit_code", "own_log", "holder", "start"],
+    ),
     ("cli", &["config", "wire", "os", "model", "paths", "exit_code", "own_log", "start"]),
     ("paths", &["model"]),
 ];

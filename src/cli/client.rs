@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::fail::Failure;
 use crate::exit_code;
-use crate::os::packet::short_path;
+use crate::os::unix::short_path;
 use crate::wire::api::Refusal;
 
 /// A look takes this long at most; keepers have half a second to answer the control plane.

@@ -1,9 +1,8 @@
 //! The folder of one service: what its keeper will find there, and whether somebody lives in it.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
+use crate::goals;
 use crate::model::phase::Goal;
 use crate::model::spec::ServiceSpec;
 use crate::os::lock::{self, Attempt};
@@ -11,7 +10,6 @@ use crate::os::process::{self, Identity};
 use crate::os::{clock, file, own};
 use crate::paths::ServicePaths;
 use crate::wire::VERSION;
-use crate::wire::goal::{self, SLOT};
 use crate::wire::record::Record;
 use crate::wire::spec::SpecFile;
 
@@ -66,8 +64,7 @@ pub fn write_spec(paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
 
 /// What the operator wants of the service; up, if nobody has said.
 pub fn read_goal(paths: &ServicePaths) -> Goal {
-    let file = std::fs::read(&paths.goal).unwrap_or_default();
-    goal::decode(&file).map_or(Goal::Up, |(_, goal)| goal)
+    goals::read(&paths.goal)
 }
 
 /// Writes the goal of a service that has no keeper, under the keeper's lock. False if it has one by now: then
@@ -79,20 +76,9 @@ pub fn write_goal(paths: &ServicePaths, goal: Goal) -> io::Result<bool> {
     let Attempt::Held(lock) = lock::try_lock(&paths.lock)? else {
         return Ok(false);
     };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&paths.goal)?;
-    let content = std::fs::read(&paths.goal)?;
-    let seq = goal::decode(&content).map_or(1, |(seq, _)| seq + 1);
-    // The two slots are written in turn, so that a torn write leaves the older goal readable.
-    file.write_all_at(&goal::encode(seq, goal), (seq % 2) * SLOT as u64)?;
-    file.sync_data()?;
+    let written = goals::write(&paths.goal, goal);
     lock.release();
-    Ok(true)
+    written.map(|()| true)
 }
 
 #[cfg(test)]

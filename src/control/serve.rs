@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::api;
 use super::plane::{Ending, Plane};
 use super::say::say;
-use crate::os::{own, packet};
+use crate::os::{own, unix};
 
 /// A client has this long to send the head of its request (axum::serve would wait for ever).
 const HEAD: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let (_folder, short) = packet::short_path(path)?;
+    let (_folder, short) = unix::short_path(path)?;
     UnixListener::bind(short)
 }
 

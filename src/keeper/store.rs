@@ -4,12 +4,13 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use crate::goals;
 use crate::model::phase::Goal;
 use crate::os::{clock, file};
 use crate::paths::ServicePaths;
+use crate::wire::VERSION;
 use crate::wire::record::{InstanceRecord, Record, RecordError, SIZE};
 use crate::wire::spec::SpecFile;
-use crate::wire::{VERSION, goal};
 
 /// The files of one service.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Store {
 
     /// What the operator wants; up, if nobody ever said anything.
     pub fn goal(&self) -> Goal {
-        goal::decode(&fs::read(&self.paths.goal).unwrap_or_default()).map_or(Goal::Up, |(_, goal)| goal)
+        goals::read(&self.paths.goal)
     }
 
     /// Writes down what the operator wants, so that it survives a power cut.
@@ -78,10 +79,7 @@ impl Store {
     /// # Errors
     /// Those of pwrite(2) and fdatasync(2).
     pub fn set_goal(&self, goal: Goal) -> io::Result<()> {
-        let seq = goal::decode(&fs::read(&self.paths.goal).unwrap_or_default()).map_or(0, |(seq, _)| seq) + 1;
-        let file = file::open_preallocated(&self.paths.goal, 2 * goal::SLOT)?;
-        file.write_all_at(&goal::encode(seq, goal), seq % 2 * goal::SLOT as u64)?;
-        file.sync_data()
+        goals::write(&self.paths.goal, goal)
     }
 
     /// Reads the spec.

@@ -21,6 +21,7 @@ pub mod process;
 pub mod socket;
 pub mod spawn;
 pub mod tree;
+pub mod unix;
 pub mod users;
 pub mod wait;
 pub mod watched;

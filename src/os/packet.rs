@@ -2,17 +2,15 @@
 //!
 //! Nothing here waits: a peer that does not read gets an error and is dropped by the caller.
 
-use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
 
-use super::socket::MOST_FDS;
+use super::unix::{MOST_FDS, own, short_address};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
-    UnixAddr, sockopt,
+    self, AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, sockopt,
 };
 
 /// Largest packet on the keepers' and the warden's sockets, bytes.
@@ -178,43 +176,6 @@ impl AsFd for Connection {
 fn new_socket() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
-}
-
-/// An address that fits into the 108 bytes of sockaddr_un however long the path is: see [`short_path`].
-///
-/// # Errors
-/// Those of open(2) on the folder.
-pub fn short_address(path: &Path) -> io::Result<(File, UnixAddr)> {
-    let (folder, short) = short_path(path)?;
-    let address = UnixAddr::new(&short)?;
-    Ok((folder, address))
-}
-
-/// The same path, however long, in a few bytes: its folder is opened and named through /proc/self/fd. The
-/// folder must stay open while the path is used.
-///
-/// # Errors
-/// Those of open(2) on the folder.
-pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    };
-    let folder = File::open(folder)?;
-    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
-    Ok((folder, short))
-}
-
-/// Closes a descriptor that came with a message and is not wanted.
-pub fn close_received(fd: RawFd) {
-    drop(own(fd));
-}
-
-fn own(fd: RawFd) -> OwnedFd {
-    #[expect(unsafe_code, reason = "a descriptor from the kernel becomes an owned one")]
-    // SAFETY: the kernel has just made this descriptor for us (accept4, SCM_RIGHTS); nobody else owns it.
-    unsafe {
-        OwnedFd::from_raw_fd(fd)
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use nix::sys::socket::{
     UnixCredentials, bind, getsockname, listen, recvmsg, setsockopt, socket, sockopt,
 };
 
-use super::packet::short_address;
+use super::unix::{MOST_FDS, close_received, short_address};
 
 /// Connections that may wait while no instance accepts; the kernel caps it at net.core.somaxconn.
 const BACKLOG: i32 = 4096;
@@ -63,9 +63,6 @@ pub fn notify_socket(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Owned
     Ok(fd)
 }
 
-/// SCM_MAX_FD of the kernel.
-pub const MOST_FDS: usize = 253;
-
 /// A report from a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -96,7 +93,7 @@ pub fn receive_notice(fd: &impl AsFd) -> io::Result<Option<Notice>> {
     for control in message.cmsgs()? {
         match control {
             ControlMessageOwned::ScmCredentials(who) => (pid, uid) = (who.pid(), who.uid()),
-            ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(super::packet::close_received),
+            ControlMessageOwned::ScmRights(fds) => fds.into_iter().for_each(close_received),
             _ => {}
         }
     }
