@@ -2,7 +2,7 @@
 # make test   all tests; what they need beyond cargo is installed first
 .PHONY: build run test test-vm lint soak bench send-test-event install uninstall clean
 
-# Static and not position-independent: the smallest private memory per process (docs/design). The explicit
+# Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
 HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := -C target-feature=+crt-static -C relocation-model=static
