@@ -43,19 +43,28 @@ pub async fn start(here: &Here, file: &Path, only: &[ServiceName]) -> Outcome<He
     let log = here.paths.own_log();
     let before = std::fs::metadata(&log).map_or(0, |about| about.len());
     let options: Vec<&str> = only.iter().flat_map(|name| ["--only", name.as_str()]).collect();
-    let (pid, process) = launched(here, file, &options)?;
+    let (mut pid, mut process) = launched(here, file, &options)?;
     let deadline = Instant::now() + START;
+    let mut blocked = false;
     loop {
         match health(here).await {
             Ok(Some(health)) => return Ok(health),
             Err(failure) if Instant::now() >= deadline => return Err(failure),
             Ok(None) | Err(_) => {}
         }
+        if blocked && lock::named(&here.paths.control_lock()).is_none() {
+            // It was one that was just going down.
+            (pid, process) = launched(here, file, &options)?;
+            blocked = false;
+        }
         if process.has_ended() {
             match wait::reap(pid).map(|ended| ended.exit()) {
                 // Another one is just starting: it will answer.
                 Some(Exit::Code(code))
-                    if code == i32::from(exit_code::LOCKED) && Instant::now() < deadline => {}
+                    if code == i32::from(exit_code::LOCKED) && Instant::now() < deadline =>
+                {
+                    blocked = true;
+                }
                 Some(Exit::Code(code)) => {
                     let said = since(&log, before);
                     let code = u8::try_from(code).unwrap_or(exit_code::FAILED);

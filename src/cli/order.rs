@@ -1,8 +1,10 @@
 //! `dogwatch start`, `stop`, `restart`, `flush`: orders to services, and what became of them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::args::{Flush, Orders};
@@ -21,6 +23,8 @@ use crate::wire::api::{self, Answer, Answers, Order, Verb};
 
 /// The keeper decides when a start has failed or a stop must be forced; this is only for one that hangs.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+/// Orders that wait at the control plane at the same time: its door stays open for others.
+const AT_ONCE: usize = 16;
 /// So many of the latest lines of stderr are shown after a start that failed.
 const LAST_WORDS: usize = 10;
 
@@ -127,9 +131,12 @@ async fn by_control(
     verb: Verb,
 ) -> Vec<(ServiceName, Order, Result<Answer, CallError>)> {
     let mut given = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(AT_ONCE));
     for (position, (name, order)) in orders.into_iter().enumerate() {
         let client = Client::new(here.paths.control_sock());
+        let turns = Arc::clone(&turns);
         given.spawn(async move {
+            let _turn = turns.acquire_owned().await;
             let path = format!("/v1/services/{name}/{}", verb.word());
             let answer = client.post(&path, &order, Duration::from_millis(order.wait_ms)).await;
             (position, name, order, answer)
@@ -163,18 +170,14 @@ async fn names(here: &Here, words: &[String]) -> Outcome<(Vec<ServiceName>, Opti
         };
         return Ok((services.services.into_iter().map(|service| service.name).collect(), why));
     }
-    let mut names = Vec::new();
-    for word in words {
-        match ServiceName::new(word) {
-            Ok(name) if !names.contains(&name) => names.push(name),
-            Ok(_) => {}
-            Err(_) => {
-                let services = ask::services(&here.paths).await?;
-                ask::select(&services.services, std::slice::from_ref(word))?;
-            }
-        }
-    }
-    Ok((names, why))
+    // Half a command is worse than none: one unknown name, and nothing is done. (A service that only the file
+    // has yet is known to the control plane.)
+    let services = match why {
+        Some(_) => direct::services(&here.paths)?,
+        None => ask::services(&here.paths).await?,
+    };
+    let chosen = ask::select(&services.services, words)?;
+    Ok((chosen.into_iter().map(|service| service.name.clone()).collect(), why))
 }
 
 /// The exit code that an outcome deserves.

@@ -178,7 +178,9 @@ fn listen(addresses: &[SocketAddr]) -> String {
 
 /// Why it is not online, or why it was restarted.
 fn reason(service: &ServiceStatus) -> String {
-    let text = service.reason.clone().unwrap_or_else(|| "-".to_owned());
+    // The past of one that is well belongs into `show`, unless it came back unasked.
+    let past = service.state == State::Online && service.restarts == 0;
+    let text = service.reason.clone().filter(|_| !past).unwrap_or_else(|| "-".to_owned());
     match service.next_start_ms {
         Some(ms) => format!("{text}; next start in {}", show_duration(Duration::from_millis(ms))),
         None => text,

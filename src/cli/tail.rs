@@ -58,6 +58,9 @@ fn lines_before(file: &File, end: u64, count: usize) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// Read from one file before others, and signals, get their turn, bytes.
+const TURN: usize = 256 * 1024;
+
 /// A file that is being followed by its name.
 #[derive(Debug)]
 pub struct Tail {
@@ -105,7 +108,7 @@ impl Tail {
             self.drain(&mut take)?;
             let now = std::fs::metadata(&self.path).ok().map(|about| (about.dev(), about.ino()));
             let same = now.is_none() || now == self.open.as_ref().map(|open| open.id);
-            if same {
+            if same || self.open.as_ref().is_some_and(Open::has_more) {
                 return Ok(());
             }
             // Rotated: the old file got its last bytes before it lost its name.
@@ -128,12 +131,14 @@ impl Tail {
         if open.file.seek(SeekFrom::Start(open.position)).is_err() {
             return Ok(());
         }
-        while let Some(open) = &mut self.open {
+        let mut left = TURN;
+        while let Some(open) = self.open.as_mut().filter(|_| left > 0) {
             let count = match open.file.read(&mut block) {
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(count) => count,
             };
             open.position += count as u64;
+            left = left.saturating_sub(count);
             for piece in block[..count].split_inclusive(|byte| *byte == b'\n') {
                 self.partial.extend_from_slice(piece);
                 if piece.ends_with(b"\n") || self.partial.len() > LONGEST_LINE {
@@ -158,6 +163,11 @@ impl Tail {
 }
 
 impl Open {
+    /// Whether there is something left to read.
+    fn has_more(&self) -> bool {
+        self.file.metadata().is_ok_and(|about| about.len() > self.position)
+    }
+
     fn new(path: &Path) -> io::Result<Open> {
         let file = File::open(path)?;
         let about = file.metadata()?;

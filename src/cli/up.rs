@@ -56,7 +56,10 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
 /// It does not start, or runs another file.
 pub async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
     let health = match engine::health(here).await? {
-        Some(health) => health,
+        Some(health) => {
+            tell(format_args!("dogwatch runs here already (control plane pid {}): joining it", health.pid));
+            health
+        }
         None => engine::start(here, file, &names).await?,
     };
     refuse_another_file(here, file, &health.config)?;

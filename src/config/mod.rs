@@ -77,7 +77,7 @@ impl Surroundings {
 pub struct Ecosystem {
     /// The file, absolute.
     pub path: PathBuf,
-    /// Where the status page and the API are to be served over TCP: a loopback address.
+    /// Where the API is to be served over TCP: a loopback address.
     pub listen: Option<SocketAddr>,
     /// Absolute folder of all services' logs.
     pub log_dir: PathBuf,

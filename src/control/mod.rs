@@ -64,6 +64,7 @@ pub fn run(start: Start) -> u8 {
                 unwant_others(&plane, &start.only);
                 in_runtime(&plane, start.only_down)
             });
+            own_log::finish(&plane.paths);
             lock.release();
             code
         }
@@ -153,6 +154,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     let places = Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
     let socket = serve::bind_unix(&plane.paths.control_sock())?;
     let adopted = Arc::new(Notify::new());
+    own_log::speak(&plane.paths);
     let mut parts = JoinSet::new();
     if lock::named(&plane.paths.warden_lock()).is_none() {
         reconcile::clear_leftovers(plane);
@@ -163,7 +165,13 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
         parts.spawn(async move {
             // A service without a keeper can be stopped only when a warden has given it one.
             let mut bell = plane.roster.subscribe();
-            while plane.warden_pid().is_none() && bell.changed().await.is_ok() {}
+            let warden = async { while plane.warden_pid().is_none() && bell.changed().await.is_ok() {} };
+            if timeout(WARDEN_PATIENCE, warden).await.is_err() {
+                // It is there and does not answer. Killing it costs nothing: the next one takes over what it held.
+                replace_warden(&plane);
+                let warden = async { while plane.warden_pid().is_none() && bell.changed().await.is_ok() {} };
+                let _ = timeout(WARDEN_PATIENCE, warden).await;
+            }
             down::down(&plane).await;
             plane.end(Ending::Down);
         });
@@ -184,6 +192,18 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     let all = places.acquire_many(serve::CONNECTIONS);
     let _ = timeout(serve::LAST_CALL, all).await;
     Ok(code)
+}
+
+/// How long a warden may take to answer a control plane that is only to take everything down.
+const WARDEN_PATIENCE: Duration = Duration::from_secs(6);
+
+/// Ends a warden that hangs.
+fn replace_warden(plane: &Plane) {
+    let holder = lock::named(&plane.paths.warden_lock());
+    if let Some(process) = holder.and_then(|holder| crate::os::process::open(&holder)) {
+        say("the warden does not answer: it is killed, and another one takes over");
+        let _ = process.signal(crate::model::signal::Signal::KILL);
+    }
 }
 
 /// Until the end: signals, children, the watchdog. A hang anywhere in this thread stops the heartbeat, and

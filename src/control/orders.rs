@@ -45,7 +45,10 @@ pub async fn carry_out(
         notes.extend(look_again(plane));
     }
     view::known(plane, name)?;
-    plane.roster.new_order(name);
+    // A stop or a restart ends the waiting of an earlier start; another start changes nothing for it.
+    if matches!(verb, Verb::Stop | Verb::Restart) {
+        plane.roster.new_order(name);
+    }
     give(plane, name, Given::Alone, verb, order, notes).await
 }
 
@@ -92,6 +95,11 @@ pub async fn give(
             plane.roster.ring();
             return answer(plane, name, Outcome::Down, None, notes);
         }
+    }
+    if verb == Verb::Flush && !plane.roster.is_present(name) && !folder::keeper_lives(&paths) {
+        // Nobody writes into the files, and a keeper would start the service first.
+        empty_logs(plane, name)?;
+        return answer(plane, name, Outcome::Done, None, notes);
     }
     let soon = Instant::now() + PATIENCE;
     let mut link = connect(plane, name).await?;
@@ -157,6 +165,21 @@ pub async fn give(
     };
     let (outcome, last) = wait(plane, link, name, until, over).await?;
     answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
+}
+
+/// Empties the log files of a service that has no keeper.
+fn empty_logs(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
+    let Some(entry) = plane.book.entry(name) else { return Ok(()) };
+    let status = ServiceStatus::of_spec(&entry);
+    for path in [status.log_out, status.log_error] {
+        match std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Refused::failed(format!("cannot empty {}: {error}", path.display())));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Reads the file again; a sentence if it has mistakes.
@@ -275,6 +298,7 @@ async fn connect(plane: &Arc<Plane>, name: &ServiceName) -> Result<Link, Refused
     let deadline = Instant::now() + PATIENCE;
     let mut bell = plane.roster.subscribe();
     loop {
+        refuse_when_going_down(plane)?;
         if let Ok(link) = Link::connect(&paths.keeper_sock()) {
             return Ok(link);
         }

@@ -20,21 +20,36 @@ const LARGEST: u64 = 10 << 20;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
 
-/// Makes the FIFO, starts the thread that empties it, and lets this process speak through it too if its
-/// standard error is the log file itself.
+/// Makes the FIFO and starts the thread that empties it.
 ///
 /// # Errors
 /// Those of mkfifo(3), open(2) and of starting a thread.
 pub fn start(paths: &Paths) -> io::Result<()> {
     fifo::make(&paths.own_fifo(), None)?;
     let source = fifo::open_pump(&paths.own_fifo())?;
-    if own::speaks_into_a_file() {
-        own::speak_into(&source)?;
-    }
     let target = paths.own_log();
     let thread = thread::Builder::new().name("own-log".to_owned()).stack_size(STACK);
     thread.spawn(move || carry(source, &target))?;
     Ok(())
+}
+
+/// From now on this process speaks through the FIFO too, if its standard error is the log file itself: what it had
+/// to say about its start is in the file already.
+pub fn speak(paths: &Paths) {
+    if own::speaks_into_a_file()
+        && let Ok(fifo) = fifo::open_pump(&paths.own_fifo())
+    {
+        let _ = own::speak_into(&fifo);
+    }
+}
+
+/// Brings what is still on its way into the file: nobody may be left to do it.
+pub fn finish(paths: &Paths) {
+    let Ok(fifo) = fifo::open_pump(&paths.own_fifo()) else { return };
+    let mut bytes = Vec::new();
+    // It ends in `WouldBlock` when the FIFO is empty; what was read until then is in `bytes`.
+    let _ = File::from(fifo).take(64 * 1024).read_to_end(&mut bytes);
+    let _ = append(&paths.own_log(), &bytes);
 }
 
 /// For ever.

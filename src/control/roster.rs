@@ -116,6 +116,11 @@ impl Roster {
         number
     }
 
+    /// The number of the last order that voids others.
+    pub fn orders(&self, name: &ServiceName) -> u64 {
+        self.lock().entry(name.clone()).or_default().orders
+    }
+
     /// Whether no later order has come since `number`.
     pub fn is_latest_order(&self, name: &ServiceName, number: u64) -> bool {
         self.lock().get(name).is_some_and(|entry| entry.orders == number)

@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::api;
 use super::plane::{Ending, Plane};
 use super::say::say;
-use crate::os::{own, unix};
+use crate::os::{own, port, unix};
 
 /// A client has this long to send the head of its request (axum::serve would wait for ever).
 const HEAD: Duration = Duration::from_secs(10);
@@ -84,7 +84,15 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, String> {
     if !address.ip().is_loopback() {
         return Err(format!("{address} is not a loopback address: the API is not served on TCP"));
     }
-    TcpListener::bind(address).await.map_err(|error| format!("the API is not served on {address}: {error}"))
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = match port::holder(address).filter(|_| error.kind() == io::ErrorKind::AddrInUse) {
+            Some(who) => format!("port {} is held by {who}", address.port()),
+            None => error.to_string(),
+        };
+        format!(
+            "the API is not served on {address}: {why}\n  choose another address for `listen` in [dogwatch]"
+        )
+    })
 }
 
 /// Too many open files, for instance: the waiting client stays in the queue meanwhile.

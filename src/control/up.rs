@@ -35,12 +35,15 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
     } else {
         plane.book.names()
     };
+    // Each once, in the order in which they were named.
+    let mut seen = BTreeSet::new();
+    let names: Vec<ServiceName> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
     for name in &names {
         view::known(plane, name)?;
     }
     let (report, reports) = mpsc::unbounded_channel();
     for name in &names {
-        let number = plane.roster.new_order(name);
+        let number = plane.roster.orders(name);
         let (plane, name, report) = (Arc::clone(plane), name.clone(), report.clone());
         tokio::spawn(async move {
             let outcome = bring_up(&plane, &name, number).await;
@@ -76,6 +79,12 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
 
 type Finished = Result<Answer, Refused>;
 
+/// What `gather` waits for.
+enum Step {
+    Report(Box<Option<(ServiceName, Finished)>>),
+    Change,
+}
+
 async fn gather(
     plane: &Plane,
     names: &[ServiceName],
@@ -87,15 +96,18 @@ async fn gather(
     while finished.len() < names.len() && !all_stuck(plane, names, &finished) {
         let step = async {
             tokio::select! {
-                report = reports.recv() => report,
-                _ = bell.changed() => None,
+                report = reports.recv() => Step::Report(Box::new(report)),
+                _ = bell.changed() => Step::Change,
             }
         };
         match timeout_at(until, step).await {
-            Ok(Some((name, outcome))) => {
-                finished.insert(name, outcome);
-            }
-            Ok(None) => {}
+            Ok(Step::Report(report)) => match *report {
+                Some((name, outcome)) => {
+                    finished.insert(name, outcome);
+                }
+                None => break, // no report is to come any more
+            },
+            Ok(Step::Change) => {}
             Err(_) => break,
         }
     }

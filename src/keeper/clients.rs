@@ -165,6 +165,11 @@ impl Clients {
         self.connected.iter_mut().filter(|client| client.holds).for_each(|client| client.send(reply, &[]));
     }
 
+    /// Whether a connection waits to be closed.
+    pub fn any_dropped(&self) -> bool {
+        self.connected.iter().any(|client| client.dropped)
+    }
+
     /// Whether anyone watches.
     pub fn any_watcher(&self) -> bool {
         self.connected.iter().any(|client| client.watches && !client.dropped)

@@ -79,7 +79,7 @@ impl Keeper {
             if self.is_done() {
                 self.forget_next();
                 // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
-                if let Err(error) = self.store.forget_spec() {
+                if let Err(error) = self.store.forget() {
                     self.log(&format!("cannot remove the spec: {error}"));
                 }
                 self.pump.end(LAST_WORDS);
@@ -148,7 +148,8 @@ impl Keeper {
 
     fn wait(&self) {
         let now = clock::mono();
-        let timeout = self.deadline().map_or(PollTimeout::NONE, |deadline| {
+        let deadline = if self.clients.any_dropped() { Some(now) } else { self.deadline() };
+        let timeout = deadline.map_or(PollTimeout::NONE, |deadline| {
             // Rounded up, so that the deadline has passed when poll returns.
             let millis = deadline.since(now).as_nanos().div_ceil(1_000_000);
             PollTimeout::try_from(millis.min(3_600_000) as i32).unwrap_or(PollTimeout::MAX)

@@ -34,7 +34,7 @@ use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, Instance, Phase, Then};
-use crate::model::spec::Ready;
+use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
@@ -175,12 +175,24 @@ impl Keeper {
         let keys = self.emptying.iter().flat_map(Channels::held).chain(self.sockets.held());
         let keys = keys.map(|(key, _)| key).collect();
         self.clients.tell_holders(&Reply::Retain { keys });
+        // A warden that is new itself has none of them.
+        for channels in &self.emptying {
+            self.clients.hand_over(channels.held());
+        }
+        for held in self.sockets.held() {
+            self.clients.hand_over([held].into_iter());
+        }
         Ok(())
     }
 
-    /// Whether the last run ended by itself: if nothing runs then, the policy said that this is all.
+    /// Whether the last run ended by itself, and the policy said that this is all.
     fn is_over(&self) -> bool {
-        self.instance.last_end.as_ref().is_some_and(|end| end.why == Why::ByItself)
+        let last = self.instance.last_end.as_ref().filter(|end| end.why == Why::ByItself);
+        last.and_then(|end| end.exit).is_some_and(|exit| match self.spec.restart.policy {
+            RestartWhen::Always => false,
+            RestartWhen::OnFailure => exit.is_success(),
+            RestartWhen::Never => true,
+        })
     }
 
     /// Goes on with what the predecessor may have been doing when it died.

@@ -1,6 +1,7 @@
 //! Starting a run: prepare, create, record, let go.
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
 
 use super::channels::Channels;
 use super::child::{self, Child, RunAs};
@@ -184,7 +185,10 @@ impl Keeper {
             folders.extend(self.paths.run.parent().map(std::path::Path::to_owned)); // the one of --home
         }
         for folder in folders {
-            let _ = std::fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o711));
+            let mode = std::fs::metadata(&folder).map_or(0o700, |about| about.permissions().mode());
+            if mode & 0o011 != 0o011 {
+                let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(mode | 0o011));
+            }
         }
     }
 

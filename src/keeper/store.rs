@@ -92,12 +92,15 @@ impl Store {
         SpecFile::decode(&bytes).map_err(|error| format!("cannot use {}: {error}", path.display()))
     }
 
-    /// Removes the spec: nobody shall keep the service any more.
+    /// Removes the spec: nobody shall keep the service any more. The records go with it: who keeps it again
+    /// begins anew.
     ///
     /// # Errors
     /// Those of unlink(2).
-    pub fn forget_spec(&self) -> io::Result<()> {
-        fs::remove_file(self.paths.spec())
+    pub fn forget(&self) -> io::Result<()> {
+        fs::remove_file(self.paths.spec())?;
+        fs::remove_file(self.paths.record(0))?;
+        fs::remove_file(self.paths.record(1))
     }
 }
 

@@ -165,7 +165,7 @@ impl fmt::Display for StartFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let StartFailure { object, cause, .. } = self;
         match self.step {
-            Step::Find => write!(f, "find {object}: {cause}"),
+            Step::Find => write!(f, "exec {object}: {cause}"),
             Step::User => write!(f, "run as user {object}: {cause}"),
             Step::Listen => write!(f, "listen on {object}: {cause}"),
             Step::Log => write!(f, "prepare the log {object}: {cause}"),

@@ -58,6 +58,8 @@ pub struct Warden {
     managed: bool,
     cells: Option<Cells>,
     quitting: bool,
+    /// By a signal, not by the control plane.
+    told_by_signal: bool,
     /// Something was taken over or started since the heap was trimmed.
     busy: bool,
 }
@@ -88,6 +90,7 @@ impl Warden {
             managed,
             cells,
             quitting: false,
+            told_by_signal: false,
             busy: true,
         }
     }
@@ -192,7 +195,9 @@ impl Warden {
             self.due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
         due.into_iter().for_each(|name| self.keep(name));
         for (name, keeper) in &mut self.keepers {
-            keeper.reconnect(&self.paths, name);
+            if keeper.reconnect(&self.paths, name) && self.told_by_signal {
+                keeper.say(Op::Retire);
+            }
         }
         if self.control_due.is_some_and(|at| at <= now) {
             self.find_control();
@@ -211,6 +216,7 @@ impl Warden {
             if terminate && obey && !self.quitting {
                 log("told to end by a signal: stopping all services");
                 self.quitting = true;
+                self.told_by_signal = true;
                 self.keepers.values().for_each(|keeper| keeper.say(Op::Retire));
             }
         }
@@ -394,6 +400,8 @@ impl Warden {
                 Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers }
             }
             Request::Keep { name } => {
+                // Somebody has thought better of it. What a signal has told stays told.
+                self.quitting = self.told_by_signal;
                 self.keep(name);
                 Reply::Done
             }

@@ -70,12 +70,14 @@ impl KeeperProcess {
         Some(KeeperProcess { pid: holder.pid, pidfd, channel, since: now })
     }
 
-    /// Connects again, if the connection was lost.
-    pub fn reconnect(&mut self, paths: &Paths, name: &ServiceName) {
-        if self.channel.is_none() {
-            let channel = Connection::connect(&paths.service(name).keeper_sock()).ok();
-            self.channel = channel.filter(|channel| send(channel, Op::Hold).is_ok());
+    /// Connects again, if the connection was lost; true if it has been and is there again.
+    pub fn reconnect(&mut self, paths: &Paths, name: &ServiceName) -> bool {
+        if self.channel.is_some() {
+            return false;
         }
+        let channel = Connection::connect(&paths.service(name).keeper_sock()).ok();
+        self.channel = channel.filter(|channel| send(channel, Op::Hold).is_ok());
+        self.channel.is_some()
     }
 
     /// Says something to it.

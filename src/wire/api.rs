@@ -35,7 +35,7 @@ pub struct Health {
     pub mistakes: Option<String>,
     /// The file has changed since the services were started from it, and is valid.
     pub config_changed: bool,
-    /// Address of the status page and API over TCP.
+    /// Address of the API over TCP.
     pub listen: Option<std::net::SocketAddr>,
     /// The warden's process; absent while there is none.
     pub warden_pid: Option<i32>,

@@ -99,7 +99,7 @@ fn orders_wait_for_their_outcome_and_tell_it() {
     assert_ne!(answers["answers"][0]["service"]["pid"], before);
     let outcome = machine.run(&["restart", "bd"]);
     assert_eq!(outcome.code, i32::from(exit_code::UNKNOWN_SERVICE));
-    assert_eq!(outcome.err, "there is no service bd\n  did you mean db? services: api, db\n");
+    assert_eq!(outcome.err, "there is no service bd\n  did you mean db? services: db, api\n");
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn a_start_that_fails_says_why_and_shows_the_last_words() {
     for text in [
         "cannot start web: exited with code 7",
         "    no such table",
-        "cannot start gone: find ",
+        "cannot start gone: exec ",
         "no such file",
     ] {
         assert!(outcome.err.contains(text), "{text}: {outcome:#?}");
@@ -326,4 +326,41 @@ fn dogwatch_itself_may_open_many_files_and_services_get_what_was_there_before() 
     assert_ne!(soft(machine.control().unwrap().pid), "512");
     assert_ne!(soft(machine.warden().unwrap().pid), "512");
     assert_eq!(soft(machine.keeper("web").unwrap().pid), "512");
+}
+
+#[test]
+fn half_a_command_is_not_carried_out_and_a_name_twice_counts_once() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.ok(&["up", "-d", "web", "web"]);
+    let before = machine.until_state("web", "online");
+    for command in ["restart", "stop"] {
+        let outcome = machine.run(&[command, "web", "nosuch"]);
+        assert_eq!(outcome.code, i32::from(exit_code::UNKNOWN_SERVICE), "{outcome:#?}");
+    }
+    let after = machine.status("web");
+    assert_eq!((&after["pid"], &after["state"]), (&before["pid"], &"online".into()));
+}
+
+#[test]
+fn down_works_with_a_warden_that_hangs() {
+    use dogwatch::model::signal::Signal;
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    machine.until_state("web", "online");
+    let warden = dogwatch::os::process::open(&machine.warden().unwrap()).unwrap();
+    warden.signal(Signal::parse("STOP").unwrap()).unwrap();
+    crate::harness::kill(&machine.control().unwrap());
+    machine.ok(&["down"]);
+    assert!(machine.warden().is_none() && machine.keeper("web").is_none());
+}
+
+#[test]
+fn an_emptied_log_starts_nobody() {
+    let machine = Machine::new(
+        "[services.first]\ncommand = [\"UNRULY\", \"exit\", \"1\"]\n\
+         [services.second]\ncommand = [\"UNRULY\", \"hang\"]\nafter = [\"first\"]\n",
+    );
+    let _ = machine.run(&["up", "-d"]);
+    machine.ok(&["flush", "second"]);
+    assert_eq!(machine.status("second")["run"], 0);
 }

@@ -26,7 +26,7 @@ fn check(entry: &str, sentence: &str, advice: &str) {
 fn a_missing_program() {
     check(
         r#"command = ["./nothing-here"]"#,
-        "find DIR/nothing-here: no such file",
+        "exec DIR/nothing-here: no such file",
         "check `command` in ecosystem.toml",
     );
 }
@@ -35,7 +35,7 @@ fn a_missing_program() {
 fn a_program_that_is_in_no_folder_of_the_path() {
     check(
         "command = [\"nothing-of-that-name\"]\nenv = { PATH = \"/usr/bin:/bin\" }",
-        "find nothing-of-that-name: not in the service's PATH (/usr/bin:/bin)",
+        "exec nothing-of-that-name: not in the service's PATH (/usr/bin:/bin)",
         "write the full path in `command`, or set PATH in `env`",
     );
 }
@@ -44,7 +44,7 @@ fn a_program_that_is_in_no_folder_of_the_path() {
 fn a_file_that_is_not_executable() {
     check(
         r#"command = ["./plain"]"#,
-        "find DIR/plain: permission denied (not executable)",
+        "exec DIR/plain: permission denied (not executable)",
         "run: chmod +x DIR/plain",
     );
 }

@@ -11,8 +11,17 @@ use crate::os::clock;
 use crate::wire::VERSION;
 use crate::wire::api::{Health, Host};
 
+/// Who looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Viewer {
+    /// By the unix socket: the owner, or root.
+    Owner,
+    /// By TCP: any user of the machine, who must not see lines of the file.
+    Anybody,
+}
+
 /// Now.
-pub async fn look(plane: &Arc<Plane>) -> Health {
+pub async fn look(plane: &Arc<Plane>, viewer: Viewer) -> Health {
     let services = view::all(plane).await;
     let mut states = BTreeMap::new();
     for service in &services.services {
@@ -24,7 +33,10 @@ pub async fn look(plane: &Arc<Plane>) -> Health {
         pid: std::process::id() as i32,
         uptime_ms: clock::mono().since(plane.started).as_millis() as u64,
         config: plane.book.path().to_owned(),
-        mistakes: plane.book.mistakes().map(|mistakes| mistakes.text),
+        mistakes: plane.book.mistakes().map(|mistakes| match viewer {
+            Viewer::Owner => mistakes.text,
+            Viewer::Anybody => format!("{} in the file; see: dogwatch check", mistakes.count),
+        }),
         config_changed: services.services.iter().any(|service| service.changed),
         listen: plane.tcp(),
         warden_pid: plane.warden_pid(),

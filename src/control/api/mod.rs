@@ -31,6 +31,8 @@ use crate::wire::api::{Order, Up, Verb};
 pub mod error;
 mod health;
 
+use health::Viewer;
+
 /// Longest body of a request, bytes.
 const LONGEST: usize = 64 * 1024;
 
@@ -51,7 +53,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         post(move || take_down(plane))
     };
-    looks(plane)
+    looks(plane, Viewer::Owner)
         .route("/v1/services/{name}/{order}", orders)
         .route("/v1/up", up)
         .route("/v1/down", down)
@@ -63,7 +65,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
 /// For whoever reaches the TCP port: looking only, and only under the machine's own name, so that no page
 /// from elsewhere can look through a browser (DNS rebinding).
 pub fn read_only(plane: &Arc<Plane>) -> Router {
-    looks(plane)
+    looks(plane, Viewer::Anybody)
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard))
@@ -80,7 +82,7 @@ pub fn for_strangers() -> Router {
     })
 }
 
-fn looks(plane: &Arc<Plane>) -> Router {
+fn looks(plane: &Arc<Plane>, viewer: Viewer) -> Router {
     let all = {
         let plane = Arc::clone(plane);
         get(move || async move { Json(view::all(&plane).await) })
@@ -97,7 +99,7 @@ fn looks(plane: &Arc<Plane>) -> Router {
     };
     let health = {
         let plane = Arc::clone(plane);
-        get(move || async move { Json(health::look(&plane).await) })
+        get(move || async move { Json(health::look(&plane, viewer).await) })
     };
     Router::new().route("/v1/services", all).route("/v1/services/{name}", one).route("/v1/health", health)
 }
