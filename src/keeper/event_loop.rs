@@ -66,6 +66,8 @@ pub struct Keeper {
     pub(super) flushing: Vec<u64>,
     pub(super) retiring: Option<Moment>,
     pub(super) trouble: Option<String>,
+    /// Something was done since the heap was trimmed.
+    pub(super) busy: bool,
     /// Cgroups of runs that have ended: removed when there is nothing more urgent.
     pub(super) stale_cgroups: Vec<Cgroup>,
 }
@@ -84,6 +86,9 @@ impl Keeper {
                 }
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
+            }
+            if std::mem::take(&mut self.busy) {
+                heap::trim(); // what was used is not needed until something happens again
             }
             self.wait();
             self.on_children();
@@ -332,9 +337,7 @@ impl Keeper {
             return;
         }
         self.published = now;
-        if self.instance.state() == State::Online {
-            heap::trim(); // what starting has used; nothing more is to be done until something happens
-        }
+        self.busy = true;
         if self.clients.any_watcher() {
             let status = self.status();
             self.clients.tell_watchers(&Reply::Status(Box::new(status)));

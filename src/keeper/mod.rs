@@ -127,6 +127,7 @@ fn set_up(
         flushing: Vec::new(),
         retiring: None,
         trouble: None,
+        busy: true,
         stale_cgroups: Vec::new(),
     };
     keeper.take_over(&record)?;

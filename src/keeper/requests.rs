@@ -19,6 +19,7 @@ impl Keeper {
     /// Reads and answers all requests.
     pub(super) fn on_clients(&mut self) {
         for asked in self.clients.receive() {
+            self.busy = true;
             if let Some(reply) = self.answer(asked.by, asked.op) {
                 self.clients.answer(asked.by, &reply);
             }
