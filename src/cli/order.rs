@@ -264,10 +264,14 @@ fn failure(answer: &Answer, verb: Verb) -> String {
     if ran {
         text += &last_words(&service.log_error);
     }
-    if matches!(service.state, State::BackingOff | State::CrashLoop | State::Starting) {
-        text += &format!("\n  dogwatch keeps trying; to end that: dogwatch stop {}", service.name);
+    let name = &service.name;
+    text + &match service.state {
+        State::BackingOff | State::CrashLoop | State::Starting => {
+            format!("\n  dogwatch tries again; to end that: dogwatch stop {name}")
+        }
+        State::Failed => format!("\n  it is not tried again; when it is mended: dogwatch start {name}"),
+        State::Online | State::Stopping | State::Stopped => String::new(),
     }
-    text
 }
 
 fn last_words(log: &Path) -> String {
