@@ -5,15 +5,46 @@
 //! but hold them. When the keeper dies its successor inherits them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::model::name::ServiceName;
-use crate::wire::keeper::Reply;
+use crate::wire::keeper::{FIFOS, Reply};
 
 /// Everything that is held, by service: key and descriptor. Compact, because a warden holds four FIFOs and more
 /// for each service.
 #[derive(Debug, Default)]
-pub struct Holdings(BTreeMap<ServiceName, Vec<(Box<str>, OwnedFd)>>);
+pub struct Holdings(BTreeMap<ServiceName, Vec<(Key, OwnedFd)>>);
+
+/// A key without an allocation of its own, where it is one of the four that every service has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Key {
+    /// `RUN/NAME`, the name by its place in [`FIFOS`].
+    Fifo { run: u32, name: u8 },
+    /// Any other.
+    Other(Box<str>),
+}
+
+impl Key {
+    fn new(text: &str) -> Key {
+        let fifo = text.split_once('/').and_then(|(run, name)| {
+            let name = FIFOS.iter().position(|other| *other == name)?;
+            // A number that would be printed in another way is no run.
+            let number: u32 = run.parse().ok().filter(|number: &u32| number.to_string() == run)?;
+            Some(Key::Fifo { run: number, name: name as u8 })
+        });
+        fifo.unwrap_or_else(|| Key::Other(text.into()))
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Fifo { run, name } => write!(f, "{run}/{}", FIFOS[usize::from(*name)]),
+            Key::Other(text) => f.write_str(text),
+        }
+    }
+}
 
 impl Holdings {
     /// Takes the holdings of a predecessor: inherited names of the form `SERVICE/KEY`. Names of another form
@@ -40,12 +71,14 @@ impl Holdings {
             Reply::Hold { keys } => keys.iter().zip(fds).for_each(|(key, fd)| self.hold(service, key, fd)),
             Reply::Retain { keys } => {
                 if let Some(held) = self.0.get_mut(service) {
-                    held.retain(|(key, _)| keys.iter().any(|other| **other == **key));
+                    let keys: Vec<Key> = keys.iter().map(|key| Key::new(key)).collect();
+                    held.retain(|(key, _)| keys.contains(key));
                 }
             }
             Reply::Release { keys } => {
                 if let Some(held) = self.0.get_mut(service) {
-                    held.retain(|(key, _)| !keys.iter().any(|other| **other == **key));
+                    let keys: Vec<Key> = keys.iter().map(|key| Key::new(key)).collect();
+                    held.retain(|(key, _)| !keys.contains(key));
                 }
             }
             Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
@@ -57,8 +90,9 @@ impl Holdings {
             self.0.insert(service.clone(), Vec::new());
         }
         if let Some(held) = self.0.get_mut(service) {
-            held.retain(|(other, _)| **other != *key);
-            held.push((key.into(), fd));
+            let key = Key::new(key);
+            held.retain(|(other, _)| *other != key);
+            held.push((key, fd));
         }
     }
 
@@ -93,6 +127,22 @@ impl Holdings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_key_comes_back_as_it_was() {
+        for text in [
+            "1/out.fifo",
+            "4000000000/err.stage",
+            "01/out.fifo",
+            "9999999999/out.fifo",
+            "notify",
+            "a/b",
+            "listen.[::1]:80",
+        ] {
+            assert_eq!(Key::new(text).to_string(), text);
+        }
+        assert_eq!(size_of::<(Key, OwnedFd)>(), 24);
+    }
 
     #[test]
     fn holds_releases_and_hands_on() {

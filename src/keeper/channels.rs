@@ -8,9 +8,8 @@ use std::path::PathBuf;
 use super::stream::Channel;
 use crate::os::fifo;
 use crate::paths::ServicePaths;
+use crate::wire::keeper::FIFOS;
 
-/// The names in the folder of a run: FIFO and stage of standard output, then of standard error.
-const NAMES: [&str; 4] = ["out.fifo", "out.stage", "err.fifo", "err.stage"];
 /// FIFO size of a critical service: room for what it says while the disk is slow.
 const CRITICAL_SIZE: i32 = 1 << 20;
 
@@ -48,7 +47,7 @@ impl Channels {
             fifo::make(&path, owner.filter(|_| name.ends_with("fifo")))?;
             fifo::open_pump(&path)
         };
-        let fds = [open(NAMES[0])?, open(NAMES[1])?, open(NAMES[2])?, open(NAMES[3])?];
+        let fds = [open(FIFOS[0])?, open(FIFOS[1])?, open(FIFOS[2])?, open(FIFOS[3])?];
         if critical {
             for fd in [&fds[0], &fds[2]] {
                 // Less is granted where the user's pipe budget is used up; 64 KiB do too.
@@ -64,8 +63,8 @@ impl Channels {
     /// Those of open(2).
     pub fn open_service(&self) -> io::Result<[OwnedFd; 2]> {
         Ok([
-            fifo::open_service(&self.folder.join(NAMES[0]))?,
-            fifo::open_service(&self.folder.join(NAMES[2]))?,
+            fifo::open_service(&self.folder.join(FIFOS[0]))?,
+            fifo::open_service(&self.folder.join(FIFOS[2]))?,
         ])
     }
 
@@ -83,12 +82,12 @@ impl Channels {
 
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
-        NAMES.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
+        FIFOS.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
     }
 
     /// Removes the FIFOs; whoever still has them open keeps them until the last one closes.
     pub fn remove(self) {
-        for name in NAMES {
+        for name in FIFOS {
             let _ = fs::remove_file(self.folder.join(name));
         }
         let _ = fs::remove_dir(&self.folder);

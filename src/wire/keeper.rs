@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::status::ServiceStatus;
 
+/// The names in the folder of a run: FIFO and stage of standard output, then of standard error. Under
+/// `RUN/NAME` they are held.
+pub const FIFOS: [&str; 4] = ["out.fifo", "out.stage", "err.fifo", "err.stage"];
+
 /// A request with its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
