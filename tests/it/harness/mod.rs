@@ -12,6 +12,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use dogwatch::model::name::ServiceName;
@@ -197,9 +198,19 @@ pub fn unruly() -> PathBuf {
     path
 }
 
-/// A TCP address on this machine that is free now.
+/// A TCP address on this machine that is free now, and that no other test gets. Below the ports that the kernel
+/// gives to clients (net.ipv4.ip_local_port_range), so that none of the many connections of these tests takes it
+/// before the service does.
 pub fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + (std::process::id() % 8_000) as u16;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port");
+        if let Ok(socket) = std::net::TcpListener::bind(("127.0.0.1", port)) {
+            return socket.local_addr().unwrap();
+        }
+    }
 }
 
 /// SIGKILLs exactly that process.
