@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::client::block_on;
 use super::fail::{Failure, Outcome};
 use super::screen::{Colour, Screen, print, print_bytes};
 use super::tail::Tail;
@@ -85,6 +86,19 @@ impl Logs {
             print_bytes(&text)?;
         }
         Ok(())
+    }
+
+    /// Prints what comes, until standard output is closed or a signal ends the command.
+    ///
+    /// # Errors
+    /// As [`Logs::print_new`].
+    pub fn follow(&mut self) -> Outcome {
+        block_on(async {
+            loop {
+                tokio::time::sleep(EVERY).await;
+                self.print_new()?;
+            }
+        })?
     }
 
     /// Prints what has come since the last call.

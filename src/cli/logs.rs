@@ -2,9 +2,8 @@
 
 use super::args::Logs as Options;
 use super::ask;
-use super::client::block_on;
 use super::fail::Outcome;
-use super::follow::{EVERY, Logs, Which};
+use super::follow::{Logs, Which};
 use super::here::Here;
 use super::screen::Screen;
 use crate::config;
@@ -29,12 +28,7 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     if options.nostream {
         return Ok(());
     }
-    block_on(async {
-        loop {
-            tokio::time::sleep(EVERY).await;
-            logs.print_new()?;
-        }
-    })?
+    logs.follow()
 }
 
 /// Nothing runs: the logs of before are where the file says.

@@ -65,7 +65,6 @@ pub struct Keeper {
     /// Askers that wait for the log to be empty.
     pub(super) flushing: Vec<u64>,
     pub(super) retiring: Option<Moment>,
-    pub(super) trouble: Option<String>,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
     /// Cgroups of runs that have ended: removed when there is nothing more urgent.
@@ -147,7 +146,7 @@ impl Keeper {
 
     /// Writes the record.
     pub(super) fn try_save(&mut self, instance: Instance, cgroup: Option<String>) -> std::io::Result<()> {
-        let record = InstanceRecord { instance, released: self.released, cgroup, dropped: 0 };
+        let record = InstanceRecord { instance, released: self.released, cgroup };
         self.store.save(&record)
     }
 
@@ -291,11 +290,8 @@ impl Keeper {
                     }
                 }
                 Notice::Rotated(path) => self.compressor.add(path),
-                Notice::Trouble(text) => {
-                    self.log(&text);
-                    self.trouble = Some(text);
-                }
-                Notice::Recovered => self.trouble = None,
+                Notice::Trouble(text) => self.log(&text),
+                Notice::Recovered => self.log("the log can be written again"),
             }
         }
     }

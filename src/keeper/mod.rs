@@ -126,7 +126,6 @@ fn set_up(
         published: None,
         flushing: Vec::new(),
         retiring: None,
-        trouble: None,
         busy: true,
         stale_cgroups: Vec::new(),
     };

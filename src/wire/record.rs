@@ -39,9 +39,6 @@ pub struct InstanceRecord {
     /// Absolute path of the run's cgroup.
     #[serde(default)]
     pub cgroup: Option<String>,
-    /// Bytes of output that were dropped because the disk would not take them, out and err.
-    #[serde(default)]
-    pub dropped: u64,
 }
 
 /// Why a record cannot be used.

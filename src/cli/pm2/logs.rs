@@ -4,9 +4,8 @@ use super::args::{Logs as Options, Streams};
 use super::known::Known;
 use super::says;
 use super::voice::Voice;
-use crate::cli::client::block_on;
 use crate::cli::fail::Outcome;
-use crate::cli::follow::{EVERY, Logs};
+use crate::cli::follow::Logs;
 use crate::cli::here::Here;
 use crate::cli::screen::Colour;
 
@@ -48,10 +47,5 @@ pub fn run(here: &Here, voice: &Voice, options: &Options) -> Outcome {
     if !options.follow {
         return Ok(());
     }
-    block_on(async {
-        loop {
-            tokio::time::sleep(EVERY).await;
-            logs.print_new()?;
-        }
-    })?
+    logs.follow()
 }
