@@ -14,6 +14,14 @@ pub enum Error {
     /// The file could not be made, opened or looked at.
     #[error("cannot open the events database {0}: {1}")]
     File(PathBuf, #[source] io::Error),
+    /// A file could not be moved to the quarantine.
+    #[error("cannot set {0} aside: {1}")]
+    Move(PathBuf, #[source] io::Error),
+    /// Someone is about to put another file in its place, or this process cannot because others write.
+    #[error(
+        "another process holds {0}: the events database is being written or replaced; try again in a moment"
+    )]
+    Replacing(PathBuf),
     /// The file was made by a newer version of this program.
     #[error("the events database has schema version {0}, this program knows {known}: use the newer program", known = crate::VERSION)]
     Newer(i64),
@@ -52,6 +60,9 @@ impl Error {
     /// What this failure means.
     #[must_use]
     pub fn trouble(&self) -> Trouble {
+        if matches!(self, Self::Replacing(_)) {
+            return Trouble::Locked;
+        }
         match self.code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Locked,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Corrupt,

@@ -3,13 +3,13 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
 
 /// Owner reads and writes, group reads; SQLite gives its -wal and -shm the same.
-const FILE_MODE: u32 = 0o640;
-const FOLDER_MODE: u32 = 0o750;
+pub(crate) const FILE_MODE: u32 = 0o640;
+pub(crate) const FOLDER_MODE: u32 = 0o750;
 
 /// Which file a path named when it was opened. Another one there now means: it was replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ impl FileId {
     pub(crate) fn is_still_at(self, path: &Path) -> bool {
         Self::of(path).is_ok_and(|now| now == self)
     }
+}
+
+/// The name of a file that belongs to the database: its own name and something added.
+pub(crate) fn beside(database: &Path, addition: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(addition);
+    name.into()
 }
 
 /// Makes folder and file where they are missing, and takes from a file that is ours what others
