@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak bench send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak bench bench-services send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -56,6 +56,10 @@ soak: build
 
 bench: build
 	DOGWATCH=$(CURDIR)/bin/dogwatch cargo bench --profile dev
+
+# The services as shipped: posts, answers, pushes, memory, repair (services/bench).
+bench-services: build
+	cargo run --release -p service-bench -- --bin bin
 
 install: build
 	install -D -m 755 bin/dogwatch $(DESTDIR)$(PREFIX)/bin/dogwatch
