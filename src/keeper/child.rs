@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::node;
 use crate::model::end::Exit;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::moment::Moment;
@@ -239,6 +240,18 @@ fn not_found(object: &str, errno: Option<i32>) -> StartFailure {
     StartFailure::from_errno(Step::Find, object, errno.unwrap_or(libc::ENOENT))
 }
 
+/// What a run is handed besides its spec.
+pub struct Handed<'a> {
+    /// Where it reports.
+    pub notify: Option<PathBuf>,
+    /// Its output and its errors.
+    pub output: [BorrowedFd<'a>; 2],
+    /// The sockets it listens on.
+    pub listen: Vec<BorrowedFd<'a>>,
+    /// Its options for Node, if they differ from the spec's.
+    pub node: Option<String>,
+}
+
 /// Everything that the child needs, prepared.
 ///
 /// # Errors
@@ -248,9 +261,7 @@ pub fn plan<'a>(
     program: &Path,
     run_as: &RunAs,
     run: u64,
-    notify: Option<&Path>,
-    output: [BorrowedFd<'a>; 2],
-    listen: Vec<BorrowedFd<'a>>,
+    handed: Handed<'a>,
 ) -> Result<Plan<'a>, StartFailure> {
     let mut env = spec.env.clone();
     if let Some((home, user)) = &run_as.home {
@@ -259,13 +270,16 @@ pub fn plan<'a>(
     }
     env.insert("DOGWATCH_SERVICE".to_owned(), spec.name.to_string());
     env.insert("DOGWATCH_RUN".to_owned(), run.to_string());
-    if let Some(path) = notify {
+    if let Some(path) = &handed.notify {
         env.insert("NOTIFY_SOCKET".to_owned(), path.to_string_lossy().into_owned());
     }
-    if !listen.is_empty() {
-        env.insert("LISTEN_FDS".to_owned(), listen.len().to_string());
+    if !handed.listen.is_empty() {
+        env.insert("LISTEN_FDS".to_owned(), handed.listen.len().to_string());
         let names: Vec<String> = spec.listen.iter().map(|address| format!("tcp{}", address.port())).collect();
         env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
+    }
+    if let Some(options) = handed.node {
+        env.insert(node::VARIABLE.to_owned(), options);
     }
     let env = env.iter().map(|(name, value)| text(format!("{name}={value}")));
     Ok(Plan {
@@ -274,8 +288,8 @@ pub fn plan<'a>(
         env: env.collect::<Result<_, _>>()?,
         cwd: text(spec.cwd.as_os_str().as_bytes())?,
         ids: run_as.ids.clone(),
-        output,
-        listen,
+        output: handed.output,
+        listen: handed.listen,
         reset_oom: own_oom_score() < 0,
     })
 }

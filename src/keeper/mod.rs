@@ -17,6 +17,7 @@ pub mod compress;
 pub mod event_loop;
 pub mod guard;
 pub mod meter;
+mod node;
 pub mod pump;
 mod requests;
 pub mod sockets;

@@ -4,8 +4,9 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
 use super::channels::Channels;
-use super::child::{self, Child, RunAs};
+use super::child::{self, Child, Handed, RunAs};
 use super::event_loop::Keeper;
+use super::node;
 use super::pump::Command;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::machine::{self, Event};
@@ -84,8 +85,9 @@ impl Keeper {
         cgroup: Option<Cgroup>,
     ) -> Result<Run, StartFailure> {
         let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
-        let listen = self.sockets.listening().collect();
-        let plan = child::plan(&self.spec, program, run_as, number, notify.as_deref(), output, listen)?;
+        let node = self.node_options(program)?;
+        let handed = Handed { notify, output, listen: self.sockets.listening().collect(), node };
+        let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);
         fault::point("between fork and record");
@@ -130,6 +132,17 @@ impl Keeper {
                 Err(failure)
             }
         }
+    }
+
+    /// With a preload, where Node runs a program that dogwatch holds sockets for.
+    fn node_options(&self, program: &std::path::Path) -> Result<Option<String>, StartFailure> {
+        if self.spec.listen.is_empty() || !node::runs(program) {
+            return Ok(None);
+        }
+        let path = self.own.node_preload();
+        node::with_preload(self.spec.env.get(node::VARIABLE).map(String::as_str), &path)
+            .map(Some)
+            .map_err(|error| StartFailure::from_io(Step::Listen, &path.to_string_lossy(), &error))
     }
 
     /// What is still to be read was said by an earlier run.

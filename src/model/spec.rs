@@ -29,7 +29,7 @@ pub struct ServiceSpec {
     pub command: Vec<String>,
     /// Absolute folder to run in.
     pub cwd: PathBuf,
-    /// The whole environment, apart from what the keeper adds (`DOGWATCH_*`, `LISTEN_*`, `NOTIFY_SOCKET`).
+    /// The whole environment, apart from what the keeper adds (`DOGWATCH_*`, `LISTEN_*`, `NODE_OPTIONS`, `NOTIFY_SOCKET`).
     pub env: BTreeMap<String, String>,
     /// User to run as, by name or number; dogwatch's own if absent.
     #[serde(default)]

@@ -12,6 +12,7 @@ mod faults;
 mod guide;
 mod isolation;
 mod keeper;
+mod node;
 mod pm2;
 mod readme;
 mod systemd;
