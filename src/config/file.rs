@@ -7,6 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::address;
+use super::attributes;
 use super::command::{self, Command};
 use super::keys;
 use super::log::{self, Log};
@@ -14,6 +15,7 @@ use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
 use super::{memory, ready, stop};
+use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
 use crate::model::spec::{MemoryLimit, Ready, StopPolicy};
 
@@ -55,6 +57,7 @@ pub(super) struct Entry {
     pub env: Vec<(Spanned<String>, Spanned<String>)>,
     pub env_files: Vec<Spanned<String>>,
     pub user: Option<String>,
+    pub attributes: Attributes,
     pub after: Vec<Spanned<String>>,
     pub listen: Vec<Address>,
     pub ready: Option<Ready>,
@@ -169,6 +172,7 @@ fn service(
     let command = command::read(&table, found);
     let cwd = path(&table, "cwd", "\"app\"", found);
     let user = table.get("user").and_then(|key| user(&key, found));
+    let attributes = attributes::read(&table, found);
     let env = table.get("env").map(|key| env(&key, found)).unwrap_or_default();
     let env_files = strings(&table, "env_file", "\".env\"", true, found);
     let after = strings(&table, "after", "\"NAME\"", false, found);
@@ -188,6 +192,7 @@ fn service(
         env,
         env_files,
         user,
+        attributes,
         after,
         listen,
         ready,

@@ -69,6 +69,13 @@ pub(super) const SERVICE: Keys = Keys {
         "restart",
         "stop",
         "log",
+        "group",
+        "umask",
+        "nice",
+        "ionice",
+        "cpus",
+        "no_new_privileges",
+        "limits",
     ],
     later: &[
         "health",
@@ -82,9 +89,6 @@ pub(super) const SERVICE: Keys = Keys {
         "pids_max",
         "reload",
         "hooks",
-        "group",
-        "nice",
-        "limits",
     ],
     elsewhere: &[
         ("script", "command = [\"program\", \"argument\"]"),
@@ -102,6 +106,17 @@ pub(super) const SERVICE: Keys = Keys {
         ("restart_delay", "restart = { delay = \"1s\" }"),
         ("kill_timeout", "stop = { timeout = \"10s\" }"),
         ("wait_ready", "ready = \"notify\""),
+    ],
+};
+
+/// `limits`.
+pub(super) const LIMITS: Keys = Keys {
+    accepted: &["nofile", "nproc", "core"],
+    later: &[],
+    elsewhere: &[
+        ("open_files", "nofile"),
+        ("processes", "nproc"),
+        ("memory", "memory = \"300M\" of the service"),
     ],
 };
 

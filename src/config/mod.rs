@@ -24,6 +24,7 @@ use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
 
 mod address;
+mod attributes;
 mod command;
 mod dotenv;
 mod environment;

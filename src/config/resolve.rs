@@ -98,6 +98,7 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         cwd,
         env: environment.env,
         user: entry.user,
+        attributes: entry.attributes,
         after,
         listen: entry.listen.into_iter().map(|listen| listen.address).collect(),
         ready: entry.ready.unwrap_or_default(),

@@ -13,6 +13,7 @@ use crate::model::failure::{StartFailure, Step};
 use crate::model::moment::Moment;
 use crate::model::phase::Run;
 use crate::model::spec::ServiceSpec;
+use crate::os::attributes::Prepared;
 use crate::os::cgroup::Cgroup;
 use crate::os::process::{Identity, PidFd};
 use crate::os::socket::Notice;
@@ -194,19 +195,44 @@ impl RunAs {
     /// # Errors
     /// A [`StartFailure`] at step `User`.
     pub fn find(spec: &ServiceSpec) -> Result<RunAs, StartFailure> {
+        let group = spec.attributes.group.as_deref().map(find_group).transpose()?;
         let Some(name) = &spec.user else {
-            return Ok(RunAs { ids: None, owner: None, home: None });
+            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
         };
         let user = users::find(name).map_err(|cause| {
             let hint = "check `user` in ecosystem.toml; see: getent passwd";
             StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
         })?;
         if user.ids.uid == nix::unistd::geteuid().as_raw() {
-            return Ok(RunAs { ids: None, owner: None, home: None });
+            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
         }
-        let owner = Some((user.ids.uid, user.ids.gid));
-        Ok(RunAs { ids: Some(user.ids), owner, home: Some((user.home, user.name)) })
+        let mut ids = user.ids;
+        if let Some(group) = group {
+            ids.gid = group;
+            if !ids.groups.contains(&group) {
+                ids.groups.push(group);
+            }
+        }
+        let owner = Some((ids.uid, ids.gid));
+        Ok(RunAs { ids: Some(ids), owner, home: Some((user.home, user.name)) })
     }
+}
+
+fn find_group(name: &str) -> Result<u32, StartFailure> {
+    users::find_group(name).map_err(|cause| {
+        let hint = "check `group` in ecosystem.toml; see: getent group";
+        StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
+    })
+}
+
+/// The keeper's own user in another group.
+fn with_own_user(group: u32) -> Ids {
+    let mut groups: Vec<u32> =
+        nix::unistd::getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
+    if !groups.contains(&group) {
+        groups.push(group);
+    }
+    Ids { uid: nix::unistd::geteuid().as_raw(), gid: group, groups }
 }
 
 /// Finds the program of a command: as it is if it has a folder, else in the service's PATH.
@@ -287,6 +313,7 @@ pub fn plan<'a>(
         argv: spec.command.iter().map(|word| text(word.as_bytes())).collect::<Result<_, _>>()?,
         env: env.collect::<Result<_, _>>()?,
         cwd: text(spec.cwd.as_os_str().as_bytes())?,
+        attributes: Prepared::new(&spec.attributes),
         ids: run_as.ids.clone(),
         output: handed.output,
         listen: handed.listen,

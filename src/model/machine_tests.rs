@@ -17,6 +17,7 @@ fn spec() -> ServiceSpec {
         cwd: "/".into(),
         env: Default::default(),
         user: None,
+        attributes: Default::default(),
         after: Vec::new(),
         listen: Vec::new(),
         ready: Ready::default(),

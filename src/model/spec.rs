@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attributes;
 use super::fnv::fnv1a;
 use super::name::ServiceName;
 use super::signal::Signal;
@@ -34,6 +35,9 @@ pub struct ServiceSpec {
     /// User to run as, by name or number; dogwatch's own if absent.
     #[serde(default)]
     pub user: Option<String>,
+    /// Priority, limits and rights of its processes.
+    #[serde(default, skip_serializing_if = "Attributes::is_default")]
+    pub attributes: Attributes,
     /// Services that must be ready before this one starts, and stop after it.
     #[serde(default)]
     pub after: Vec<ServiceName>,

@@ -15,6 +15,7 @@ use std::ptr;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::attributes::Prepared;
 use super::process::PidFd;
 use crate::model::failure::{StartFailure, Step};
 
@@ -50,6 +51,8 @@ pub struct Plan<'a> {
     pub env: Vec<CString>,
     /// Working folder.
     pub cwd: CString,
+    /// Priority, limits and rights.
+    pub attributes: Prepared,
     /// User to become; none: stay.
     pub ids: Option<Ids>,
     /// Standard output and standard error.
@@ -102,6 +105,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
         env: &env_pointers,
         listen_pid: listen_pid.map(|index| &mut env[index][b"LISTEN_PID=".len()..]),
         cwd: &plan.cwd,
+        attributes: &plan.attributes,
         ids: plan.ids.as_ref(),
         gaps: &gaps,
         sources: &source_numbers,
@@ -214,6 +218,7 @@ struct Child<'a> {
     env: &'a [*const libc::c_char],
     listen_pid: Option<&'a mut [u8]>,
     cwd: &'a CStr,
+    attributes: &'a Prepared,
     ids: Option<&'a Ids>,
     gaps: &'a [(RawFd, RawFd)],
     sources: &'a [RawFd],
@@ -255,6 +260,9 @@ impl Child<'_> {
                 libc::write(fd, b"0".as_ptr().cast(), 1);
                 libc::close(fd);
             }
+            if !self.attributes.apply_with_rights() {
+                self.fail(Step::Attributes);
+            }
             if let Some(ids) = self.ids {
                 self.check(
                     Step::Become,
@@ -263,7 +271,9 @@ impl Child<'_> {
                 self.check(Step::Become, libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid));
                 self.check(Step::Become, libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid));
             }
-            libc::umask(0o022);
+            if !self.attributes.apply_as_the_user() {
+                self.fail(Step::Attributes);
+            }
             self.check(Step::Chdir, i64::from(libc::chdir(self.cwd.as_ptr())));
             for (target, source) in self.sources.iter().enumerate() {
                 self.check(Step::Descriptors, i64::from(libc::dup2(*source, target as i32)));
@@ -368,6 +378,7 @@ mod tests {
             argv: words(argv),
             env: words(env),
             cwd: CString::new("/").unwrap(),
+            attributes: Prepared::default(),
             ids: None,
             output: [out, out],
             listen: vec![],

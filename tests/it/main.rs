@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod attributes;
 mod burst;
 mod chaos;
 mod cli;

@@ -114,6 +114,32 @@ fn short_forms_and_defaults_that_depend() {
 }
 
 #[test]
+fn what_a_process_is_born_with() {
+    let ecosystem = good(
+        r#"
+        [services.a]
+        command = ["./a"]
+        group = "web"
+        umask = "027"
+        nice = -5
+        ionice = "best-effort:7"
+        cpus = "2,0-1"
+        no_new_privileges = true
+        limits = { nofile = 4096, nproc = 512, core = "unlimited" }
+        [services.b]
+        command = ["./b"]
+        "#,
+    );
+    let words = "group web, umask 027, nice -5, ionice best-effort:7, cpus 0 1 2, nofile 4096, nproc 512, \
+                 core unlimited, no new privileges";
+    assert_eq!(ecosystem.service("a").unwrap().attributes.in_words(), words);
+    let plain = ecosystem.service("b").unwrap();
+    assert!(plain.attributes.is_default());
+    // A spec without them is written as it always was: no running service counts as changed.
+    assert!(!serde_json::to_string(plain).unwrap().contains("attributes"));
+}
+
+#[test]
 fn services_start_after_those_they_wait_for_and_otherwise_as_written() {
     let ecosystem = good(
         "[services.z]\ncommand = [\"x\"]\nafter = [\"m\", \"m\"]\n[services.m]\ncommand = [\"x\"]\n\
