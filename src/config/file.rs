@@ -14,9 +14,10 @@ use super::log::{self, Log};
 use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
-use super::{memory, ready, stop};
+use super::{Compartment, memory, ready, shares, stop};
 use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
+use crate::model::shares::{Shares, Together};
 use crate::model::spec::{MemoryLimit, Ready, StopPolicy};
 
 /// The whole file.
@@ -26,8 +27,8 @@ pub(super) struct File {
     pub listen: Option<Address>,
     /// `[dogwatch] log_dir`.
     pub log_dir: Option<String>,
-    /// `[compartments.NAME]`: name, critical.
-    pub compartments: Vec<(String, bool)>,
+    /// `[compartments.NAME]`.
+    pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.
     pub services: Vec<Entry>,
     /// Every name that stands behind `services.`, good or not.
@@ -58,6 +59,7 @@ pub(super) struct Entry {
     pub env_files: Vec<Spanned<String>>,
     pub user: Option<String>,
     pub attributes: Attributes,
+    pub shares: Shares,
     pub after: Vec<Spanned<String>>,
     pub listen: Vec<Address>,
     pub ready: Option<Ready>,
@@ -114,8 +116,11 @@ fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
             continue;
         };
         let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
+        let together = shares::together(&table, found);
         if let Some(name) = checked {
-            file.compartments.push((name.to_string(), critical.unwrap_or(false)));
+            let critical = critical.unwrap_or(false);
+            let together = Together { shares: together.shares.or_critical(critical), ..together };
+            file.compartments.push((name.to_string(), Compartment { critical, together }));
         }
     }
 }
@@ -173,6 +178,7 @@ fn service(
     let cwd = path(&table, "cwd", "\"app\"", found);
     let user = table.get("user").and_then(|key| user(&key, found));
     let attributes = attributes::read(&table, found);
+    let shares = shares::read(&table, found);
     let env = table.get("env").map(|key| env(&key, found)).unwrap_or_default();
     let env_files = strings(&table, "env_file", "\".env\"", true, found);
     let after = strings(&table, "after", "\"NAME\"", false, found);
@@ -193,6 +199,7 @@ fn service(
         env_files,
         user,
         attributes,
+        shares,
         after,
         listen,
         ready,

@@ -46,8 +46,8 @@ pub(super) const DOGWATCH: Keys = Keys {
 
 /// `[compartments.NAME]`.
 pub(super) const COMPARTMENT: Keys = Keys {
-    accepted: &["critical"],
-    later: &["memory", "cpu_weight", "io_weight", "pids_max"],
+    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max"],
+    later: &[],
     elsewhere: &[],
 };
 
@@ -76,20 +76,11 @@ pub(super) const SERVICE: Keys = Keys {
         "cpus",
         "no_new_privileges",
         "limits",
-    ],
-    later: &[
-        "health",
-        "instances",
-        "balance",
-        "schedule",
-        "timezone",
-        "watch",
         "cpu_weight",
         "io_weight",
         "pids_max",
-        "reload",
-        "hooks",
     ],
+    later: &["health", "instances", "balance", "schedule", "timezone", "watch", "reload", "hooks"],
     elsewhere: &[
         ("script", "command = [\"program\", \"argument\"]"),
         ("args", "part of command = [\"program\", \"argument\"]"),

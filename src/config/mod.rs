@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::model::name::ServiceName;
+use crate::model::shares::Together;
 use crate::model::spec::ServiceSpec;
 
 mod address;
@@ -40,6 +41,7 @@ mod ready;
 mod render;
 mod resolve;
 mod restart;
+mod shares;
 mod stop;
 mod suggest;
 mod table;
@@ -100,6 +102,8 @@ pub struct Ecosystem {
 pub struct Compartment {
     /// Its services are critical unless they say otherwise.
     pub critical: bool,
+    /// What they have together.
+    pub together: Together,
 }
 
 impl Ecosystem {

@@ -259,6 +259,7 @@ impl Keeper {
     /// The child and its tree are gone.
     fn gone(&mut self, exit: Exit) {
         let Some(child) = self.child.take() else { return };
+        let oom = child.cgroup.as_ref().and_then(Cgroup::oom);
         self.stale_cgroups.extend(child.cgroup);
         self.pump.tell(Command::Finish { run: child.run.number });
         self.cpu.reset();
@@ -272,7 +273,7 @@ impl Keeper {
             self.tell(Event::Start);
             return;
         }
-        self.tell(Event::Exited(exit));
+        self.tell(Event::Exited(exit, oom));
         self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
     }
 

@@ -10,7 +10,8 @@
 //! its output reaches the disk).
 
 pub mod archive;
-pub mod channels;
+pub mod cell;
+mod channels;
 pub mod child;
 pub mod clients;
 pub mod compress;

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 
+use super::cell;
 use super::channels::Channels;
 use super::child::{self, Child, Handed, RunAs};
 use super::event_loop::Keeper;
@@ -12,7 +13,7 @@ use crate::model::failure::{StartFailure, Step};
 use crate::model::machine::{self, Event};
 use crate::model::phase::Run;
 use crate::model::spec::Ready;
-use crate::os::cgroup::{self, Cgroup};
+use crate::os::cgroup::Cgroup;
 use crate::os::spawn::{self, Held, Plan};
 use crate::os::{clock, fault, process, socket, wait};
 
@@ -218,21 +219,11 @@ impl Keeper {
 
     /// A fresh cgroup for a run, where one can be made.
     fn make_cgroup(&mut self, number: u64) -> Option<Cgroup> {
-        let parent = self.cgroup_root.as_ref()?.join("svc").join(self.spec.name.as_str());
-        let made = Cgroup::create(&parent).and_then(|_| {
-            // What is not enabled here the cgroups of the runs do not have.
-            cgroup::enable_controllers(&parent);
-            Cgroup::create(&parent.join(format!("0.{number}")))
-        });
-        match made {
-            Ok(cgroup) => {
-                if let Some(memory) = self.spec.memory {
-                    cgroup.limit("memory.max", memory.max);
-                }
-                Some(cgroup)
-            }
+        let all = self.cgroup_root.as_ref()?.join("svc");
+        match cell::make(&all, &self.spec, number) {
+            Ok(cgroup) => Some(cgroup),
             Err(error) => {
-                self.log(&format!("no cgroup in {}: {error}; going on without", parent.display()));
+                self.log(&format!("no cgroup in {}: {error}; going on without", all.display()));
                 self.cgroup_root = None;
                 None
             }

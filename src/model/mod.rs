@@ -16,6 +16,7 @@ pub mod moment;
 pub mod name;
 pub mod pace;
 pub mod phase;
+pub mod shares;
 pub mod signal;
 pub mod spec;
 pub mod units;

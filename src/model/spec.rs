@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::attributes::Attributes;
 use super::fnv::fnv1a;
 use super::name::ServiceName;
+use super::shares::{Shares, Together};
 use super::signal::Signal;
 use super::units::millis;
 
@@ -38,6 +39,12 @@ pub struct ServiceSpec {
     /// Priority, limits and rights of its processes.
     #[serde(default, skip_serializing_if = "Attributes::is_default")]
     pub attributes: Attributes,
+    /// Its share of the machine.
+    #[serde(default, skip_serializing_if = "Shares::is_default")]
+    pub shares: Shares,
+    /// What all services of its compartment have together; the same in each of them.
+    #[serde(default, skip_serializing_if = "Together::is_default")]
+    pub together: Together,
     /// Services that must be ready before this one starts, and stop after it.
     #[serde(default)]
     pub after: Vec<ServiceName>,
@@ -167,5 +174,29 @@ impl ServiceSpec {
     /// A fingerprint of the entry: two specs with the same one run the same way.
     pub fn fingerprint(&self) -> u64 {
         fnv1a(&serde_json::to_vec(self).expect("a spec has only string keys and finite numbers"))
+    }
+}
+
+/// A service with nothing but defaults, for tests.
+#[cfg(test)]
+pub fn sample(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: ServiceName::new(name).expect("tests give good names"),
+        compartment: "default".to_owned(),
+        critical: false,
+        command: vec!["/bin/true".to_owned()],
+        cwd: "/".into(),
+        env: BTreeMap::new(),
+        user: None,
+        attributes: Attributes::default(),
+        shares: Shares::default(),
+        together: Together::default(),
+        after: Vec::new(),
+        listen: Vec::new(),
+        ready: Ready::default(),
+        restart: RestartPolicy::default(),
+        stop: StopPolicy::default(),
+        memory: None,
+        log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
     }
 }

@@ -126,8 +126,17 @@ fn what_a_process_is_born_with() {
         cpus = "2,0-1"
         no_new_privileges = true
         limits = { nofile = 4096, nproc = 512, core = "unlimited" }
+        cpu_weight = 20
+        compartment = "p"
         [services.b]
         command = ["./b"]
+        [services.c]
+        command = ["./c"]
+        compartment = "p"
+        [compartments.p]
+        critical = true
+        memory = "1GiB"
+        pids_max = 300
         "#,
     );
     let words = "group web, umask 027, nice -5, ionice best-effort:7, cpus 0 1 2, nofile 4096, nproc 512, \
@@ -135,8 +144,17 @@ fn what_a_process_is_born_with() {
     assert_eq!(ecosystem.service("a").unwrap().attributes.in_words(), words);
     let plain = ecosystem.service("b").unwrap();
     assert!(plain.attributes.is_default());
+    let files = |name: &str| ecosystem.service(name).unwrap().shares.files().collect::<Vec<_>>();
+    assert_eq!(files("a"), [("cpu.weight", 20), ("io.weight", 1000)]);
+    assert_eq!(files("c"), [("cpu.weight", 1000), ("io.weight", 1000)]);
+    let together: Vec<_> = ecosystem.service("c").unwrap().together.files().collect();
+    assert_eq!(
+        together,
+        [("memory.max", 1 << 30), ("cpu.weight", 1000), ("io.weight", 1000), ("pids.max", 300)]
+    );
     // A spec without them is written as it always was: no running service counts as changed.
     assert!(!serde_json::to_string(plain).unwrap().contains("attributes"));
+    assert!(!serde_json::to_string(plain).unwrap().contains("weight"));
 }
 
 #[test]
