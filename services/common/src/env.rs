@@ -58,7 +58,7 @@ impl Env {
     /// A value without which the service cannot work; nothing secret.
     pub fn required_text(&mut self, name: &str) -> String {
         self.text(name).unwrap_or_else(|| {
-            self.mistakes.push(format!("{name} is not set"));
+            self.mistakes.push(format!("{name} is not set: set it in the environment"));
             String::new()
         })
     }

@@ -420,6 +420,7 @@ fn sixteen_run_side_by_side_and_the_others_wait() {
         webhook.get("/health").json()["deliveries"] == json!({"running": 16, "waiting": 4, "skipped": 0})
     });
     assert_eq!(graph.seen().len(), 16);
+    eventually("the log says so", || webhook.output().matches("delivery waits for its turn").count() == 4);
     // Whoever waits has a place, too: asking again changes nothing.
     let again: Vec<_> = clicks
         .iter()

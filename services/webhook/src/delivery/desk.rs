@@ -115,14 +115,17 @@ impl Desk {
             return Offer::Ending;
         }
         let recipient = recipient.to_owned();
-        if !lock(&self.places).insert(recipient.clone()) {
-            count(&self.tools.stats.skipped);
-            return Offer::UnderWay;
-        }
+        let taken = {
+            let mut places = lock(&self.places);
+            if !places.insert(recipient.clone()) {
+                count(&self.tools.stats.skipped);
+                return Offer::UnderWay;
+            }
+            places.len()
+        };
         let place = Place { recipient: recipient.clone(), places: Arc::clone(&self.places) };
         let sequence = Sequence::new(Arc::clone(&self.tools), recipient, trigger);
         let turns = Arc::clone(&self.turns);
-        let offer = if turns.available_permits() > 0 { Offer::Starts } else { Offer::Waits };
         let mut sequences = lock(&self.sequences);
         // Those that are over leave their results here until somebody takes them away.
         while sequences.try_join_next().is_some() {}
@@ -130,7 +133,7 @@ impl Desk {
             let _place = place;
             sequence.run_in_turn(&turns).await;
         });
-        offer
+        if taken > SIDE_BY_SIDE { Offer::Waits } else { Offer::Starts }
     }
 
     /// How many sequences run, and how many wait.

@@ -20,9 +20,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use service_common::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -33,7 +33,10 @@ use super::Address;
 use super::answer::{Outcome, Reply};
 use crate::content;
 
+/// Head and body, each.
 const MAX_ANSWER: usize = 64 * 1024;
+/// A name may have several addresses; one that does not answer must not use up the time of the others.
+const ONE_ADDRESS: Duration = Duration::from_secs(5);
 
 /// Whose messages are sent, and how.
 #[derive(Debug)]
@@ -89,7 +92,7 @@ impl Client {
     async fn post(&self, message: String) -> Result<Reply, Trouble> {
         let deadline = Instant::now() + self.access.timeout;
         let request = self.request(message);
-        let connecting = TcpStream::connect((self.access.address.host.as_str(), self.access.address.port));
+        let connecting = connect(&self.access.address.host, self.access.address.port);
         let stream = within(deadline, connecting).await?.map_err(Trouble::Connect)?;
         // A message is one write: waiting for more only adds delay. Without it all works, only later.
         let _ = stream.set_nodelay(true);
@@ -163,12 +166,24 @@ fn connector(roots: RootCertStore) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host((host, port)).await? {
+        match timeout(ONE_ADDRESS, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(late) => last = late.into(),
+        }
+    }
+    Err(last)
+}
+
 async fn exchange<S>(stream: S, request: Request<Body>, deadline: Instant) -> Result<Reply, Trouble>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        within(deadline, http1::handshake(TokioIo::new(stream))).await?.map_err(Trouble::Broken)?;
+    let handshake = http1::Builder::new().max_buf_size(MAX_ANSWER).handshake(TokioIo::new(stream));
+    let (mut sender, connection) = within(deadline, handshake).await?.map_err(Trouble::Broken)?;
     // The set ends the connection with this function, however it is left.
     let mut driver = JoinSet::new();
     driver.spawn(connection);
