@@ -23,6 +23,7 @@ use toml::de::DeTable;
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
 
+mod access;
 mod address;
 mod command;
 mod dotenv;

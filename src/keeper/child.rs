@@ -17,11 +17,14 @@ use crate::os::process::{Identity, PidFd};
 use crate::os::socket::Notice;
 use crate::os::spawn::{Ids, Plan};
 use crate::os::{clock, process, tree, users, wait};
+use crate::wire::environment::STATUS_FD;
 
 /// The warden is asked this long how an adopted process ended.
 const ASK: Duration = Duration::from_millis(300);
 /// What is left of a tree is killed again and again, this long; then the next run starts all the same.
 const CLEAR: Duration = Duration::from_secs(2);
+/// Below it are standard input, output and error.
+const FIRST_INHERITED: usize = 3;
 
 /// The process of the current run.
 #[derive(Debug)]
@@ -239,6 +242,17 @@ fn not_found(object: &str, errno: Option<i32>) -> StartFailure {
     StartFailure::from_errno(Step::Find, object, errno.unwrap_or(libc::ENOENT))
 }
 
+/// The descriptors that the child inherits.
+#[derive(Debug)]
+pub struct Inherited<'a> {
+    /// Standard output and standard error.
+    pub output: [BorrowedFd<'a>; 2],
+    /// Its listening sockets, as 3, 4, ….
+    pub listen: Vec<BorrowedFd<'a>>,
+    /// Its end of its view, the next number.
+    pub view: Option<BorrowedFd<'a>>,
+}
+
 /// Everything that the child needs, prepared.
 ///
 /// # Errors
@@ -249,9 +263,9 @@ pub fn plan<'a>(
     run_as: &RunAs,
     run: u64,
     notify: Option<&Path>,
-    output: [BorrowedFd<'a>; 2],
-    listen: Vec<BorrowedFd<'a>>,
+    inherited: Inherited<'a>,
 ) -> Result<Plan<'a>, StartFailure> {
+    let Inherited { output, listen, view } = inherited;
     let mut env = spec.env.clone();
     if let Some((home, user)) = &run_as.home {
         env.insert("HOME".to_owned(), home.clone());
@@ -267,6 +281,9 @@ pub fn plan<'a>(
         let names: Vec<String> = spec.listen.iter().map(|address| format!("tcp{}", address.port())).collect();
         env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
     }
+    if view.is_some() {
+        env.insert(STATUS_FD.to_owned(), (FIRST_INHERITED + listen.len()).to_string());
+    }
     let env = env.iter().map(|(name, value)| text(format!("{name}={value}")));
     Ok(Plan {
         program: text(program.as_os_str().as_bytes())?,
@@ -276,6 +293,7 @@ pub fn plan<'a>(
         ids: run_as.ids.clone(),
         output,
         listen,
+        view,
         reset_oom: own_oom_score() < 0,
     })
 }

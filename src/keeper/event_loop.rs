@@ -261,6 +261,7 @@ impl Keeper {
         let Some(child) = self.child.take() else { return };
         self.stale_cgroups.extend(child.cgroup);
         self.pump.tell(Command::Finish { run: child.run.number });
+        self.close_view();
         self.cpu.reset();
         self.look_at_memory = None;
         let released = std::mem::replace(&mut self.released, false);

@@ -24,6 +24,7 @@ fn spec() -> ServiceSpec {
         stop: StopPolicy::default(),
         memory: None,
         log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
+        access: Default::default(),
     }
 }
 
