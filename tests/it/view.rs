@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use dogwatch::os::process::Identity;
 use serde_json::Value;
 
-use crate::harness::clients::Asking;
+use crate::harness::clients::{Asking, get};
 use crate::harness::{Machine, PATIENCE, binary, free_address, kill, kill_pid, pause, until};
 
 /// A machine with a viewer, and what else it is to have.
@@ -276,6 +276,37 @@ fn processor_time(process: &Identity) -> Duration {
     let fields: Vec<&str> = after.split_whitespace().collect();
     let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+#[test]
+fn the_dashboard_api_tells_what_a_viewer_sees() {
+    let api = free_address();
+    let program = binary().with_file_name("dashboard-api");
+    assert!(program.exists(), "{} is missing: cargo build --workspace", program.display());
+    let machine = Machine::new(&format!(
+        "[services.api]\ncommand = [{program:?}]\nlisten = [\"{api}\"]\nready = \"notify\"\ndogwatch_access = \"view\"\n\
+         [services.web]\ncommand = [\"UNRULY\", \"hang\"]\nmemory = \"100M\"\n"
+    ));
+    machine.up();
+    let web = machine.until_state("web", "online");
+    let ask = || {
+        let answer = get(api, "/api/services").unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        serde_json::from_str::<Value>(body).unwrap()
+    };
+    let body = ask();
+    assert!(body["system"]["disk"]["total"].as_u64().unwrap() > 0, "{body}");
+    let seen = &body["data"][1];
+    assert_eq!(
+        (&seen["name"], &seen["status"], &seen["pid"]),
+        (&"web".into(), &"online".into(), &web["pid"])
+    );
+    assert_eq!(seen["memory_limit_bytes"], 100 << 20);
+    kill(&machine.control().unwrap());
+    kill_pid(&web);
+    let is_next = |seen: &Value| seen["pid"].is_number() && seen["pid"] != web["pid"];
+    let seen = until("the next run is seen", || ask()["data"][1].clone(), is_next);
+    assert_eq!(seen["reason"], "killed by SIGKILL");
 }
 
 #[test]
