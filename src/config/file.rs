@@ -14,11 +14,11 @@ use super::log::{self, Log};
 use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
-use super::{Compartment, memory, ready, shares, stop};
+use super::{Compartment, access, memory, ready, shares, stop};
 use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
 use crate::model::shares::{Shares, Together};
-use crate::model::spec::{MemoryLimit, Ready, StopPolicy};
+use crate::model::spec::{Access, MemoryLimit, Ready, StopPolicy};
 
 /// The whole file.
 #[derive(Debug, Default)]
@@ -67,6 +67,7 @@ pub(super) struct Entry {
     pub restart: Restart,
     pub stop: StopPolicy,
     pub log: Log,
+    pub access: Access,
 }
 
 /// Reads the document.
@@ -188,6 +189,7 @@ fn service(
     let restart = table.get("restart").and_then(|key| restart::read(&key, found));
     let stop = table.get("stop").and_then(|key| stop::read(&key, found));
     let log = table.get("log").and_then(|key| log::read(&key, found));
+    let access = table.get("dogwatch_access").and_then(|key| access::read(&key, found));
     Some(Entry {
         name: Spanned::new(written.span(), name?),
         place: table.place.clone(),
@@ -207,6 +209,7 @@ fn service(
         restart: restart.unwrap_or_default(),
         stop: stop.unwrap_or_default(),
         log: log.unwrap_or_default(),
+        access: access.unwrap_or_default(),
     })
 }
 

@@ -69,6 +69,7 @@ pub(super) const SERVICE: Keys = Keys {
         "restart",
         "stop",
         "log",
+        "dogwatch_access",
         "group",
         "umask",
         "nice",

@@ -24,6 +24,7 @@ use crate::model::name::ServiceName;
 use crate::model::shares::Together;
 use crate::model::spec::ServiceSpec;
 
+mod access;
 mod address;
 mod attributes;
 mod command;

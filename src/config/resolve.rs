@@ -111,6 +111,7 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
             keep: entry.log.keep.unwrap_or(KEEP),
             compress: entry.log.compress.unwrap_or(true),
         },
+        access: entry.access,
     })
 }
 

@@ -19,11 +19,14 @@ use crate::os::process::{Identity, PidFd};
 use crate::os::socket::Notice;
 use crate::os::spawn::{Ids, Plan};
 use crate::os::{clock, process, tree, users, wait};
+use crate::wire::environment::STATUS_FD;
 
 /// The warden is asked this long how an adopted process ended.
 const ASK: Duration = Duration::from_millis(300);
 /// What is left of a tree is killed again and again, this long; then the next run starts all the same.
 const CLEAR: Duration = Duration::from_secs(2);
+/// Below it are standard input, output and error.
+const FIRST_INHERITED: usize = 3;
 
 /// The process of the current run.
 #[derive(Debug)]
@@ -274,6 +277,8 @@ pub struct Handed<'a> {
     pub output: [BorrowedFd<'a>; 2],
     /// The sockets it listens on.
     pub listen: Vec<BorrowedFd<'a>>,
+    /// Its end of its view, the number after the sockets.
+    pub view: Option<BorrowedFd<'a>>,
     /// Its options for Node, if they differ from the spec's.
     pub node: Option<String>,
 }
@@ -307,6 +312,9 @@ pub fn plan<'a>(
     if let Some(options) = handed.node {
         env.insert(node::VARIABLE.to_owned(), options);
     }
+    if handed.view.is_some() {
+        env.insert(STATUS_FD.to_owned(), (FIRST_INHERITED + handed.listen.len()).to_string());
+    }
     let env = env.iter().map(|(name, value)| text(format!("{name}={value}")));
     Ok(Plan {
         program: text(program.as_os_str().as_bytes())?,
@@ -317,6 +325,7 @@ pub fn plan<'a>(
         ids: run_as.ids.clone(),
         output: handed.output,
         listen: handed.listen,
+        view: handed.view,
         reset_oom: own_oom_score() < 0,
     })
 }

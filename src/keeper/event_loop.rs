@@ -262,6 +262,7 @@ impl Keeper {
         let oom = child.cgroup.as_ref().and_then(Cgroup::oom);
         self.stale_cgroups.extend(child.cgroup);
         self.pump.tell(Command::Finish { run: child.run.number });
+        self.close_view();
         self.cpu.reset();
         self.look_at_memory = None;
         let released = std::mem::replace(&mut self.released, false);

@@ -62,6 +62,27 @@ pub struct ServiceSpec {
     pub memory: Option<MemoryLimit>,
     /// Where its output goes.
     pub log: LogPolicy,
+    /// What it may know of dogwatch. Left out where it is nothing, so that an entry without it keeps its fingerprint.
+    #[serde(default, skip_serializing_if = "Access::is_none")]
+    pub access: Access,
+}
+
+/// What a service may know of dogwatch, by a socket that it inherits and without any right to dogwatch's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Nothing.
+    #[default]
+    None,
+    /// How all services are.
+    View,
+}
+
+impl Access {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Access::None
+    }
 }
 
 /// When a started service counts as up.
@@ -198,5 +219,6 @@ pub fn sample(name: &str) -> ServiceSpec {
         stop: StopPolicy::default(),
         memory: None,
         log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
+        access: Access::default(),
     }
 }

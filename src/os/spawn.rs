@@ -59,6 +59,8 @@ pub struct Plan<'a> {
     pub output: [BorrowedFd<'a>; 2],
     /// Sockets to inherit as 3, 4, …; with them LISTEN_PID is set to the child's number.
     pub listen: Vec<BorrowedFd<'a>>,
+    /// One more descriptor to inherit, with the number after those.
+    pub view: Option<BorrowedFd<'a>>,
     /// Set oom_score_adj back to 0, because the keeper's own is lower and would be inherited.
     pub reset_oom: bool,
 }
@@ -83,7 +85,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
     let (go_read, go) = high_pipe()?;
     let (status, status_write) = high_pipe()?;
     let mut sources = vec![high(null.as_fd())?];
-    for fd in plan.output.iter().chain(&plan.listen) {
+    for fd in plan.output.iter().chain(&plan.listen).chain(&plan.view) {
         sources.push(high(*fd)?);
     }
     let source_numbers: Vec<RawFd> = sources.iter().map(AsRawFd::as_raw_fd).collect();
@@ -382,6 +384,7 @@ mod tests {
             ids: None,
             output: [out, out],
             listen: vec![],
+            view: None,
             reset_oom: false,
         }
     }

@@ -17,3 +17,4 @@ mod node;
 mod pm2;
 mod readme;
 mod systemd;
+mod view;

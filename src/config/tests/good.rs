@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Folder, good, moved};
 use crate::model::signal::Signal;
-use crate::model::spec::{MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
+use crate::model::spec::{Access, MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
 
 #[test]
 fn two_lines_are_enough() {
@@ -30,6 +30,21 @@ fn two_lines_are_enough() {
     let log = &web.log;
     assert_eq!((log.rotate_size, log.keep, log.compress), (10 << 20, 14, true));
     assert_eq!(log.dir, Path::new("/srv/logs"));
+    assert_eq!(web.access, Access::None);
+}
+
+#[test]
+fn access_changes_the_fingerprint_of_who_has_it_and_of_nobody_else() {
+    let fingerprint = |more: &str| {
+        let ecosystem = good(&format!("[services.web]\ncommand = [\"./app\"]\n{more}\n"));
+        ecosystem.service("web").unwrap().fingerprint()
+    };
+    let without = fingerprint("");
+    assert_eq!(fingerprint("dogwatch_access = \"none\""), without);
+    assert_ne!(fingerprint("dogwatch_access = \"view\""), without);
+    let bare = good("[services.web]\ncommand = [\"./app\"]\n").services.remove(0);
+    let written = serde_json::to_string(&bare).unwrap();
+    assert!(!written.contains("access"), "an older dogwatch has written it without: {written}");
 }
 
 #[test]
@@ -54,6 +69,7 @@ fn every_key() {
         restart = { policy = "on-failure", delay = "1s", max_delay = "1m", stable_after = "1h" }
         stop = { signal = "int", timeout = "1500ms" }
         log = { rotate_size = "1G", keep = 0, compress = false }
+        dogwatch_access = "view"
         [services.other]
         compartment = "production"
         critical = false
@@ -79,6 +95,7 @@ fn every_key() {
     assert_eq!(web.stop.signal, Signal(2));
     assert_eq!(web.stop.timeout, Duration::from_millis(1500));
     assert_eq!((web.log.rotate_size, web.log.keep, web.log.compress), (1 << 30, 0, false));
+    assert_eq!(web.access, Access::View);
     let other = ecosystem.service("other").unwrap();
     assert!(!other.critical);
     assert_eq!(other.restart.give_up, Some(7));
