@@ -8,7 +8,7 @@ grep -qw memory /sys/fs/cgroup/cgroup.controllers || fail 'this machine has no m
 fact() { printf '%-28s %s\n' "$1" "$2"; }
 memory() { cat "/sys/fs/cgroup$(cgroup_of "$(service "$1" pid)")/memory.$2"; }
 others() { echo "steady $(service steady pid), keepers $(for name in steady burst slow bomb hog much little; do keeper $name; done | tr '\n' ' '), warden $(warden)"; }
-ooms() { journalctl -k -b --no-pager | grep -c "Memory cgroup out of memory: Killed process .* (unruly)"; }
+ooms() { journalctl -k -b --no-pager | grep -c "oom_memcg=[^,]*/burst/"; }
 restarts_over() { [ "$(service "$1" restarts)" -gt "$2" ] && echo yes; }
 
 install_dogwatch
@@ -61,9 +61,9 @@ before=$(others)
 until_is 'burst is restarted' yes restarts_over burst 0
 reason=$(service burst reason)
 [[ $reason == 'out of memory: killed by the kernel at its wall of 80 MiB' || $reason == memory*'over the limit of 80 MiB'* ]] || fail "the reason of burst: $reason"
-is 'what the kernel says' 1 ooms
+[ "$(ooms)" -ge 1 ] || fail 'the kernel says nothing of burst'
 fact burst "restarts $(service burst restarts): $reason"
-fact 'the kernel says' "$(journalctl -k -b --no-pager -o cat | grep -m 1 'oom_memcg=' | grep -o 'oom_memcg=[^,]*')"
+fact 'the kernel says' "$(journalctl -k -b --no-pager -o cat | grep -m 1 -o 'oom_memcg=[^,]*/burst/[^,]*')"
 fact '' "$(journalctl -k -b --no-pager -o cat | grep -m 1 -o 'Memory cgroup out of memory: Killed process .*anon-rss:[0-9]*kB')"
 looked=$(dogwatch stop burst 2>&1) || fail 'stop burst'
 

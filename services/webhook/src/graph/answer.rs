@@ -41,8 +41,8 @@ impl Reply {
     pub(crate) fn outcome(self, token: &str, now: Timestamp) -> Outcome {
         if self.status != 200 {
             let body = self.body.unwrap_or_default();
-            let error = serde_json::from_slice::<Value>(&body).map(|mut body| body["error"].take());
-            let error = error.unwrap_or_default();
+            let body = serde_json::from_slice::<Value>(&body).unwrap_or_default();
+            let error = &body["error"];
             let text = error["message"].as_str().map(|text| harmless(text, token));
             let retry_after = self.retry_after.and_then(|value| retry_after(&value, now));
             return Outcome::Refused { status: self.status, retry_after, code: error["code"].as_i64(), text };
@@ -198,6 +198,16 @@ mod tests {
             ("soon", None),
         ] {
             assert_eq!(retry_after(value, now), expected.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    /// A number, a text or a list has no error in it, and is an answer all the same.
+    #[test]
+    fn json_that_is_no_object_is_an_answer_too() {
+        for body in ["0", "\"text\"", "[1]", "null", "{\"error\":5}"] {
+            let reply = Reply { status: 500, retry_after: None, body: Ok(body.into()) };
+            let refused = Outcome::Refused { status: 500, retry_after: None, code: None, text: None };
+            assert_eq!(reply.outcome(TOKEN, Timestamp::UNIX_EPOCH), refused, "{body}");
         }
     }
 
