@@ -27,7 +27,7 @@ run: build .env
 
 # Tokens for this machine only, made once, readable by you only, ignored by git.
 .env:
-	@tests/make-dev-env > .env.new && mv .env.new .env && echo 'made .env with new development tokens'
+	@umask 077; tests/make-dev-env > .env.new && mv .env.new .env && echo 'made .env with new development tokens'
 
 send-test-event: build .env
 	@set -a; . ./.env; set +a; exec bin/send-test-event

@@ -11,6 +11,8 @@
 //! burst N WIDTH    print N numbered lines of WIDTH bytes
 //! leak MIB         keep MIB mebibytes more, touched
 //! grow MIB MS      for ever: leak MIB each MS milliseconds
+//! bomb COUNT       try to have COUNT processes more, say how many there came to be
+//! spin             use a whole processor for ever
 //! escape           leave a grandchild in a session of its own
 //! stubborn         ignore SIGTERM
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
@@ -56,6 +58,14 @@ fn main() {
                     wait(pause);
                 }
             }
+            "bomb" => {
+                let count = number(&text());
+                let born = (0..count).filter(|_| sleeper().is_ok()).count();
+                println!("{born} of {count} processes");
+            }
+            "spin" => loop {
+                std::hint::spin_loop();
+            },
             "escape" => {
                 // -f: setsid itself ends, so that the grandchild is nobody's.
                 let done = Command::new("setsid").args(["-f", "sleep", "1000"]).stdin(Stdio::null()).status();
@@ -95,6 +105,11 @@ fn quit(code: i32) {
 fn print_all(bytes: &[u8]) {
     let mut out = stdout();
     out.write_all(bytes).and_then(|()| out.flush()).expect("standard output takes what is written");
+}
+
+/// A process that does nothing for some minutes.
+fn sleeper() -> std::io::Result<std::process::Child> {
+    Command::new("sleep").arg("600").stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 fn say_ready() {

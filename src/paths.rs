@@ -185,6 +185,11 @@ impl ServicePaths {
         self.dir.join("keeper.sock")
     }
 
+    /// What Node loads before a program that listens.
+    pub fn node_preload(&self) -> PathBuf {
+        self.dir.join("node-listen.cjs")
+    }
+
     /// NOTIFY_SOCKET of the service.
     pub fn notify_sock(&self) -> PathBuf {
         self.dir.join("notify.sock")

@@ -127,6 +127,10 @@ fn entry(service: &ServiceStatus, spec: Option<&ServiceSpec>) -> Vec<Fact> {
     let Some(spec) = spec else { return facts };
     let names: Vec<&str> = spec.env.keys().map(String::as_str).collect();
     facts.push(("environment", names.join(" ")));
+    let attributes = spec.attributes.in_words();
+    if !attributes.is_empty() {
+        facts.push(("process", attributes));
+    }
     if !spec.after.is_empty() {
         let after: Vec<&str> = spec.after.iter().map(|name| name.as_str()).collect();
         facts.push(("after", after.join(" ")));

@@ -7,15 +7,18 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::address;
+use super::attributes;
 use super::command::{self, Command};
 use super::keys;
 use super::log::{self, Log};
 use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
-use super::{memory, ready, stop};
+use super::{Compartment, access, memory, ready, shares, stop};
+use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
-use crate::model::spec::{MemoryLimit, Ready, StopPolicy};
+use crate::model::shares::{Shares, Together};
+use crate::model::spec::{Access, MemoryLimit, Ready, StopPolicy};
 
 /// The whole file.
 #[derive(Debug, Default)]
@@ -24,8 +27,8 @@ pub(super) struct File {
     pub listen: Option<Address>,
     /// `[dogwatch] log_dir`.
     pub log_dir: Option<String>,
-    /// `[compartments.NAME]`: name, critical.
-    pub compartments: Vec<(String, bool)>,
+    /// `[compartments.NAME]`.
+    pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.
     pub services: Vec<Entry>,
     /// Every name that stands behind `services.`, good or not.
@@ -55,6 +58,8 @@ pub(super) struct Entry {
     pub env: Vec<(Spanned<String>, Spanned<String>)>,
     pub env_files: Vec<Spanned<String>>,
     pub user: Option<String>,
+    pub attributes: Attributes,
+    pub shares: Shares,
     pub after: Vec<Spanned<String>>,
     pub listen: Vec<Address>,
     pub ready: Option<Ready>,
@@ -62,6 +67,7 @@ pub(super) struct Entry {
     pub restart: Restart,
     pub stop: StopPolicy,
     pub log: Log,
+    pub access: Access,
 }
 
 /// Reads the document.
@@ -111,8 +117,11 @@ fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
             continue;
         };
         let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
+        let together = shares::together(&table, found);
         if let Some(name) = checked {
-            file.compartments.push((name.to_string(), critical.unwrap_or(false)));
+            let critical = critical.unwrap_or(false);
+            let together = Together { shares: together.shares.or_critical(critical), ..together };
+            file.compartments.push((name.to_string(), Compartment { critical, together }));
         }
     }
 }
@@ -169,6 +178,8 @@ fn service(
     let command = command::read(&table, found);
     let cwd = path(&table, "cwd", "\"app\"", found);
     let user = table.get("user").and_then(|key| user(&key, found));
+    let attributes = attributes::read(&table, found);
+    let shares = shares::read(&table, found);
     let env = table.get("env").map(|key| env(&key, found)).unwrap_or_default();
     let env_files = strings(&table, "env_file", "\".env\"", true, found);
     let after = strings(&table, "after", "\"NAME\"", false, found);
@@ -178,6 +189,7 @@ fn service(
     let restart = table.get("restart").and_then(|key| restart::read(&key, found));
     let stop = table.get("stop").and_then(|key| stop::read(&key, found));
     let log = table.get("log").and_then(|key| log::read(&key, found));
+    let access = table.get("dogwatch_access").and_then(|key| access::read(&key, found));
     Some(Entry {
         name: Spanned::new(written.span(), name?),
         place: table.place.clone(),
@@ -188,6 +200,8 @@ fn service(
         env,
         env_files,
         user,
+        attributes,
+        shares,
         after,
         listen,
         ready,
@@ -195,6 +209,7 @@ fn service(
         restart: restart.unwrap_or_default(),
         stop: stop.unwrap_or_default(),
         log: log.unwrap_or_default(),
+        access: access.unwrap_or_default(),
     })
 }
 

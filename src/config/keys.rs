@@ -46,8 +46,8 @@ pub(super) const DOGWATCH: Keys = Keys {
 
 /// `[compartments.NAME]`.
 pub(super) const COMPARTMENT: Keys = Keys {
-    accepted: &["critical"],
-    later: &["memory", "cpu_weight", "io_weight", "pids_max"],
+    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max"],
+    later: &[],
     elsewhere: &[],
 };
 
@@ -69,23 +69,19 @@ pub(super) const SERVICE: Keys = Keys {
         "restart",
         "stop",
         "log",
-    ],
-    later: &[
-        "health",
-        "instances",
-        "balance",
-        "schedule",
-        "timezone",
-        "watch",
+        "dogwatch_access",
+        "group",
+        "umask",
+        "nice",
+        "ionice",
+        "cpus",
+        "no_new_privileges",
+        "limits",
         "cpu_weight",
         "io_weight",
         "pids_max",
-        "reload",
-        "hooks",
-        "group",
-        "nice",
-        "limits",
     ],
+    later: &["health", "instances", "balance", "schedule", "timezone", "watch", "reload", "hooks"],
     elsewhere: &[
         ("script", "command = [\"program\", \"argument\"]"),
         ("args", "part of command = [\"program\", \"argument\"]"),
@@ -102,6 +98,17 @@ pub(super) const SERVICE: Keys = Keys {
         ("restart_delay", "restart = { delay = \"1s\" }"),
         ("kill_timeout", "stop = { timeout = \"10s\" }"),
         ("wait_ready", "ready = \"notify\""),
+    ],
+};
+
+/// `limits`.
+pub(super) const LIMITS: Keys = Keys {
+    accepted: &["nofile", "nproc", "core"],
+    later: &[],
+    elsewhere: &[
+        ("open_files", "nofile"),
+        ("processes", "nproc"),
+        ("memory", "memory = \"300M\" of the service"),
     ],
 };
 

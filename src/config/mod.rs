@@ -21,9 +21,12 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::model::name::ServiceName;
+use crate::model::shares::Together;
 use crate::model::spec::ServiceSpec;
 
+mod access;
 mod address;
+mod attributes;
 mod command;
 mod dotenv;
 mod environment;
@@ -39,6 +42,7 @@ mod ready;
 mod render;
 mod resolve;
 mod restart;
+mod shares;
 mod stop;
 mod suggest;
 mod table;
@@ -99,6 +103,8 @@ pub struct Ecosystem {
 pub struct Compartment {
     /// Its services are critical unless they say otherwise.
     pub critical: bool,
+    /// What they have together.
+    pub together: Together,
 }
 
 impl Ecosystem {

@@ -35,11 +35,7 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
     check_log_names(&file, found);
     let after = waits(&file, found);
     let order = order(&file, &after, found);
-    let compartments: BTreeMap<String, Compartment> = file
-        .compartments
-        .iter()
-        .map(|(name, critical)| (name.clone(), Compartment { critical: *critical }))
-        .collect();
+    let compartments: BTreeMap<String, Compartment> = file.compartments.iter().cloned().collect();
     let names = file.services.iter().map(|entry| entry.name.get_ref().clone()).collect();
     let mut env_files = EnvFiles::default();
     let mut specs: Vec<Option<ServiceSpec>> = Vec::with_capacity(file.services.len());
@@ -73,6 +69,8 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         let compartment = home.compartments.get(&compartment);
         compartment.is_some_and(|compartment| compartment.critical)
     });
+    let together =
+        home.compartments.get(&compartment).map(|compartment| compartment.together).unwrap_or_default();
     if critical && let Some(gives_up) = &entry.restart.gives_up {
         let at = gives_up.get_ref().clone();
         found.note(gives_up.span(), Kind::CriticalGivesUp { at });
@@ -98,6 +96,9 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         cwd,
         env: environment.env,
         user: entry.user,
+        attributes: entry.attributes,
+        shares: entry.shares.or_critical(critical),
+        together,
         after,
         listen: entry.listen.into_iter().map(|listen| listen.address).collect(),
         ready: entry.ready.unwrap_or_default(),
@@ -110,6 +111,7 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
             keep: entry.log.keep.unwrap_or(KEEP),
             compress: entry.log.compress.unwrap_or(true),
         },
+        access: entry.access,
     })
 }
 

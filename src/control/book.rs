@@ -20,6 +20,7 @@ pub struct Book {
 struct Page {
     services: Vec<ServiceSpec>,
     listen: Option<SocketAddr>,
+    log_dir: Option<PathBuf>,
     mistakes: Option<Mistakes>,
 }
 
@@ -74,6 +75,7 @@ impl Book {
                 let was_wrong = page.mistakes.take().is_some();
                 page.services = ecosystem.services;
                 page.listen = ecosystem.listen;
+                page.log_dir = Some(ecosystem.log_dir);
                 match difference {
                     None if !was_wrong => Look::Same,
                     None => Look::Changed(Difference::default()),
@@ -110,6 +112,11 @@ impl Book {
     /// Where the API shall listen on TCP.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.lock().listen
+    }
+
+    /// The folder of the services' logs; none if no version of the file was good yet.
+    pub fn log_dir(&self) -> Option<PathBuf> {
+        self.lock().log_dir.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Page> {

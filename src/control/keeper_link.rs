@@ -1,5 +1,5 @@
 //! Two connections to every keeper: one that says what the service does, one that hands over what must stay
-//! open. When a keeper is replaced they are made anew.
+//! open, and on what a service asks. When a keeper is replaced they are made anew.
 
 use std::io;
 use std::path::Path;
@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use super::link::Link;
 use super::plane::Plane;
 use super::say::say;
+use super::viewers;
 use crate::model::name::ServiceName;
 use crate::os::clock;
 use crate::wire::VERSION;
@@ -65,7 +66,7 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
 
 /// Until the keeper closes.
 async fn converse(
-    plane: &Plane,
+    plane: &Arc<Plane>,
     name: &ServiceName,
     op: &Op,
     socket: &Path,
@@ -85,7 +86,10 @@ async fn converse(
                 }
             }
             Reply::Error { message } => say(format_args!("{name}: its keeper says: {message}")),
-            other => plane.with_holdings(|holdings| holdings.apply(name, other, packet.fds)),
+            other => {
+                viewers::follow(plane, name, &other, &packet.fds);
+                plane.with_holdings(|holdings| holdings.apply(name, other, packet.fds));
+            }
         }
     }
     Ok(())

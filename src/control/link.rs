@@ -30,7 +30,15 @@ impl Link {
     /// # Errors
     /// ENOENT or ECONNREFUSED if nobody listens there.
     pub fn connect(path: &Path) -> io::Result<Link> {
-        Ok(Link(watched::connection(Connection::connect(path)?)?))
+        Link::over(Connection::connect(path)?)
+    }
+
+    /// Goes on with a connection that there is.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn over(connection: Connection) -> io::Result<Link> {
+        Ok(Link(watched::connection(connection)?))
     }
 
     /// Sends one packet.
@@ -38,8 +46,15 @@ impl Link {
     /// # Errors
     /// EPIPE if the other end is gone.
     pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
-        let bytes = serde_json::to_vec(packet)?;
-        self.0.async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[])).await
+        self.send_bytes(&serde_json::to_vec(packet)?).await
+    }
+
+    /// Sends one packet as it is.
+    ///
+    /// # Errors
+    /// EPIPE if the other end is gone.
+    pub async fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
+        self.0.async_io(Interest::WRITABLE, |link| link.get().send(bytes, &[])).await
     }
 
     /// The next packet; none when the other end has closed.
@@ -48,6 +63,14 @@ impl Link {
     /// Those of recvmsg(2).
     pub async fn receive(&self) -> io::Result<Option<Packet>> {
         self.0.async_io(Interest::READABLE, |link| link.get().receive()).await
+    }
+
+    /// The next packet of at most `most` bytes, without what is attached to it (see [`Connection::receive_bytes`]).
+    ///
+    /// # Errors
+    /// EMSGSIZE for a longer one, which is gone then.
+    pub async fn receive_bytes(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+        self.0.async_io(Interest::READABLE, |link| link.get().receive_bytes(most)).await
     }
 
     /// The next packet, read as `T`.

@@ -7,8 +7,10 @@
 //! book (the file) ──► reconcile ──► warden_link ──► warden ──► keepers
 //! api ──► orders, up, down ─────────────────────────────────────► keepers
 //! api ◄── view ◄── roster ◄── keeper_link ◄──────────────────── keepers
+//!          └────► viewers ◄─────────────────► services that may look
 //! ```
-//! One thread runs all of it. Each service has two tasks (`keeper_link`), each request one.
+//! One thread runs all of it. Each service has two tasks (`keeper_link`), and one more if it may look (`viewers`); each
+//! request has one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,7 @@ mod api;
 mod book;
 mod down;
 mod folder;
+mod host;
 mod keeper_link;
 mod link;
 mod orders;
@@ -43,6 +46,7 @@ mod scope;
 mod serve;
 mod up;
 mod view;
+mod viewers;
 mod warden_link;
 mod watch;
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::book::Book;
 use super::roster::Roster;
+use super::viewers::Viewers;
 use crate::holder::Holdings;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
@@ -38,6 +39,8 @@ pub struct Plane {
     pub book: Book,
     /// The services.
     pub roster: Roster,
+    /// The services that may look at the others.
+    pub viewers: Viewers,
     holdings: Mutex<Holdings>,
     warden: Mutex<WardenSeen>,
     followed: Mutex<BTreeSet<ServiceName>>,
@@ -82,6 +85,7 @@ impl Plane {
             started: clock::mono(),
             book: Book::new(file),
             roster: Roster::new(),
+            viewers: Viewers::default(),
             holdings: Mutex::new(holdings),
             warden: Mutex::default(),
             followed: Mutex::default(),
@@ -137,6 +141,7 @@ impl Plane {
         lock(&self.followed).remove(name);
         lock(&self.warden).kept.remove(name);
         self.with_holdings(|holdings| holdings.forget(name));
+        self.viewers.forget(name);
         self.roster.forget(name);
     }
 

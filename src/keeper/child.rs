@@ -7,21 +7,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::node;
 use crate::model::end::Exit;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::moment::Moment;
 use crate::model::phase::Run;
 use crate::model::spec::ServiceSpec;
+use crate::os::attributes::Prepared;
 use crate::os::cgroup::Cgroup;
 use crate::os::process::{Identity, PidFd};
 use crate::os::socket::Notice;
 use crate::os::spawn::{Ids, Plan};
 use crate::os::{clock, process, tree, users, wait};
+use crate::wire::environment::STATUS_FD;
 
 /// The warden is asked this long how an adopted process ended.
 const ASK: Duration = Duration::from_millis(300);
 /// What is left of a tree is killed again and again, this long; then the next run starts all the same.
 const CLEAR: Duration = Duration::from_secs(2);
+/// Below it are standard input, output and error.
+const FIRST_INHERITED: usize = 3;
 
 /// The process of the current run.
 #[derive(Debug)]
@@ -193,19 +198,44 @@ impl RunAs {
     /// # Errors
     /// A [`StartFailure`] at step `User`.
     pub fn find(spec: &ServiceSpec) -> Result<RunAs, StartFailure> {
+        let group = spec.attributes.group.as_deref().map(find_group).transpose()?;
         let Some(name) = &spec.user else {
-            return Ok(RunAs { ids: None, owner: None, home: None });
+            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
         };
         let user = users::find(name).map_err(|cause| {
             let hint = "check `user` in ecosystem.toml; see: getent passwd";
             StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
         })?;
         if user.ids.uid == nix::unistd::geteuid().as_raw() {
-            return Ok(RunAs { ids: None, owner: None, home: None });
+            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
         }
-        let owner = Some((user.ids.uid, user.ids.gid));
-        Ok(RunAs { ids: Some(user.ids), owner, home: Some((user.home, user.name)) })
+        let mut ids = user.ids;
+        if let Some(group) = group {
+            ids.gid = group;
+            if !ids.groups.contains(&group) {
+                ids.groups.push(group);
+            }
+        }
+        let owner = Some((ids.uid, ids.gid));
+        Ok(RunAs { ids: Some(ids), owner, home: Some((user.home, user.name)) })
     }
+}
+
+fn find_group(name: &str) -> Result<u32, StartFailure> {
+    users::find_group(name).map_err(|cause| {
+        let hint = "check `group` in ecosystem.toml; see: getent group";
+        StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
+    })
+}
+
+/// The keeper's own user in another group.
+fn with_own_user(group: u32) -> Ids {
+    let mut groups: Vec<u32> =
+        nix::unistd::getgroups().unwrap_or_default().into_iter().map(nix::unistd::Gid::as_raw).collect();
+    if !groups.contains(&group) {
+        groups.push(group);
+    }
+    Ids { uid: nix::unistd::geteuid().as_raw(), gid: group, groups }
 }
 
 /// Finds the program of a command: as it is if it has a folder, else in the service's PATH.
@@ -239,6 +269,20 @@ fn not_found(object: &str, errno: Option<i32>) -> StartFailure {
     StartFailure::from_errno(Step::Find, object, errno.unwrap_or(libc::ENOENT))
 }
 
+/// What a run is handed besides its spec.
+pub struct Handed<'a> {
+    /// Where it reports.
+    pub notify: Option<PathBuf>,
+    /// Its output and its errors.
+    pub output: [BorrowedFd<'a>; 2],
+    /// The sockets it listens on.
+    pub listen: Vec<BorrowedFd<'a>>,
+    /// Its end of its view, the number after the sockets.
+    pub view: Option<BorrowedFd<'a>>,
+    /// Its options for Node, if they differ from the spec's.
+    pub node: Option<String>,
+}
+
 /// Everything that the child needs, prepared.
 ///
 /// # Errors
@@ -248,9 +292,7 @@ pub fn plan<'a>(
     program: &Path,
     run_as: &RunAs,
     run: u64,
-    notify: Option<&Path>,
-    output: [BorrowedFd<'a>; 2],
-    listen: Vec<BorrowedFd<'a>>,
+    handed: Handed<'a>,
 ) -> Result<Plan<'a>, StartFailure> {
     let mut env = spec.env.clone();
     if let Some((home, user)) = &run_as.home {
@@ -259,13 +301,19 @@ pub fn plan<'a>(
     }
     env.insert("DOGWATCH_SERVICE".to_owned(), spec.name.to_string());
     env.insert("DOGWATCH_RUN".to_owned(), run.to_string());
-    if let Some(path) = notify {
+    if let Some(path) = &handed.notify {
         env.insert("NOTIFY_SOCKET".to_owned(), path.to_string_lossy().into_owned());
     }
-    if !listen.is_empty() {
-        env.insert("LISTEN_FDS".to_owned(), listen.len().to_string());
+    if !handed.listen.is_empty() {
+        env.insert("LISTEN_FDS".to_owned(), handed.listen.len().to_string());
         let names: Vec<String> = spec.listen.iter().map(|address| format!("tcp{}", address.port())).collect();
         env.insert("LISTEN_FDNAMES".to_owned(), names.join(":"));
+    }
+    if let Some(options) = handed.node {
+        env.insert(node::VARIABLE.to_owned(), options);
+    }
+    if handed.view.is_some() {
+        env.insert(STATUS_FD.to_owned(), (FIRST_INHERITED + handed.listen.len()).to_string());
     }
     let env = env.iter().map(|(name, value)| text(format!("{name}={value}")));
     Ok(Plan {
@@ -273,9 +321,11 @@ pub fn plan<'a>(
         argv: spec.command.iter().map(|word| text(word.as_bytes())).collect::<Result<_, _>>()?,
         env: env.collect::<Result<_, _>>()?,
         cwd: text(spec.cwd.as_os_str().as_bytes())?,
+        attributes: Prepared::new(&spec.attributes),
         ids: run_as.ids.clone(),
-        output,
-        listen,
+        output: handed.output,
+        listen: handed.listen,
+        view: handed.view,
         reset_oom: own_oom_score() < 0,
     })
 }

@@ -259,8 +259,10 @@ impl Keeper {
     /// The child and its tree are gone.
     fn gone(&mut self, exit: Exit) {
         let Some(child) = self.child.take() else { return };
+        let oom = child.cgroup.as_ref().and_then(Cgroup::oom);
         self.stale_cgroups.extend(child.cgroup);
         self.pump.tell(Command::Finish { run: child.run.number });
+        self.close_view();
         self.cpu.reset();
         self.look_at_memory = None;
         let released = std::mem::replace(&mut self.released, false);
@@ -272,7 +274,7 @@ impl Keeper {
             self.tell(Event::Start);
             return;
         }
-        self.tell(Event::Exited(exit));
+        self.tell(Event::Exited(exit, oom));
         self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
     }
 

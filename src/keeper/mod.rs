@@ -10,13 +10,15 @@
 //! its output reaches the disk).
 
 pub mod archive;
-pub mod channels;
+pub mod cell;
+mod channels;
 pub mod child;
 pub mod clients;
 pub mod compress;
 pub mod event_loop;
 pub mod guard;
 pub mod meter;
+mod node;
 pub mod pump;
 mod requests;
 pub mod sockets;
@@ -96,7 +98,8 @@ fn set_up(
     let (store, record) = Store::open(&own)?;
     let file = store.spec()?;
     let record = record.unwrap_or_default();
-    let sockets = Sockets::from_inherited(&mut inherited);
+    let living = record.instance.run().map(|run| run.number);
+    let sockets = Sockets::from_inherited(&mut inherited, living);
     let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
     let clients = Clients::listen(&own.keeper_sock(), warden)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;

@@ -1,17 +1,19 @@
 //! Starting a run: prepare, create, record, let go.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
+use super::cell;
 use super::channels::Channels;
-use super::child::{self, Child, RunAs};
+use super::child::{self, Child, Handed, RunAs};
 use super::event_loop::Keeper;
+use super::node;
 use super::pump::Command;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::machine::{self, Event};
 use crate::model::phase::Run;
-use crate::model::spec::Ready;
-use crate::os::cgroup::{self, Cgroup};
+use crate::model::spec::{Access, Ready};
+use crate::os::cgroup::Cgroup;
 use crate::os::spawn::{self, Held, Plan};
 use crate::os::{clock, fault, process, socket, wait};
 
@@ -45,9 +47,31 @@ impl Keeper {
         let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
         if result.is_err() {
             self.released = false;
+            self.close_view();
             self.pump.tell(Command::Finish { run: number });
         }
         result
+    }
+
+    /// Makes the view of a run, if the service may have one, and returns the service's end. That it cannot be made is
+    /// no reason not to start.
+    fn open_view(&mut self, number: u64) -> Option<OwnedFd> {
+        if self.spec.access != Access::View {
+            return None;
+        }
+        self.close_view(); // of a run whose end was never seen
+        match self.sockets.open_view(number) {
+            Ok(service) => Some(service),
+            Err(error) => {
+                self.log(&format!("run {number} cannot ask how the services are: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The run is over, and with it its view.
+    pub(super) fn close_view(&mut self) {
+        self.clients.take_back(self.sockets.close_view().into_iter().collect());
     }
 
     /// While the disk takes nothing, each run leaves FIFOs that are still full. Beyond a few, a critical service
@@ -84,14 +108,21 @@ impl Keeper {
         cgroup: Option<Cgroup>,
     ) -> Result<Run, StartFailure> {
         let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
+        let node = self.node_options(program)?;
+        let view = self.open_view(number);
         let listen = self.sockets.listening().collect();
-        let plan = child::plan(&self.spec, program, run_as, number, notify.as_deref(), output, listen)?;
+        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), node };
+        let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);
+        drop(view); // from now on the service's end is the service's alone
         fault::point("between fork and record");
         // While the child clears up, and before it can write its first byte: three processes hold its FIFOs.
         if let Some(channels) = self.emptying.back() {
             self.clients.hand_over(channels.held());
+        }
+        if let Some(view) = self.sockets.view() {
+            self.clients.hand_over([view].into_iter());
         }
         self.forget_old_notices();
         let pid = held.pid;
@@ -130,6 +161,17 @@ impl Keeper {
                 Err(failure)
             }
         }
+    }
+
+    /// With a preload, where Node runs a program that dogwatch holds sockets for.
+    fn node_options(&self, program: &std::path::Path) -> Result<Option<String>, StartFailure> {
+        if self.spec.listen.is_empty() || !node::runs(program) {
+            return Ok(None);
+        }
+        let path = self.own.node_preload();
+        node::with_preload(self.spec.env.get(node::VARIABLE).map(String::as_str), &path)
+            .map(Some)
+            .map_err(|error| StartFailure::from_io(Step::Listen, &path.to_string_lossy(), &error))
     }
 
     /// What is still to be read was said by an earlier run.
@@ -205,21 +247,11 @@ impl Keeper {
 
     /// A fresh cgroup for a run, where one can be made.
     fn make_cgroup(&mut self, number: u64) -> Option<Cgroup> {
-        let parent = self.cgroup_root.as_ref()?.join("svc").join(self.spec.name.as_str());
-        let made = Cgroup::create(&parent).and_then(|_| {
-            // What is not enabled here the cgroups of the runs do not have.
-            cgroup::enable_controllers(&parent);
-            Cgroup::create(&parent.join(format!("0.{number}")))
-        });
-        match made {
-            Ok(cgroup) => {
-                if let Some(memory) = self.spec.memory {
-                    cgroup.limit("memory.max", memory.max);
-                }
-                Some(cgroup)
-            }
+        let all = self.cgroup_root.as_ref()?.join("svc");
+        match cell::make(&all, &self.spec, number) {
+            Ok(cgroup) => Some(cgroup),
             Err(error) => {
-                self.log(&format!("no cgroup in {}: {error}; going on without", parent.display()));
+                self.log(&format!("no cgroup in {}: {error}; going on without", all.display()));
                 self.cgroup_root = None;
                 None
             }

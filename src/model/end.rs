@@ -65,6 +65,16 @@ pub enum Why {
     StartFailed(StartFailure),
 }
 
+/// What the kernel's out-of-memory killer has done to a run (cgroup-v2.rst, memory.events).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Oom {
+    /// The run hit its own wall of this many bytes.
+    OwnWall(u64),
+    /// Its compartment, or the machine, had no memory left.
+    Elsewhere,
+}
+
 /// The end of one run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct End {
@@ -75,6 +85,9 @@ pub struct End {
     /// What the kernel said; absent if there was no process.
     #[serde(default)]
     pub exit: Option<Exit>,
+    /// The kernel killed it for want of memory; known where there is a memory controller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom: Option<Oom>,
     /// SIGKILL was needed because the graceful signal was not obeyed in time.
     #[serde(default)]
     pub forced: bool,
@@ -89,6 +102,12 @@ impl fmt::Display for End {
         let forced = if self.forced { ", killed because it did not stop in time" } else { "" };
         match (&self.why, self.exit) {
             (Why::StartFailed(failure), _) => write!(f, "{failure}"),
+            (Why::ByItself, Some(_)) if self.oom.is_some() => match self.oom {
+                Some(Oom::OwnWall(wall)) => {
+                    write!(f, "out of memory: killed by the kernel at its wall of {}", show_size(wall))
+                }
+                _ => f.write_str("out of memory: killed by the kernel, because its compartment or the machine had none left"),
+            },
             (Why::ByItself, Some(exit)) => write!(f, "{exit}"),
             (Why::ByItself, None) => write!(f, "{}", Exit::Unknown),
             (Why::Stopped, _) => write!(f, "stopped on request{forced}"),

@@ -32,12 +32,14 @@ pub enum Step {
     Exec,
     /// Record the process before it is let go.
     Record,
+    /// Priority, limits and rights of the process.
+    Attributes,
 }
 
 impl Step {
     /// The step that a child reported by number.
     pub fn from_number(number: u8) -> Option<Step> {
-        const ALL: [Step; 11] = [
+        const ALL: [Step; 12] = [
             Step::Find,
             Step::User,
             Step::Listen,
@@ -49,6 +51,7 @@ impl Step {
             Step::Descriptors,
             Step::Exec,
             Step::Record,
+            Step::Attributes,
         ];
         ALL.get(usize::from(number)).copied()
     }
@@ -133,6 +136,17 @@ impl StartFailure {
                 "only root may start services as another user".to_owned(),
                 Some("run dogwatch as root, or remove `user` from ecosystem.toml".to_owned()),
             ),
+            (Step::Attributes, libc_errno::EPERM | libc_errno::EACCES) => (
+                "not permitted to this user".to_owned(),
+                Some(
+                    "a lower nice, `ionice = \"realtime\"` and limits above `ulimit -aH` need root"
+                        .to_owned(),
+                ),
+            ),
+            (Step::Attributes, libc_errno::EINVAL) => (
+                "the kernel refuses a value".to_owned(),
+                Some("does `cpus` name a processor of this machine? see: nproc".to_owned()),
+            ),
             (Step::Listen, libc_errno::EACCES) => (
                 plain,
                 Some("ports below 1024 need root, or sysctl net.ipv4.ip_unprivileged_port_start".to_owned()),
@@ -158,6 +172,7 @@ mod libc_errno {
     pub const EAGAIN: i32 = 11;
     pub const EACCES: i32 = 13;
     pub const ENOTDIR: i32 = 20;
+    pub const EINVAL: i32 = 22;
     pub const EADDRNOTAVAIL: i32 = 99;
 }
 
@@ -176,6 +191,7 @@ impl fmt::Display for StartFailure {
             Step::Descriptors => write!(f, "set up file descriptors: {cause}"),
             Step::Exec => write!(f, "exec {object}: {cause}"),
             Step::Record => write!(f, "write the state record {object}: {cause}"),
+            Step::Attributes => write!(f, "set priority, limits and rights: {cause}"),
         }
     }
 }
@@ -186,10 +202,10 @@ mod tests {
 
     #[test]
     fn every_step_has_its_number() {
-        for number in 0..=10 {
+        for number in 0..=11 {
             assert_eq!(Step::from_number(number).unwrap() as u8, number);
         }
-        assert_eq!(Step::from_number(11), None);
+        assert_eq!(Step::from_number(12), None);
     }
 
     #[test]

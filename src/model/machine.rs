@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::backoff;
-use super::end::{End, Exit, Why};
+use super::end::{End, Exit, Oom, Why};
 use super::failure::StartFailure;
 use super::moment::{Moment, Now};
 use super::phase::{Instance, Phase, Run, Then};
@@ -32,7 +32,7 @@ pub enum Event {
     /// The service said that it is ready.
     Ready,
     /// The process and its whole tree are gone.
-    Exited(Exit),
+    Exited(Exit, Option<Oom>),
     /// The tree uses more memory than it may.
     OverMemory {
         /// Bytes in use.
@@ -77,7 +77,7 @@ pub fn step(
         Event::Spawned(run) => spawned(spec, &mut instance, run, now.mono),
         Event::SpawnFailed(failure) => spawn_failed(spec, &mut instance, failure, now, roll),
         Event::Ready => ready(&mut instance),
-        Event::Exited(exit) => exited(spec, &mut instance, exit, now, roll),
+        Event::Exited(exit, oom) => exited(spec, &mut instance, (exit, oom), now, roll),
         Event::OverMemory { used, limit } => {
             over_memory(spec, &mut instance, Why::Memory { used, limit }, now.mono)
         }
@@ -178,6 +178,7 @@ fn spawn_failed(
         run: instance.runs,
         why: Why::StartFailed(failure),
         exit: None,
+        oom: None,
         forced: false,
         lived_ms: 0,
         at_unix_ms: now.unix_ms,
@@ -196,7 +197,13 @@ fn ready(instance: &mut Instance) -> Action {
     Action::None
 }
 
-fn exited(spec: &ServiceSpec, instance: &mut Instance, exit: Exit, now: Now, roll: f64) -> Action {
+fn exited(
+    spec: &ServiceSpec,
+    instance: &mut Instance,
+    (exit, oom): (Exit, Option<Oom>),
+    now: Now,
+    roll: f64,
+) -> Action {
     let (run, why, forced, then, was_up) = match &instance.phase {
         Phase::Starting { run, .. } => (*run, Why::ByItself, false, Then::BackOff, false),
         Phase::Online { run } => (*run, Why::ByItself, false, Then::BackOff, true),
@@ -213,6 +220,7 @@ fn exited(spec: &ServiceSpec, instance: &mut Instance, exit: Exit, now: Now, rol
         run: run.number,
         why,
         exit: Some(exit),
+        oom,
         forced,
         lived_ms: lived.as_millis() as u64,
         at_unix_ms: now.unix_ms,

@@ -4,27 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::failure::Step;
-use crate::model::name::ServiceName;
 use crate::model::phase::{CRASH_LOOP, State};
-use crate::model::spec::{LogPolicy, RestartPolicy, StopPolicy};
+use crate::model::spec::RestartPolicy;
 
 fn spec() -> ServiceSpec {
-    ServiceSpec {
-        name: ServiceName::new("web").unwrap(),
-        compartment: "default".to_owned(),
-        critical: false,
-        command: vec!["/bin/true".to_owned()],
-        cwd: "/".into(),
-        env: Default::default(),
-        user: None,
-        after: Vec::new(),
-        listen: Vec::new(),
-        ready: Ready::default(),
-        restart: RestartPolicy::default(),
-        stop: StopPolicy::default(),
-        memory: None,
-        log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
-    }
+    crate::model::spec::sample("web")
 }
 
 fn at(millis: u64) -> Now {
@@ -83,7 +67,7 @@ impl World {
     fn die(&mut self, exit: Exit) {
         if self.living > 0 {
             self.living -= 1;
-            self.tell(Event::Exited(exit));
+            self.tell(Event::Exited(exit, None));
         }
     }
 

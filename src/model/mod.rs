@@ -6,6 +6,7 @@
 //! Read in this order: [`spec`] (what runs, and how), [`phase`] (what an instance is doing), [`machine`]
 //! (what happens next).
 
+pub mod attributes;
 pub mod backoff;
 pub mod end;
 pub mod failure;
@@ -15,6 +16,7 @@ pub mod moment;
 pub mod name;
 pub mod pace;
 pub mod phase;
+pub mod shares;
 pub mod signal;
 pub mod spec;
 pub mod units;

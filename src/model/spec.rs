@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attributes;
 use super::fnv::fnv1a;
 use super::name::ServiceName;
+use super::shares::{Shares, Together};
 use super::signal::Signal;
 use super::units::millis;
 
@@ -29,11 +31,20 @@ pub struct ServiceSpec {
     pub command: Vec<String>,
     /// Absolute folder to run in.
     pub cwd: PathBuf,
-    /// The whole environment, apart from what the keeper adds (`DOGWATCH_*`, `LISTEN_*`, `NOTIFY_SOCKET`).
+    /// The whole environment, apart from what the keeper adds (`DOGWATCH_*`, `LISTEN_*`, `NODE_OPTIONS`, `NOTIFY_SOCKET`).
     pub env: BTreeMap<String, String>,
     /// User to run as, by name or number; dogwatch's own if absent.
     #[serde(default)]
     pub user: Option<String>,
+    /// Priority, limits and rights of its processes.
+    #[serde(default, skip_serializing_if = "Attributes::is_default")]
+    pub attributes: Attributes,
+    /// Its share of the machine.
+    #[serde(default, skip_serializing_if = "Shares::is_default")]
+    pub shares: Shares,
+    /// What all services of its compartment have together; the same in each of them.
+    #[serde(default, skip_serializing_if = "Together::is_default")]
+    pub together: Together,
     /// Services that must be ready before this one starts, and stop after it.
     #[serde(default)]
     pub after: Vec<ServiceName>,
@@ -51,6 +62,27 @@ pub struct ServiceSpec {
     pub memory: Option<MemoryLimit>,
     /// Where its output goes.
     pub log: LogPolicy,
+    /// What it may know of dogwatch. Left out where it is nothing, so that an entry without it keeps its fingerprint.
+    #[serde(default, skip_serializing_if = "Access::is_none")]
+    pub access: Access,
+}
+
+/// What a service may know of dogwatch, by a socket that it inherits and without any right to dogwatch's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// Nothing.
+    #[default]
+    None,
+    /// How all services are.
+    View,
+}
+
+impl Access {
+    /// Whether it is nothing.
+    pub fn is_none(&self) -> bool {
+        *self == Access::None
+    }
 }
 
 /// When a started service counts as up.
@@ -163,5 +195,30 @@ impl ServiceSpec {
     /// A fingerprint of the entry: two specs with the same one run the same way.
     pub fn fingerprint(&self) -> u64 {
         fnv1a(&serde_json::to_vec(self).expect("a spec has only string keys and finite numbers"))
+    }
+}
+
+/// A service with nothing but defaults, for tests.
+#[cfg(test)]
+pub fn sample(name: &str) -> ServiceSpec {
+    ServiceSpec {
+        name: ServiceName::new(name).expect("tests give good names"),
+        compartment: "default".to_owned(),
+        critical: false,
+        command: vec!["/bin/true".to_owned()],
+        cwd: "/".into(),
+        env: BTreeMap::new(),
+        user: None,
+        attributes: Attributes::default(),
+        shares: Shares::default(),
+        together: Together::default(),
+        after: Vec::new(),
+        listen: Vec::new(),
+        ready: Ready::default(),
+        restart: RestartPolicy::default(),
+        stop: StopPolicy::default(),
+        memory: None,
+        log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
+        access: Access::default(),
     }
 }

@@ -8,6 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use crate::model::end::Oom;
+
 /// A cgroup of our own.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -63,6 +65,12 @@ impl Cgroup {
         path.exists() && fs::write(path, value.to_string()).is_ok()
     }
 
+    /// What the out-of-memory killer has done in it: nothing, or nothing that could be seen, is none.
+    pub fn oom(&self) -> Option<Oom> {
+        let wall = fs::read_to_string(self.path.join("memory.max")).ok()?.trim().parse().ok();
+        oom_of(&fs::read_to_string(self.path.join("memory.events")).ok()?, wall)
+    }
+
     /// Removes it; it must be empty.
     ///
     /// # Errors
@@ -75,6 +83,20 @@ impl Cgroup {
 impl AsFd for Cgroup {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.folder.as_fd()
+    }
+}
+
+/// After memory.events: `oom` counts how often the group's own wall was hit, `oom_kill` its processes that any
+/// out-of-memory killer took.
+fn oom_of(events: &str, wall: Option<u64>) -> Option<Oom> {
+    let count = |name: &str| {
+        let mut lines = events.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(event, _)| *event == name).and_then(|(_, count)| count.parse::<u64>().ok()).unwrap_or(0)
+    };
+    match (count("oom_kill"), count("oom"), wall) {
+        (0, _, _) => None,
+        (_, 1.., Some(wall)) => Some(Oom::OwnWall(wall)),
+        _ => Some(Oom::Elsewhere),
     }
 }
 
@@ -133,6 +155,15 @@ pub fn enable_controllers(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_whose_memory_was_at_an_end() {
+        let own = "low 0\nhigh 0\nmax 12\noom 1\noom_kill 2\noom_group_kill 1\n";
+        assert_eq!(oom_of(own, Some(80)), Some(Oom::OwnWall(80)));
+        assert_eq!(oom_of("oom 0\noom_kill 1\n", Some(80)), Some(Oom::Elsewhere));
+        assert_eq!(oom_of("oom 1\noom_kill 0\n", Some(80)), None);
+        assert_eq!(oom_of("", None), None);
+    }
 
     #[test]
     fn finds_its_place() {

@@ -24,6 +24,31 @@ pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Room on a file system, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All.
+    pub total: u64,
+    /// What is taken.
+    pub used: u64,
+    /// What a program without privileges can still write.
+    pub free: u64,
+}
+
+/// Asks the file system of a folder how much room there is. It may hang with its disk.
+///
+/// # Errors
+/// Those of statvfs(3).
+pub fn space(folder: &Path) -> io::Result<Space> {
+    let about = nix::sys::statvfs::statvfs(folder)?;
+    let bytes = |blocks: u64| blocks.saturating_mul(about.fragment_size());
+    Ok(Space {
+        total: bytes(about.blocks()),
+        used: bytes(about.blocks().saturating_sub(about.blocks_free())),
+        free: bytes(about.blocks_available()),
+    })
+}
+
 /// Opens a file of fixed size for writing in place, mode 0600, with its blocks allocated: later writes need
 /// no space.
 ///

@@ -3,6 +3,7 @@
 //! Each file promises one thing; every `unsafe` block says why it is sound. Nothing here decides: callers get
 //! facts and errors, and `model` says what they mean.
 
+pub mod attributes;
 pub mod cgroup;
 pub mod clock;
 pub mod fault;

@@ -87,9 +87,27 @@ impl Connection {
         Ok((Connection(one), Connection(other)))
     }
 
+    /// Two connected ends: ours, and one for a service, whose calls wait as programs are used to. Descriptors that
+    /// the service sends are refused by the kernel where it can be told so, and never received where not
+    /// ([`Connection::receive_bytes`]).
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn pair_with_service() -> io::Result<(Connection, OwnedFd)> {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
+        refuse_descriptors(&ours);
+        Ok((Connection(ours), theirs))
+    }
+
     /// Takes an inherited end.
     pub fn from_owned(fd: OwnedFd) -> Connection {
         Connection(fd)
+    }
+
+    /// Gives the end away.
+    pub fn into_owned(self) -> OwnedFd {
+        self.0
     }
 
     /// Sends one packet, at once or not at all.
@@ -138,6 +156,23 @@ impl Connection {
         Ok(Some(Packet { bytes, fds }))
     }
 
+    /// The next packet of at most `most` bytes, from somebody who is not trusted: descriptors that come along are
+    /// dropped by the kernel and never get a number here. `Ok(None)` when the peer has closed, or has sent nothing at
+    /// all.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none yet; EMSGSIZE for a longer one, which is gone then.
+    pub fn receive_bytes(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = vec![0; most];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+        let length = socket::recv(self.0.as_raw_fd(), &mut bytes, flags)?;
+        if length > most {
+            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        }
+        bytes.truncate(length);
+        Ok((length > 0).then_some(bytes))
+    }
+
     /// Waits up to `millis` for something to [`receive`](Connection::receive); false if nothing came. For
     /// command lines only: a supervisor polls.
     ///
@@ -173,6 +208,18 @@ impl AsFd for Connection {
     }
 }
 
+/// Tells the kernel that a socket takes no descriptors: who sends one gets EPERM. Before Linux 6.16 nothing happens.
+fn refuse_descriptors(socket: &OwnedFd) {
+    const SO_PASSRIGHTS: i32 = 83;
+    let no: i32 = 0;
+    #[expect(unsafe_code, reason = "nix does not know this option")]
+    // SAFETY: the descriptor is borrowed, so open; `no` lives through the call, and its size is given.
+    let _ = unsafe {
+        let size = size_of_val(&no) as libc::socklen_t;
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const no).cast(), size)
+    };
+}
+
 fn new_socket() -> io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     Ok(socket::socket(AddressFamily::Unix, SockType::SeqPacket, flags, None)?)
@@ -194,6 +241,27 @@ mod tests {
         assert_eq!(other.receive().unwrap().unwrap().bytes, b"second");
         drop(one);
         assert!(other.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_service_attaches_never_arrives_and_what_is_too_long_is_gone() {
+        let (ours, theirs) = Connection::pair_with_service().unwrap();
+        let theirs = Connection::from_owned(theirs);
+        assert_eq!(ours.receive_bytes(8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let (file, watched) = std::io::pipe().unwrap();
+        // Refused from Linux 6.16 on; before, it comes without what is attached.
+        let sent = theirs.send(b"gift", &[watched.as_fd()]);
+        if sent.is_ok() {
+            assert_eq!(ours.receive_bytes(8).unwrap().unwrap(), b"gift");
+        }
+        drop(watched);
+        assert_eq!(io::Read::read(&mut &file, &mut [0]).unwrap(), 0, "nobody else has the other end");
+        theirs.send(b"123456789", &[]).unwrap();
+        assert_eq!(ours.receive_bytes(8).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
+        theirs.send(b"12345678", &[]).unwrap();
+        assert_eq!(ours.receive_bytes(8).unwrap().unwrap(), b"12345678");
+        drop(theirs);
+        assert!(ours.receive_bytes(8).unwrap().is_none());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use std::ptr;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::attributes::Prepared;
 use super::process::PidFd;
 use crate::model::failure::{StartFailure, Step};
 
@@ -50,12 +51,16 @@ pub struct Plan<'a> {
     pub env: Vec<CString>,
     /// Working folder.
     pub cwd: CString,
+    /// Priority, limits and rights.
+    pub attributes: Prepared,
     /// User to become; none: stay.
     pub ids: Option<Ids>,
     /// Standard output and standard error.
     pub output: [BorrowedFd<'a>; 2],
     /// Sockets to inherit as 3, 4, …; with them LISTEN_PID is set to the child's number.
     pub listen: Vec<BorrowedFd<'a>>,
+    /// One more descriptor to inherit, with the number after those.
+    pub view: Option<BorrowedFd<'a>>,
     /// Set oom_score_adj back to 0, because the keeper's own is lower and would be inherited.
     pub reset_oom: bool,
 }
@@ -80,7 +85,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
     let (go_read, go) = high_pipe()?;
     let (status, status_write) = high_pipe()?;
     let mut sources = vec![high(null.as_fd())?];
-    for fd in plan.output.iter().chain(&plan.listen) {
+    for fd in plan.output.iter().chain(&plan.listen).chain(&plan.view) {
         sources.push(high(*fd)?);
     }
     let source_numbers: Vec<RawFd> = sources.iter().map(AsRawFd::as_raw_fd).collect();
@@ -102,6 +107,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
         env: &env_pointers,
         listen_pid: listen_pid.map(|index| &mut env[index][b"LISTEN_PID=".len()..]),
         cwd: &plan.cwd,
+        attributes: &plan.attributes,
         ids: plan.ids.as_ref(),
         gaps: &gaps,
         sources: &source_numbers,
@@ -214,6 +220,7 @@ struct Child<'a> {
     env: &'a [*const libc::c_char],
     listen_pid: Option<&'a mut [u8]>,
     cwd: &'a CStr,
+    attributes: &'a Prepared,
     ids: Option<&'a Ids>,
     gaps: &'a [(RawFd, RawFd)],
     sources: &'a [RawFd],
@@ -255,6 +262,9 @@ impl Child<'_> {
                 libc::write(fd, b"0".as_ptr().cast(), 1);
                 libc::close(fd);
             }
+            if !self.attributes.apply_with_rights() {
+                self.fail(Step::Attributes);
+            }
             if let Some(ids) = self.ids {
                 self.check(
                     Step::Become,
@@ -263,7 +273,9 @@ impl Child<'_> {
                 self.check(Step::Become, libc::syscall(libc::SYS_setresgid, ids.gid, ids.gid, ids.gid));
                 self.check(Step::Become, libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid));
             }
-            libc::umask(0o022);
+            if !self.attributes.apply_as_the_user() {
+                self.fail(Step::Attributes);
+            }
             self.check(Step::Chdir, i64::from(libc::chdir(self.cwd.as_ptr())));
             for (target, source) in self.sources.iter().enumerate() {
                 self.check(Step::Descriptors, i64::from(libc::dup2(*source, target as i32)));
@@ -368,9 +380,11 @@ mod tests {
             argv: words(argv),
             env: words(env),
             cwd: CString::new("/").unwrap(),
+            attributes: Prepared::default(),
             ids: None,
             output: [out, out],
             listen: vec![],
+            view: None,
             reset_oom: false,
         }
     }

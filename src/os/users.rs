@@ -25,6 +25,20 @@ pub fn find(user: &str) -> Result<User, String> {
     find_in(user, &passwd, &group).ok_or_else(|| "no such user in /etc/passwd".to_owned())
 }
 
+/// Finds a group by name or number; a number without an entry is a group too.
+///
+/// # Errors
+/// A lowercase fragment that says what is missing.
+pub fn find_group(group: &str) -> Result<u32, String> {
+    let table = fs::read_to_string("/etc/group").map_err(|error| format!("read /etc/group: {error}"))?;
+    let named = table
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|fields| fields.len() >= 3 && fields[0] == group);
+    let number = named.map_or(group, |fields| fields[2]);
+    number.parse().map_err(|_| "no such group in /etc/group".to_owned())
+}
+
 /// The login name of a number, if it has one.
 pub fn name_of(uid: u32) -> Option<String> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;

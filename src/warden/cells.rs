@@ -15,7 +15,7 @@ use crate::paths::Paths;
 /// The cgroups of one dogwatch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cells {
-    /// `svc/<name>/<instance>.<run>` are made below it.
+    /// `svc/<compartment>/<name>/<instance>.<run>` are made below it.
     pub root: PathBuf,
     /// Where keepers go; none: they stay where the warden is.
     pub keepers: Option<PathBuf>,

@@ -11,6 +11,20 @@ use super::status::ServiceStatus;
 /// `RUN/NAME` they are held.
 pub const FIFOS: [&str; 4] = ["out.fifo", "out.stage", "err.fifo", "err.stage"];
 
+/// A key under which dogwatch's end of a service's view (see [`super::view`]) is held, without the number of the run.
+const VIEW: &str = "view.";
+
+/// The key of the view of that run. A run never gets the view of another one: what was asked by one is never answered
+/// to the next.
+pub fn view_key(run: u64) -> String {
+    format!("{VIEW}{run}")
+}
+
+/// The run whose view is held under `key`; none if it is the key of something else.
+pub fn run_of_view(key: &str) -> Option<u64> {
+    key.strip_prefix(VIEW)?.parse().ok()
+}
+
 /// A request with its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

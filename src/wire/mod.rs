@@ -11,6 +11,7 @@ pub mod names;
 pub mod record;
 pub mod spec;
 pub mod status;
+pub mod view;
 pub mod warden;
 
 /// The version that this program writes.

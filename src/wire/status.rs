@@ -190,6 +190,7 @@ pub(crate) mod tests {
                 run,
                 why: Why::ByItself,
                 exit: Some(Exit::Code(1)),
+                oom: None,
                 forced: false,
                 lived_ms: 5,
                 at_unix_ms: 0,

@@ -79,6 +79,7 @@ fn the_webhook_answers_while_the_dashboard_dies_again_and_again() {
             "[services.{name}]\ncommand = [{:?}]\nlisten = [\"{address}\"]\nready = \"notify\"\n\
              restart = {{ delay = \"10ms\" }}\n\
              env = {{ WHATSAPP_VERIFY_TOKEN = \"a-test\", WHATSAPP_APP_SECRET = \"a-test\", \
+             WHATSAPP_ACCESS_TOKEN = \"a-test\", WHATSAPP_PHONE_NUMBER_ID = \"1\", \
              WEBHOOK_HEALTH_URL = \"http://{webhook}/health\", WS_HEALTH_URL = \"http://{websocket}/health\" }}\n{more}\n",
             service(binary)
         )
@@ -133,7 +134,8 @@ fn a_killed_service_refuses_no_connection() {
     let webhook = free_address();
     let machine = Machine::new(&format!(
         "[services.webhook]\ncommand = [{:?}]\nlisten = [\"{webhook}\"]\nready = \"notify\"\n\
-         env = {{ WHATSAPP_VERIFY_TOKEN = \"a-test\", WHATSAPP_APP_SECRET = \"a-test\" }}\n",
+         env = {{ WHATSAPP_VERIFY_TOKEN = \"a-test\", WHATSAPP_APP_SECRET = \"a-test\", \
+         WHATSAPP_ACCESS_TOKEN = \"a-test\", WHATSAPP_PHONE_NUMBER_ID = \"1\" }}\n",
         service("webhook")
     ));
     machine.up();

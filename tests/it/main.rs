@@ -4,6 +4,7 @@
 
 mod harness;
 
+mod attributes;
 mod burst;
 mod chaos;
 mod cli;
@@ -12,6 +13,8 @@ mod faults;
 mod guide;
 mod isolation;
 mod keeper;
+mod node;
 mod pm2;
 mod readme;
 mod systemd;
+mod view;

@@ -31,7 +31,7 @@ layout() {
     local name
     for name in db web; do
         is "the keeper of $name" $scope/keepers cgroup_of "$(keeper $name)"
-        is "$name" "$scope/svc/$name/0.$(service $name run)" cgroup_of "$(service $name pid)"
+        is "$name" "$scope/svc/default/$name/0.$(service $name run)" cgroup_of "$(service $name pid)"
     done
     is "the scope's own cgroup is empty" '' in_cgroup $scope
 }

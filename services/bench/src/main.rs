@@ -5,6 +5,7 @@
 //! webhook's full disk needs root, for a small tmpfs in a mount namespace of its own.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on has failed")]
+#![expect(clippy::disallowed_methods, reason = "a measurement lasts a time, it waits for no condition")]
 
 mod api;
 mod data;

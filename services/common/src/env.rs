@@ -2,17 +2,23 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::Secret;
+use crate::{Secret, log};
+
+const MAX_SECRET: u64 = 64 * 1024;
 
 /// Reads variables and remembers what was wrong with them until [`Env::finish`].
 #[derive(Debug)]
 pub struct Env {
     variables: HashMap<String, String>,
     mistakes: Vec<String>,
+    warnings: Vec<String>,
 }
 
 /// Everything that is wrong with the configuration, one line each. Values are never shown.
@@ -40,13 +46,21 @@ impl Env {
     /// An environment made of these pairs.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Self { variables, mistakes: Vec::new() }
+        Self { variables, mistakes: Vec::new(), warnings: Vec::new() }
     }
 
     /// The value, if it is set.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
+    }
+
+    /// A value without which the service cannot work; nothing secret.
+    pub fn required_text(&mut self, name: &str) -> String {
+        self.text(name).unwrap_or_else(|| {
+            self.mistakes.push(format!("{name} is not set: set it in the environment"));
+            String::new()
+        })
     }
 
     /// A path, or its default.
@@ -92,7 +106,8 @@ impl Env {
         SocketAddr::new(ip, port)
     }
 
-    /// A secret from `NAME`, or from the first line of the file that `NAME_FILE` names.
+    /// A secret from `NAME`, or from the first line of the file that `NAME_FILE` names. A file that
+    /// everybody can read is taken, with a warning: some container systems make them so.
     pub fn secret(&mut self, name: &str) -> Option<Secret> {
         let file_variable = format!("{name}_FILE");
         match (self.text(name), self.text(&file_variable)) {
@@ -101,9 +116,16 @@ impl Env {
                 None
             }
             (Some(value), None) => Some(Secret::new(value)),
-            (None, Some(path)) => match std::fs::read_to_string(&path) {
-                Ok(content) => match content.lines().next().map(str::trim) {
-                    Some(line) if !line.is_empty() => Some(Secret::new(line.to_owned())),
+            (None, Some(path)) => match read_secret(&path) {
+                Ok((content, is_open)) => match content.lines().next().map(str::trim) {
+                    Some(line) if !line.is_empty() => {
+                        if is_open {
+                            let what = "everybody on this machine can read";
+                            self.warnings
+                                .push(format!("{file_variable}: {what} {path}; run: chmod o-r {path}"));
+                        }
+                        Some(Secret::new(line.to_owned()))
+                    }
                     _ => {
                         self.mistakes.push(format!("{file_variable}: {path} is empty"));
                         None
@@ -135,13 +157,25 @@ impl Env {
         self.mistakes.push(mistake);
     }
 
-    /// Ends the reading.
+    /// Ends the reading. What is unwise but works is told in the log.
     ///
     /// # Errors
     /// All mistakes found, if any.
     pub fn finish(self) -> Result<(), ConfigError> {
+        for warning in &self.warnings {
+            log::error(format_args!("{warning}"));
+        }
         if self.mistakes.is_empty() { Ok(()) } else { Err(ConfigError(self.mistakes)) }
     }
+}
+
+/// What is in the file, up to a size no secret has, and whether everybody may read it.
+fn read_secret(path: &str) -> io::Result<(String, bool)> {
+    let file = File::open(path)?;
+    let is_open = file.metadata()?.permissions().mode() & 0o004 != 0;
+    let mut content = String::new();
+    file.take(MAX_SECRET).read_to_string(&mut content)?;
+    Ok((content, is_open))
 }
 
 #[cfg(test)]

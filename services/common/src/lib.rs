@@ -20,6 +20,7 @@ pub mod query;
 mod runtime;
 mod secret;
 mod shutdown;
+pub mod supervisor;
 
 pub use accept::{Limits, serve};
 pub use env::{ConfigError, Env};

@@ -42,6 +42,11 @@ impl From<Refusal> for Response {
     }
 }
 
+/// Somebody who is needed does not answer.
+pub(crate) fn unavailable(what: &'static str, why: &str) -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, json!({"success": false, "error": what, "message": why}))
+}
+
 pub(crate) fn not_found(endpoints: &[&str]) -> Response {
     let listed: Vec<String> = endpoints.iter().map(|path| format!("GET {path}")).collect();
     error(

@@ -27,6 +27,7 @@ environment:
   CORS_ORIGINS        pages that may ask, with commas (http://localhost:8080,http://127.0.0.1:8080)
   CACHE_TTL_MS        how long metrics and conversations are kept (30000; 0: not at all)
   EVENTS_DB           the events database (data/webhook_events.db)
+  DOGWATCH_STATUS_FD  set by dogwatch: the socket on which it is asked how all services are (none)
   WEBHOOK_HEALTH_URL  where the webhook says how it is (http://127.0.0.1:3000/health)
   WS_HEALTH_URL       where the WebSocket says how it is (http://127.0.0.1:3001/health)",
     flags: &[],

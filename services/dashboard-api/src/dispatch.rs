@@ -48,6 +48,7 @@ async fn ask(service: &Service, path: &str, params: &Params) -> Response {
         endpoints::HEALTH => return health::answer(service).await,
         endpoints::REALTIME => realtime::answer(service).await,
         endpoints::RECENT => recent::answer(service, params).await,
+        endpoints::SERVICES => return endpoints::services::answer(service).await,
         _ => return http::json(StatusCode::OK, &json!({"status": "ok"})),
     };
     answer.unwrap_or_else(Response::from)

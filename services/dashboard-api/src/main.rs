@@ -4,7 +4,8 @@
 //! these steps, in this order (`dispatch`): is it meant for this host, may this page ask (CORS), does
 //! it know the token, is there such an endpoint, may it be asked this way, are its parameters in
 //! bounds. Answers that cost something are kept for half a minute (`cache`); queries run on threads of
-//! their own (`pool`); how the other services are is asked in the background (`probe`).
+//! their own (`pool`); how the other services are is asked in the background (`probe`), and of the
+//! supervisor, if it lets this service look.
 
 mod answer;
 mod cache;
@@ -19,6 +20,9 @@ mod service;
 
 use std::process::ExitCode;
 
+use service_common::supervisor::Inherited;
+
 fn main() -> ExitCode {
-    service_common::main(&config::ABOUT, service::serve)
+    let inherited = Inherited::take();
+    service_common::main(&config::ABOUT, |_flags| service::serve(inherited))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
+use service_common::supervisor::{Inherited, Supervisor};
 use service_common::{Env, Limits, Listener, Shutdown, guard, log};
 
 use crate::cache::Cache;
@@ -20,11 +21,12 @@ pub(crate) struct Service {
     pub(crate) cache: Cache,
     pub(crate) webhook: Arc<Probe>,
     pub(crate) websocket: Arc<Probe>,
+    pub(crate) supervisor: Supervisor,
     pub(crate) started: Instant,
 }
 
 /// Serves until the end is asked for.
-pub(crate) async fn serve(_flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
+pub(crate) async fn serve(inherited: Inherited) -> Result<(), Box<dyn Error>> {
     let config = Config::read(Env::from_process())?;
     let shutdown = Shutdown::on_signals()?;
     let listener = Listener::inherit_or_bind(config.listen)?;
@@ -34,6 +36,7 @@ pub(crate) async fn serve(_flags: Vec<&'static str>) -> Result<(), Box<dyn Error
         cache: Cache::new(config.cache),
         webhook: Probe::start(config.webhook.clone()),
         websocket: Probe::start(config.websocket.clone()),
+        supervisor: Supervisor::new(inherited)?,
         started: Instant::now(),
         config,
     });

@@ -1,6 +1,7 @@
 //! What happened, in the words of the database.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Texts are kept up to this many characters.
@@ -92,6 +93,47 @@ pub struct NewEvent {
     pub(crate) data: String,
     /// The content of the incoming row in `conversations`, if the event makes one.
     pub(crate) incoming: Option<String>,
+    /// What a delivery makes beside its event.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+/// How the delivery of one item of content ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered<'a> {
+    /// The item's id.
+    pub item: &'a str,
+    /// The item's type: `text`, `image`.
+    pub item_type: &'a str,
+    /// From the first attempt to the end of the last one, in milliseconds.
+    pub took_ms: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Accepted, or given up.
+    pub end: DeliveryEnd<'a>,
+}
+
+/// What the platform made of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryEnd<'a> {
+    /// It took it.
+    Accepted {
+        /// The id it gave the message, if it told one.
+        message_id: Option<&'a str>,
+        /// Of the first item that a trigger brought: from the trigger's receipt to now, in milliseconds.
+        answered_ms: Option<u64>,
+    },
+    /// It did not, for this reason.
+    GivenUp(&'a str),
+}
+
+/// The rows of a delivery in `conversations` and `webhook_metrics`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delivery {
+    pub(crate) item: String,
+    pub(crate) item_type: String,
+    pub(crate) success: bool,
+    pub(crate) took_ms: u64,
+    pub(crate) answered_ms: Option<u64>,
 }
 
 /// What one message made, written whole or not at all.
@@ -139,6 +181,7 @@ impl NewEvent {
             message_type: "interactive".to_owned(),
             data: data.to_string(),
             incoming: None,
+            delivery: None,
         }
     }
 
@@ -162,6 +205,35 @@ impl NewEvent {
         Self { incoming: Some(content), ..Self::plain(Kind::TextMessage, at, phone, "text", &data) }
     }
 
+    /// An item of content that reached `phone`, or did not.
+    #[must_use]
+    pub fn delivery(at: Timestamp, phone: &str, delivered: &Delivered<'_>) -> Self {
+        let (success, message_id, answered_ms, error) = match delivered.end {
+            DeliveryEnd::Accepted { message_id, answered_ms } => (true, message_id, answered_ms, None),
+            DeliveryEnd::GivenUp(error) => (false, None, None, Some(error)),
+        };
+        let mut data = json!({
+            "contentId": delivered.item,
+            "success": success,
+            "responseTime": delivered.took_ms,
+            "deliveryTime": at.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
+            "messageId": message_id,
+            "attempts": delivered.attempts,
+        });
+        if let Some(error) = error {
+            data["error"] = error.into();
+        }
+        let delivery = Delivery {
+            item: delivered.item.to_owned(),
+            item_type: delivered.item_type.to_owned(),
+            success,
+            took_ms: delivered.took_ms,
+            answered_ms,
+        };
+        let event = Self::plain(Kind::ContentDelivery, at, Some(phone), "content", &data);
+        Self { delivery: Some(delivery), ..event }
+    }
+
     /// What became of a sent message; `data` is the object described in the contract.
     #[must_use]
     pub fn status(at: Timestamp, phone: Option<&str>, status: &str, data: &Value) -> Self {
@@ -183,6 +255,7 @@ impl NewEvent {
             message_type: message_type.to_owned(),
             data: data.to_string(),
             incoming: None,
+            delivery: None,
         }
     }
 
@@ -203,6 +276,7 @@ impl Entry {
                 + text(&event.phone)
                 + text(&event.button_id)
                 + text(&event.incoming)
+                + event.delivery.as_ref().map_or(0, |delivery| delivery.item.len() + delivery.item_type.len())
         };
         size_of::<Self>() + text(&self.key) + self.events.iter().map(event).sum::<usize>()
     }

@@ -23,7 +23,7 @@ mod row;
 mod schema;
 
 pub use error::{Error, Trouble};
-pub use event::{Entry, Kind, NewEvent, StoreText, Trigger};
+pub use event::{Delivered, DeliveryEnd, Entry, Kind, NewEvent, StoreText, Trigger};
 pub use logger::{Counters, Known, Logger, fingerprint};
 pub use reader::{Freshness, Reader};
 pub use row::EventRow;

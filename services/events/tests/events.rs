@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use events::{Connection, Entry, Logger, NewEvent, Reader, StoreText, Trigger, migrate, queries};
+use events::{
+    Connection, Delivered, DeliveryEnd, Entry, Logger, NewEvent, Reader, StoreText, Trigger, migrate, queries,
+};
 use tempfile::TempDir;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -52,6 +54,12 @@ fn text(key: &str, words: &str) -> Entry {
     Entry { key: Some(key.to_owned()), events: vec![event] }
 }
 
+fn delivery(item: &str, took_ms: u64, end: DeliveryEnd<'_>) -> Entry {
+    let delivered = Delivered { item, item_type: "image", took_ms, attempts: 1, end };
+    let event = NewEvent::delivery(jiff::Timestamp::now(), "15550100001", &delivered);
+    Entry { key: Some(format!("delivery:m1:{item}")), events: vec![event] }
+}
+
 #[track_caller]
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
@@ -81,6 +89,39 @@ fn what_is_logged_is_found_again() {
     assert_eq!((now.events_last_24h, now.button_clicks_today, now.text_messages_today), (2, 1, 1));
     let rows = reader.ask(|db| queries::recent(db, 20)).expect("rows");
     assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [2, 1]);
+}
+
+#[test]
+fn a_delivery_makes_its_rows_also_by_way_of_the_spool() {
+    let place = Place::new();
+    fs::write(place.folder.path().join("data"), "in the way").expect("a file in the way");
+    let spool = place.folder.path().join("events.spool");
+    let logger = Logger::start(place.database(), spool.clone(), |_| {}).expect("a thread").0;
+    let accepted = |answered_ms| DeliveryEnd::Accepted { message_id: Some("wamid.out"), answered_ms };
+    assert!(logger.log(delivery("a", 100, accepted(Some(1500)))));
+    assert!(logger.log(delivery("b", 400, DeliveryEnd::GivenUp("HTTP 400"))));
+    assert!(logger.log(delivery("c", 400, accepted(None))));
+    assert_eq!(logger.close(LIMIT), 0);
+    assert_eq!(logger.counters().spooled, 3);
+    fs::remove_file(place.folder.path().join("data")).expect("out of the way");
+
+    let logger = Logger::start(place.database(), spool, |_| {}).expect("a thread").0;
+    eventually("all are written", || logger.counters().written == 3);
+    let rows = |query: &str| -> Vec<String> {
+        let sql = place.sql();
+        let mut rows = sql.prepare(query).expect("a query");
+        let rows = rows.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("text")
+    };
+    let sent = rows(
+        "SELECT concat_ws(' ', advisor_phone, message_type, content, direction, ai_response_time) FROM conversations",
+    );
+    assert_eq!(sent, ["15550100001 image a outgoing 1.5", "15550100001 image c outgoing"]);
+    let day = rows(
+        "SELECT concat_ws(' ', content_deliveries, successful_deliveries, failed_deliveries, round(response_time_avg, 6))
+         FROM webhook_metrics",
+    );
+    assert_eq!(day, ["3 2 1 0.3"]);
 }
 
 #[test]

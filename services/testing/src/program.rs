@@ -18,7 +18,34 @@ pub struct Program {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     folder: std::path::PathBuf,
-    inherited: Option<TcpListener>,
+    inherited: Option<Inherited>,
+}
+
+/// What a service inherits.
+enum Inherited {
+    /// As descriptor 3, announced by LISTEN_FDS.
+    Listener(TcpListener),
+    /// As descriptor 4, announced by DOGWATCH_STATUS_FD.
+    View(OwnedFd),
+}
+
+impl Inherited {
+    /// A shell moves its input to the right descriptor and knows the process id that the program will have.
+    fn script(&self) -> &'static str {
+        match self {
+            Self::Listener(_) => r#"export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@" 3<&0 </dev/null"#,
+            Self::View(_) => r#"export DOGWATCH_STATUS_FD=4; exec "$0" "$@" 4<&0 </dev/null"#,
+        }
+    }
+}
+
+impl From<Inherited> for Stdio {
+    fn from(inherited: Inherited) -> Self {
+        match inherited {
+            Inherited::Listener(listener) => OwnedFd::from(listener).into(),
+            Inherited::View(end) => end.into(),
+        }
+    }
 }
 
 /// A service that runs; it is killed when this goes away.
@@ -58,7 +85,14 @@ impl Program {
     /// With this socket as descriptor 3, announced by LISTEN_FDS.
     #[must_use]
     pub fn inherit(mut self, listener: TcpListener) -> Self {
-        self.inherited = Some(listener);
+        self.inherited = Some(Inherited::Listener(listener));
+        self
+    }
+
+    /// With this end of a supervisor's socket as descriptor 4, announced by DOGWATCH_STATUS_FD.
+    #[must_use]
+    pub fn inherit_view(mut self, end: OwnedFd) -> Self {
+        self.inherited = Some(Inherited::View(end));
         self
     }
 
@@ -108,11 +142,9 @@ impl Program {
 
     fn spawn(self) -> (Child, Arc<Mutex<String>>) {
         let mut command = match self.inherited {
-            // A shell moves its input to descriptor 3 and knows the process id that the program will have.
-            Some(listener) => {
+            Some(inherited) => {
                 let mut shell = Command::new("/bin/sh");
-                let script = r#"export LISTEN_FDS=1 LISTEN_PID=$$; exec "$0" "$@" 3<&0 </dev/null"#;
-                shell.arg("-c").arg(script).arg(&self.path).stdin(OwnedFd::from(listener));
+                shell.arg("-c").arg(inherited.script()).arg(&self.path).stdin(inherited);
                 shell
             }
             None => {
@@ -162,6 +194,12 @@ impl Running {
     #[track_caller]
     pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         request(self.address, method, target, headers, body)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to end.

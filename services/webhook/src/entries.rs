@@ -6,27 +6,44 @@ use serde_json::{Value, json};
 
 use crate::payload;
 
-/// A text with one of these, in any letter case, asks for content like a click.
-const KEYWORDS: [&str; 3] = ["content", "retrieve", "unlock"];
+/// How messages are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading<'a> {
+    /// A text with one of these, in any letter case, asks for content like a click. Given in lower case.
+    pub(crate) keywords: &'a [String],
+    pub(crate) store_text: StoreText,
+}
 
 /// What a message makes.
-pub(crate) fn of_message(message: &Value, contacts: &Value, at: Timestamp, store: StoreText) -> Entry {
-    let sender = payload::sender(message, contacts);
-    let (phone, id) = (sender.as_deref(), message["id"].as_str());
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) entry: Entry,
+    /// Does it ask for content?
+    pub(crate) is_trigger: bool,
+}
+
+/// What a message from `phone` makes.
+pub(crate) fn of_message(message: &Value, phone: Option<&str>, at: Timestamp, reading: Reading<'_>) -> Made {
+    let (id, store) = (message["id"].as_str(), reading.store_text);
+    let mut is_trigger = true;
     let events = match trigger(message) {
         Some(trigger) => vec![NewEvent::click(at, phone, id, trigger, store)],
         None => match text(message) {
             Some(text) => {
                 let mut events = vec![NewEvent::text(at, phone, id, text, store)];
-                if has_keyword(text) {
+                is_trigger = has_keyword(text, reading.keywords);
+                if is_trigger {
                     events.push(NewEvent::click(at, phone, id, Trigger::Text(text), store));
                 }
                 events
             }
-            None => vec![other(message, phone, id, at)],
+            None => {
+                is_trigger = false;
+                vec![other(message, phone, id, at)]
+            }
         },
     };
-    Entry { key: id.map(str::to_owned), events }
+    Made { entry: Entry { key: id.map(str::to_owned), events }, is_trigger }
 }
 
 /// What the report on a sent message makes.
@@ -76,9 +93,9 @@ fn text(message: &Value) -> Option<&str> {
     (message["type"] == "text").then(|| message["text"]["body"].as_str()).flatten()
 }
 
-fn has_keyword(text: &str) -> bool {
+fn has_keyword(text: &str, keywords: &[String]) -> bool {
     let text = text.to_lowercase();
-    KEYWORDS.iter().any(|word| text.contains(word))
+    keywords.iter().any(|word| text.contains(word))
 }
 
 fn other(message: &Value, phone: Option<&str>, id: Option<&str>, at: Timestamp) -> NewEvent {
@@ -109,18 +126,44 @@ fn string(value: &Value) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{StoreText, Timestamp, Value, json, of_message, of_status};
+    use super::{Made, Reading, StoreText, Timestamp, Value, json, of_message, of_status};
+
+    fn made_of(message: &Value) -> Made {
+        let keywords = ["retrieve", "zugriff"].map(str::to_owned);
+        let reading = Reading { keywords: &keywords, store_text: StoreText::Full };
+        of_message(message, Some("15550100001"), Timestamp::UNIX_EPOCH, reading)
+    }
 
     fn events_of(message: Value) -> usize {
-        of_message(&message, &Value::Null, Timestamp::UNIX_EPOCH, StoreText::Full).events.len()
+        made_of(&message).entry.events.len()
     }
 
     #[test]
     fn a_keyword_makes_a_click_of_a_text() {
-        let text =
-            |body: &str| json!({"id": "m", "from": "15550100001", "type": "text", "text": {"body": body}});
-        assert_eq!(events_of(text("good morning")), 1);
-        assert_eq!(events_of(text("please UNLOCK it")), 2);
+        let made = |body: &str| {
+            let made = made_of(&json!({"id": "m", "type": "text", "text": {"body": body}}));
+            (made.entry.events.len(), made.is_trigger)
+        };
+        assert_eq!(made("good morning"), (1, false));
+        assert_eq!(made("content"), (1, false));
+        assert_eq!(made("please REtrieve it"), (2, true));
+        assert_eq!(made("ZUGRIFF"), (2, true));
+    }
+
+    #[test]
+    fn every_click_is_a_trigger() {
+        for (message, expected) in [
+            (
+                json!({"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "x"}}}),
+                true,
+            ),
+            (json!({"type": "interactive", "interactive": {"type": "list_reply", "list_reply": {}}}), true),
+            (json!({"type": "button", "button": {"payload": "p"}}), true),
+            (json!({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": {}}}), false),
+            (json!({"type": "image", "image": {"caption": "retrieve"}}), false),
+        ] {
+            assert_eq!(made_of(&message).is_trigger, expected, "{message}");
+        }
     }
 
     #[test]

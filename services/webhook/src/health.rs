@@ -18,7 +18,8 @@ struct Health<'a> {
     uptime: f64,
     timestamp: String,
     config: ConfigShown,
-    stats: Deliveries,
+    stats: Stats,
+    deliveries: Deliveries,
     database: &'a str,
     events: Events,
     messages: Messages,
@@ -28,19 +29,27 @@ struct Health<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ConfigShown {
-    phone_number_id: Option<String>,
-    content_library: u64,
-    max_retries: u64,
-    message_delay: u64,
+    phone_number_id: String,
+    content_library: usize,
+    max_retries: u32,
+    message_delay: u128,
 }
 
-/// Nothing is delivered by this version, and so all of it is 0.
-#[derive(Serialize, Default)]
-struct Deliveries {
+/// Of items; as in the original.
+#[derive(Serialize)]
+struct Stats {
     attempted: u64,
     successful: u64,
     failed: u64,
     retries: u64,
+}
+
+/// Of whole sequences.
+#[derive(Serialize)]
+struct Deliveries {
+    running: usize,
+    waiting: usize,
+    skipped: u64,
 }
 
 #[derive(Serialize)]
@@ -67,6 +76,8 @@ pub(crate) fn health(service: &Service) -> Response {
     let code = if ending { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let messages = &service.messages;
+    let (plan, stats) = (service.desk.plan(), service.desk.stats());
+    let (running, waiting) = service.desk.load();
     let body = Health {
         status: if ending { "stopping" } else { status },
         version: env!("CARGO_PKG_VERSION"),
@@ -74,12 +85,18 @@ pub(crate) fn health(service: &Service) -> Response {
         uptime: service.started.elapsed().as_secs_f64(),
         timestamp: clock::now_iso(),
         config: ConfigShown {
-            phone_number_id: service.config.phone_number_id.as_deref().map(mask),
-            content_library: 0,
-            max_retries: 0,
-            message_delay: 0,
+            phone_number_id: mask(&service.config.phone_number_id),
+            content_library: plan.content.len(),
+            max_retries: plan.policy.attempts,
+            message_delay: plan.pause.as_millis(),
         },
-        stats: Deliveries::default(),
+        stats: Stats {
+            attempted: stats.attempted,
+            successful: stats.successful,
+            failed: stats.failed,
+            retries: stats.retries,
+        },
+        deliveries: Deliveries { running, waiting, skipped: stats.skipped },
         database,
         events: Events {
             queued: counters.queued,

@@ -7,13 +7,20 @@
 //! 3. `payload`: every message and status in it, whatever else is broken
 //! 4. `gate`: was it here before? The platform repeats itself
 //! 5. `entries`: what is to be written, handed to the [`events::Logger`], which never waits
+//! 6. `delivery`: whoever asked for content, and may, is sent it, by tasks of their own
+//!
+//! What is sent stands in `content`, who may ask in `recipients`, how the platform is spoken to in `graph`.
 
 mod config;
+mod content;
+mod delivery;
 mod entries;
 mod gate;
+mod graph;
 mod health;
 mod payload;
 mod receive;
+mod recipients;
 mod routes;
 mod service;
 pub mod signature;

@@ -8,12 +8,14 @@ use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use events::{Entry, fingerprint};
+use events::fingerprint;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
 use service_common::{http, log, mask};
 
+use crate::delivery::Trigger;
+use crate::entries::{Made, Reading};
 use crate::payload::{self, Item};
 use crate::service::Service;
 use crate::{entries, signature};
@@ -107,15 +109,12 @@ fn take(service: &Service, payload: &Value, start: Instant) {
     let items = payload::items(payload);
     for item in &items {
         match item {
-            Item::Message { message, contacts } => {
-                let entry = entries::of_message(message, contacts, at, service.config.store_text);
-                let kind = message["type"].as_str().unwrap_or("unknown");
-                take_entry(service, entry, kind, payload::sender(message, contacts), start);
-            }
+            Item::Message { message, contacts } => take_message(service, message, contacts, at, start),
             Item::Status(status) => {
                 let kind = status["status"].as_str().unwrap_or("unknown");
-                let entry = entries::of_status(status, at);
-                take_entry(service, entry, kind, payload::phone(&status["recipient_id"]), start);
+                let recipient = payload::phone(&status["recipient_id"]);
+                let made = Made { entry: entries::of_status(status, at), is_trigger: false };
+                take_entry(service, made, kind, recipient, start);
             }
             Item::PlatformError(code) => {
                 count(&service.messages.ignored);
@@ -130,22 +129,35 @@ fn take(service: &Service, payload: &Value, start: Instant) {
     }
 }
 
-fn take_entry(service: &Service, entry: Entry, kind: &str, person: Option<String>, start: Instant) {
+fn take_message(service: &Service, message: &Value, contacts: &Value, at: Timestamp, start: Instant) {
+    let sender = payload::sender(message, contacts);
+    let reading = Reading { keywords: &service.config.keywords, store_text: service.config.store_text };
+    let made = entries::of_message(message, sender.as_deref(), at, reading);
+    let kind = message["type"].as_str().unwrap_or("unknown");
+    take_entry(service, made, kind, sender, start);
+}
+
+fn take_entry(service: &Service, made: Made, kind: &str, person: Option<String>, start: Instant) {
     count(&service.messages.received);
+    let Made { entry, is_trigger } = made;
     let kind: String = kind.chars().take(32).collect();
-    let person = mask(&person.unwrap_or_default());
-    let id = mask(entry.key.as_deref().unwrap_or_default());
-    let is_new = entry.key.as_deref().is_none_or(|key| service.gate().is_new(fingerprint(key), start));
-    let result = if !is_new {
-        count(&service.messages.duplicates);
-        "seen before"
-    } else if service.logger.log(entry) {
-        "taken"
+    let person = person.unwrap_or_default();
+    let (who, key) = (mask(&person), entry.key.clone());
+    let id = mask(key.as_deref().unwrap_or_default());
+    let is_new = key.as_deref().is_none_or(|key| service.gate().is_new(fingerprint(key), start));
+    let mut result = "seen before";
+    let mut delivery = None;
+    if is_new {
+        // Delivering does not depend on the database: who asks is answered also while it is away.
+        result = if service.logger.log(entry) { "taken" } else { "lost: no room for events" };
+        let trigger = Trigger { sender: person, message_id: key, received: start };
+        delivery = is_trigger.then(|| service.desk.offer(trigger));
     } else {
-        "lost: no room for events"
-    };
+        count(&service.messages.duplicates);
+    }
+    let delivery = delivery.map_or(String::new(), |offer| format!(", {}", offer.as_str()));
     let time = start.elapsed().as_micros();
-    log::info(format_args!("{kind} of {person}, id {id}: {result}, {time} µs"));
+    log::info(format_args!("{kind} of {who}, id {id}: {result}{delivery}, {time} µs"));
 }
 
 fn count(counter: &AtomicU64) {

@@ -11,20 +11,25 @@ use service_common::{Env, Limits, Listener, Shutdown, guard, log};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::delivery::{Desk, LAST_REQUEST};
 use crate::gate::Gate;
+use crate::graph::Client;
 use crate::receive::LARGE_BODIES;
 use crate::routes;
 
 /// How long the start waits for the ids that the database knows; later they are added when they come.
 const KNOWN_IDS: Duration = Duration::from_secs(2);
-/// Open requests and waiting events share the five seconds that an end may take.
+/// Open requests and waiting events share the five seconds that an end takes at most …
 const GRACE: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(3);
+/// … unless a delivery waits for the platform: its own limit is a little shorter, so that it ends by itself.
+const DELIVERIES: Duration = LAST_REQUEST.saturating_add(Duration::from_millis(500));
 
 /// What all requests share.
 pub(crate) struct Service {
     pub(crate) config: Config,
-    pub(crate) logger: Logger,
+    pub(crate) logger: Arc<Logger>,
+    pub(crate) desk: Desk,
     gate: Mutex<Gate>,
     pub(crate) large_bodies: Semaphore,
     pub(crate) messages: Messages,
@@ -52,7 +57,8 @@ impl Service {
 /// # Errors
 /// When the configuration or the address cannot be used; everything else is lived with.
 pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
-    let config = Config::read(Env::from_process(), &flags)?;
+    let (config, delivery) = Config::read(Env::from_process(), &flags)?;
+    let client = Client::new(delivery.access)?;
     let shutdown = Shutdown::on_signals()?;
     let listener = Listener::inherit_or_bind(config.listen)?;
     let signed = config.app_secret.as_ref();
@@ -62,8 +68,10 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     }
     let (database, spool) = (config.database.clone(), config.spool.clone());
     let (logger, known) = Logger::start(database, spool, |line| log::error(format_args!("{line}")))?;
+    let logger = Arc::new(logger);
     let service = Arc::new(Service {
         config,
+        desk: Desk::new(delivery.plan, client, Arc::clone(&logger), shutdown.clone()),
         logger,
         gate: Mutex::default(),
         large_bodies: Semaphore::new(LARGE_BODIES),
@@ -76,6 +84,7 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     let limits = Limits { grace: GRACE, ..Limits::default() };
     service_common::serve(listener, routes::router(Arc::clone(&service)), limits, shutdown).await;
 
+    service.desk.end(DELIVERIES).await;
     let left = service.logger.close(FLUSH);
     if left > 0 {
         log::error(format_args!("{left} messages could not be written before the end"));

@@ -55,6 +55,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
             run: 9,
             why: Why::ByItself,
             exit: Some(Exit::Signal(Signal(11))),
+            oom: None,
             forced: false,
             lived_ms: 12,
             at_unix_ms: 1_700_000_000_000,

@@ -27,6 +27,7 @@ shell = true
 after = ["web"]
 stop = { signal = "SIGINT", timeout = "10s" }
 log = { rotate_size = "10MiB", keep = 14, compress = true }
+dogwatch_access = "view"
 "#;
 
 fn look(text: &str) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Folder, good, moved};
 use crate::model::signal::Signal;
-use crate::model::spec::{MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
+use crate::model::spec::{Access, MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
 
 #[test]
 fn two_lines_are_enough() {
@@ -30,6 +30,21 @@ fn two_lines_are_enough() {
     let log = &web.log;
     assert_eq!((log.rotate_size, log.keep, log.compress), (10 << 20, 14, true));
     assert_eq!(log.dir, Path::new("/srv/logs"));
+    assert_eq!(web.access, Access::None);
+}
+
+#[test]
+fn access_changes_the_fingerprint_of_who_has_it_and_of_nobody_else() {
+    let fingerprint = |more: &str| {
+        let ecosystem = good(&format!("[services.web]\ncommand = [\"./app\"]\n{more}\n"));
+        ecosystem.service("web").unwrap().fingerprint()
+    };
+    let without = fingerprint("");
+    assert_eq!(fingerprint("dogwatch_access = \"none\""), without);
+    assert_ne!(fingerprint("dogwatch_access = \"view\""), without);
+    let bare = good("[services.web]\ncommand = [\"./app\"]\n").services.remove(0);
+    let written = serde_json::to_string(&bare).unwrap();
+    assert!(!written.contains("access"), "an older dogwatch has written it without: {written}");
 }
 
 #[test]
@@ -54,6 +69,7 @@ fn every_key() {
         restart = { policy = "on-failure", delay = "1s", max_delay = "1m", stable_after = "1h" }
         stop = { signal = "int", timeout = "1500ms" }
         log = { rotate_size = "1G", keep = 0, compress = false }
+        dogwatch_access = "view"
         [services.other]
         compartment = "production"
         critical = false
@@ -79,6 +95,7 @@ fn every_key() {
     assert_eq!(web.stop.signal, Signal(2));
     assert_eq!(web.stop.timeout, Duration::from_millis(1500));
     assert_eq!((web.log.rotate_size, web.log.keep, web.log.compress), (1 << 30, 0, false));
+    assert_eq!(web.access, Access::View);
     let other = ecosystem.service("other").unwrap();
     assert!(!other.critical);
     assert_eq!(other.restart.give_up, Some(7));
@@ -111,6 +128,50 @@ fn short_forms_and_defaults_that_depend() {
     assert_eq!(b.restart.delay, Duration::from_millis(50));
     assert_eq!(b.memory.unwrap().max, (1 << 30) + (1 << 28));
     assert_eq!(b.ready, Ready::Alive { after: Duration::ZERO });
+}
+
+#[test]
+fn what_a_process_is_born_with() {
+    let ecosystem = good(
+        r#"
+        [services.a]
+        command = ["./a"]
+        group = "web"
+        umask = "027"
+        nice = -5
+        ionice = "best-effort:7"
+        cpus = "2,0-1"
+        no_new_privileges = true
+        limits = { nofile = 4096, nproc = 512, core = "unlimited" }
+        cpu_weight = 20
+        compartment = "p"
+        [services.b]
+        command = ["./b"]
+        [services.c]
+        command = ["./c"]
+        compartment = "p"
+        [compartments.p]
+        critical = true
+        memory = "1GiB"
+        pids_max = 300
+        "#,
+    );
+    let words = "group web, umask 027, nice -5, ionice best-effort:7, cpus 0 1 2, nofile 4096, nproc 512, \
+                 core unlimited, no new privileges";
+    assert_eq!(ecosystem.service("a").unwrap().attributes.in_words(), words);
+    let plain = ecosystem.service("b").unwrap();
+    assert!(plain.attributes.is_default());
+    let files = |name: &str| ecosystem.service(name).unwrap().shares.files().collect::<Vec<_>>();
+    assert_eq!(files("a"), [("cpu.weight", 20), ("io.weight", 1000)]);
+    assert_eq!(files("c"), [("cpu.weight", 1000), ("io.weight", 1000)]);
+    let together: Vec<_> = ecosystem.service("c").unwrap().together.files().collect();
+    assert_eq!(
+        together,
+        [("memory.max", 1 << 30), ("cpu.weight", 1000), ("io.weight", 1000), ("pids.max", 300)]
+    );
+    // A spec without them is written as it always was: no running service counts as changed.
+    assert!(!serde_json::to_string(plain).unwrap().contains("attributes"));
+    assert!(!serde_json::to_string(plain).unwrap().contains("weight"));
 }
 
 #[test]

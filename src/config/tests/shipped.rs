@@ -2,7 +2,7 @@
 
 use super::super::keys;
 use super::Folder;
-use crate::model::spec::Ready;
+use crate::model::spec::{Access, Ready};
 
 const MANUAL: &str = include_str!("../../../docs/config.md");
 const SHIPPED: &str = include_str!("../../../ecosystem.toml");
@@ -27,6 +27,8 @@ fn the_ecosystem_of_this_repository() {
     assert_eq!(line("dashboard-api-server"), expected(3002, "dashboard", false, "dashboard-api", 1024));
     assert_eq!(line("websocket-server"), expected(3001, "dashboard", false, "websocket", 512));
     assert_eq!(ecosystem.services.len(), 3);
+    let viewers = ecosystem.services.iter().filter(|spec| spec.access == Access::View);
+    assert_eq!(viewers.map(|spec| spec.name.as_str()).collect::<Vec<_>>(), ["dashboard-api-server"]);
 }
 
 #[test]

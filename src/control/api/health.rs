@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sysinfo::{MemoryRefreshKind, System};
-
+use crate::control::host;
 use crate::control::plane::Plane;
 use crate::control::view;
 use crate::os::clock;
@@ -42,21 +41,17 @@ pub async fn look(plane: &Arc<Plane>, viewer: Viewer) -> Health {
         warden_pid: plane.warden_pid(),
         held: plane.with_holdings(|holdings| holdings.len()),
         states,
-        host: host(),
+        host: machine(),
         problems: services.problems,
     }
 }
 
-fn host() -> Host {
-    let mut host = Host::default();
-    // What the machine does not tell stays 0: no reason to withhold the rest.
-    if let Ok(load) = System::load_average() {
-        host.load = [load.one, load.five, load.fifteen];
+/// What the machine does not tell stays 0: no reason to withhold the rest.
+fn machine() -> Host {
+    let memory = host::memory();
+    Host {
+        load: host::load().unwrap_or_default(),
+        memory_total_bytes: memory.map_or(0, |memory| memory.total),
+        memory_available_bytes: memory.map_or(0, |memory| memory.available),
     }
-    if let Ok(mut system) = System::new() {
-        system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
-        host.memory_total_bytes = system.total_memory();
-        host.memory_available_bytes = system.available_memory();
-    }
-    host
 }

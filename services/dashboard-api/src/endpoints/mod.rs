@@ -5,6 +5,7 @@ pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod realtime;
 pub(crate) mod recent;
+pub(crate) mod services;
 
 use axum::body::Bytes;
 use axum::http::header::AGE;
@@ -20,11 +21,12 @@ pub(crate) const CONVERSATIONS: &str = "/api/webhook/conversations";
 pub(crate) const HEALTH: &str = "/api/webhook/health";
 pub(crate) const REALTIME: &str = "/api/webhook/stats/realtime";
 pub(crate) const RECENT: &str = "/api/webhook/events/recent";
+pub(crate) const SERVICES: &str = "/api/services";
 /// Says that the process answers, and nothing else; the only one that never needs a token.
 pub(crate) const HEALTHZ: &str = "/healthz";
 
 /// All of them; the first five in the order that the original lists them in.
-pub(crate) const PATHS: [&str; 6] = [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, HEALTHZ];
+pub(crate) const PATHS: [&str; 7] = [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, SERVICES, HEALTHZ];
 
 /// A value as the bytes of an answer.
 fn bytes(value: &impl Serialize) -> Bytes {

@@ -1,8 +1,11 @@
 //! Entries to rows: one transaction for a batch, an entry's rows never apart.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::error::{Doing, Error};
+use crate::event::Delivery;
 use crate::{Entry, Kind, NewEvent};
 
 /// What became of a batch.
@@ -104,6 +107,9 @@ fn write_event(transaction: &Transaction<'_>, event: &NewEvent) -> rusqlite::Res
                 time
             ])?;
     }
+    if let Some(delivery) = &event.delivery {
+        write_delivery(transaction, event, delivery, &time)?;
+    }
     let count = match event.kind {
         Kind::ButtonClick => {
             "INSERT INTO webhook_metrics (date, button_clicks) VALUES (date(?1), 1)
@@ -116,5 +122,44 @@ fn write_event(transaction: &Transaction<'_>, event: &NewEvent) -> rusqlite::Res
         Kind::ContentDelivery | Kind::MessageStatus | Kind::OtherMessage => return Ok(()),
     };
     transaction.prepare_cached(count)?.execute([&time])?;
+    Ok(())
+}
+
+/// The day's numbers, and what went out into the conversation.
+fn write_delivery(
+    transaction: &Transaction<'_>,
+    event: &NewEvent,
+    delivery: &Delivery,
+    time: &str,
+) -> rusqlite::Result<()> {
+    let seconds = |milliseconds: u64| Duration::from_millis(milliseconds).as_secs_f64();
+    if delivery.success {
+        transaction
+            .prepare_cached(
+                "INSERT INTO conversations (advisor_phone, message_type, content, direction, timestamp, ai_response_time)
+                 VALUES (?1, ?2, ?3, 'outgoing', ?4, ?5)",
+            )?
+            .execute(params![
+                event.phone.as_deref().unwrap_or_default(),
+                delivery.item_type,
+                delivery.item,
+                time,
+                delivery.answered_ms.map(seconds)
+            ])?;
+    }
+    // The mean moves by its distance to the new value, divided by how many there are now.
+    transaction
+        .prepare_cached(
+            "INSERT INTO webhook_metrics
+                 (date, content_deliveries, successful_deliveries, failed_deliveries, response_time_avg)
+             VALUES (date(?1), 1, ?2, 1 - ?2, ?3)
+             ON CONFLICT(date) DO UPDATE SET
+                 content_deliveries = content_deliveries + 1,
+                 successful_deliveries = successful_deliveries + excluded.successful_deliveries,
+                 failed_deliveries = failed_deliveries + excluded.failed_deliveries,
+                 response_time_avg = response_time_avg
+                     + (excluded.response_time_avg - response_time_avg) / (content_deliveries + 1)",
+        )?
+        .execute(params![time, delivery.success, seconds(delivery.took_ms)])?;
     Ok(())
 }

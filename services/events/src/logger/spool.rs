@@ -4,7 +4,8 @@
 //! file over, in the same transaction as the events themselves: after a crash at any point nothing is
 //! missing and nothing comes twice. Once all is taken over the file is removed.
 //!
-//! History of the format: 1 = `{"spool":NAME,"v":1}`, then `{"key":…,"events":[…]}` a line.
+//! History of the format: 1 = `{"spool":NAME,"v":1}`, then `{"key":…,"events":[…]}` a line; an event may
+//! have a `delivery`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::event::Delivery;
 use crate::{Entry, Kind, NewEvent};
 
 const VERSION: u32 = 1;
@@ -66,6 +68,8 @@ struct Event {
     message_type: String,
     data: String,
     incoming: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delivery: Option<Delivery>,
 }
 
 impl Spool {
@@ -191,6 +195,7 @@ impl From<&Entry> for Line {
             message_type: event.message_type.clone(),
             data: event.data.clone(),
             incoming: event.incoming.clone(),
+            delivery: event.delivery.clone(),
         };
         Self { key: entry.key.clone(), events: entry.events.iter().map(event).collect() }
     }
@@ -212,6 +217,7 @@ impl TryFrom<Line> for Entry {
                 message_type: event.message_type,
                 data: event.data,
                 incoming: event.incoming,
+                delivery: event.delivery,
             })
         };
         Ok(Self { key: line.key, events: line.events.into_iter().map(event).collect::<Result<_, _>>()? })

@@ -1,0 +1,152 @@
+//! What a service's processes are born with: `group`, `umask`, `nice`, `ionice`, `cpus`, `no_new_privileges`, `limits`.
+
+use super::keys;
+use super::mistake::Kind;
+use super::table::{Found, Table, Value};
+use crate::model::attributes::{Attributes, IoClass};
+use crate::model::units::parse_size;
+
+/// Processors that can be named.
+const MOST_CPUS: u32 = 1024;
+/// RLIM_INFINITY of the kernel.
+const UNLIMITED: u64 = u64::MAX;
+
+/// Reads them from a service's table.
+pub(super) fn read(table: &Table<'_>, found: &mut Found) -> Attributes {
+    let limits =
+        table.get("limits").and_then(|key| key.table("a table", "{ nofile = 4096 }", &keys::LIMITS, found));
+    let mut limit = |name| limits.as_ref()?.get(name)?.count("a number, like 4096", found).map(u64::from);
+    let (nofile, nproc) = (limit("nofile"), limit("nproc"));
+    let core = limits.as_ref().and_then(|limits| limits.get("core")).and_then(|key| core(&key, found));
+    Attributes {
+        group: table.get("group").and_then(|key| group(&key, found)),
+        umask: table.get("umask").and_then(|key| umask(&key, found)),
+        nice: table.get("nice").and_then(|key| nice(&key, found)),
+        ionice: table.get("ionice").and_then(|key| ionice(&key, found)),
+        cpus: table.get("cpus").and_then(|key| cpus(&key, found)).unwrap_or_default(),
+        no_new_privileges: table
+            .get("no_new_privileges")
+            .and_then(|key| key.yes_or_no(found))
+            .unwrap_or_default(),
+        nofile,
+        nproc,
+        core,
+    }
+}
+
+fn refuse<T>(key: &Value<'_>, expected: &'static str, help: &'static str, found: &mut Found) -> Option<T> {
+    found.note(key.span.clone(), Kind::OutOfRange { at: key.at.clone(), expected, help });
+    None
+}
+
+fn group(key: &Value<'_>, found: &mut Found) -> Option<String> {
+    let group = key.any_text(found)?.into_inner();
+    if group.is_empty() {
+        let kind = Kind::Empty {
+            at: key.at.clone(),
+            help: "write a group's name or number, or leave it out for the user's",
+        };
+        found.note(key.span.clone(), kind);
+        return None;
+    }
+    Some(group)
+}
+
+/// Octal, as umask(1) takes it; a bare number would be read as decimal.
+fn umask(key: &Value<'_>, found: &mut Found) -> Option<u32> {
+    let text = key.text("\"027\"", found)?;
+    match u32::from_str_radix(text.get_ref(), 8) {
+        Ok(mask) if mask <= 0o777 && !text.get_ref().starts_with('+') => Some(mask),
+        _ => refuse(
+            key,
+            "an octal number from \"000\" to \"777\"",
+            "like \"027\": the group may read, others nothing",
+            found,
+        ),
+    }
+}
+
+fn nice(key: &Value<'_>, found: &mut Found) -> Option<i32> {
+    let number =
+        key.value.as_integer().and_then(|number| i32::from_str_radix(number.as_str(), number.radix()).ok());
+    match number {
+        Some(nice @ -20..=19) => Some(nice),
+        _ => refuse(
+            key,
+            "a whole number from -20 to 19",
+            "-20 comes first, 19 last; dogwatch itself has 0",
+            found,
+        ),
+    }
+}
+
+/// `"idle"`, `"best-effort"`, `"best-effort:7"`, `"realtime:0"`.
+fn ionice(key: &Value<'_>, found: &mut Found) -> Option<IoClass> {
+    const USUAL_LEVEL: u8 = 4;
+    let text = key.text("\"idle\"", found)?;
+    let (class, level) = match text.get_ref().split_once(':') {
+        Some((class, level)) => (class, level.parse().ok().filter(|level| *level <= 7)),
+        None => (text.get_ref().as_str(), Some(USUAL_LEVEL)),
+    };
+    match (class, level) {
+        ("idle", Some(_)) if !text.get_ref().contains(':') => Some(IoClass::Idle),
+        ("best-effort", Some(level)) => Some(IoClass::BestEffort(level)),
+        ("realtime", Some(level)) => Some(IoClass::Realtime(level)),
+        _ => refuse(
+            key,
+            "\"idle\", \"best-effort:0\" to \"best-effort:7\", or \"realtime:0\" to \"realtime:7\"",
+            "0 comes first in its class",
+            found,
+        ),
+    }
+}
+
+/// `"0-2,5"`, as taskset(1) takes it.
+fn cpus(key: &Value<'_>, found: &mut Found) -> Option<Vec<u32>> {
+    let text = key.text("\"0-2,5\"", found)?;
+    let list = cpu_list(text.get_ref());
+    list.or_else(|| {
+        refuse(key, "a list of processors below 1024", "like \"0\", \"0-2\" or \"0,2\"; see: nproc", found)
+    })
+}
+
+fn cpu_list(text: &str) -> Option<Vec<u32>> {
+    let number =
+        |text: &str| text.parse::<u32>().ok().filter(|cpu| *cpu < MOST_CPUS && !text.starts_with('+'));
+    let mut cpus = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first.trim())?, number(last.trim())?);
+        if first > last {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    cpus.sort_unstable();
+    cpus.dedup();
+    Some(cpus)
+}
+
+fn core(key: &Value<'_>, found: &mut Found) -> Option<u64> {
+    match key.text("\"0B\"", found)?.get_ref().as_str() {
+        "unlimited" => Some(UNLIMITED),
+        size => match parse_size(size) {
+            Ok(size) => Some(size),
+            Err(_) => refuse(key, "a size with its unit, or \"unlimited\"", "\"0B\": no core files", found),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu_list;
+
+    #[test]
+    fn lists_of_processors() {
+        assert_eq!(cpu_list("0-2, 5,2"), Some(vec![0, 1, 2, 5]));
+        assert_eq!(cpu_list("7"), Some(vec![7]));
+        for bad in ["", "2-1", "a", "1024", "0-1024", "-1", "1,", "+1", "0-1-2"] {
+            assert_eq!(cpu_list(bad), None, "{bad}");
+        }
+    }
+}
