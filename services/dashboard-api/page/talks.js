@@ -1,0 +1,28 @@
+// Conversations: who is active, and how it goes from day to day.
+
+import { data } from './api.js';
+import { drawDays } from './bars.js';
+import { age, el, find, phone, say } from './dom.js';
+import { count, lastDays, parseUtc } from './format.js';
+
+const DAYS = 30;
+const PEOPLE = 6;
+
+export async function refreshTalks() {
+  const { data: talks, timestamp } = await data(`/api/webhook/conversations?days=${DAYS}&limit=${PEOPLE}`);
+  const active = talks.active_conversations;
+  say(find('talks-active'), `${count(active)} active in 24 h`);
+  const people = talks.active_sessions.map((session) => el('li', {},
+    phone(session.advisor_phone),
+    el('span', {}, `${count(session.message_count)} ${session.message_count === 1 ? 'message' : 'messages'}`),
+    age(parseUtc(session.last_activity))));
+  if (active > people.length) people.push(el('li', { class: 'rest' }, `${count(active - people.length)} more`));
+  keepOpen(find('talks-people'), people.length > 0 ? people : [el('li', { class: 'empty' }, 'Nobody wrote in the last 24 hours.')]);
+  const values = Object.fromEntries(talks.conversation_trends.map((trend) => [trend.date, trend.conversations]));
+  drawDays(find('talks-by-day'), lastDays(DAYS, timestamp), values);
+}
+
+/** Puts new lines in, unless somebody is just reading a number among the old ones. */
+function keepOpen(list, lines) {
+  if (!list.contains(document.activeElement) && !list.querySelector('[data-shown]')) list.replaceChildren(...lines);
+}
