@@ -6,7 +6,7 @@ import { count, day } from './format.js';
 /** One bar a day; `values` holds the days that had any. */
 export function drawDays(list, days, values) {
   const highest = Math.max(1, ...days.map((date) => values[date] ?? 0));
-  const step = Math.max(1, Math.ceil(days.length / 5));
+  const step = days.length > 10 ? Math.ceil(days.length / 5) : 1;
   list.dataset.many = String(days.length > 10);
   list.replaceChildren(...days.map((date, i) => {
     const value = values[date] ?? 0;

@@ -1,6 +1,6 @@
 // Is it working? From what is known to one sentence, and one for each part. Decides; draws nothing.
 
-import { bytes, count, duration, NONE } from './format.js';
+import { bytes, count, duration } from './format.js';
 
 const ORDER = ['ok', 'unknown', 'warn', 'bad'];
 const worse = (a, b) => (ORDER.indexOf(a) >= ORDER.indexOf(b) ? a : b);
@@ -26,7 +26,7 @@ export function judge(known) {
   }
   if (parts.some((part) => part.level === 'warn')) return { level: 'warn', title: 'Working, with limits', reason, parts };
   if (parts.some((part) => part.level === 'unknown')) return { level: 'unknown', title: 'Checking …', reason, parts };
-  return { level: 'ok', title: 'Everything is working', reason: '', parts };
+  return { level: 'ok', title: 'Everything is working', reason: 'Webhook, API, WebSocket and database are online.', parts };
 }
 
 const list = (names) => (names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`);
@@ -76,11 +76,10 @@ function database({ health, database: known }) {
   return {
     ...part('Database', found),
     facts: [
-      ['Size', bytes(known?.file_bytes)],
+      ['Size', bytes(known && known.file_bytes + (known.wal_bytes ?? 0))],
       ['Events', count(known?.events)],
-      ['Last 7 days', count(known?.events_last_7_days)],
+      ['New in 7 days', count(known?.events_last_7_days)],
     ],
-    share: null,
   };
 }
 
@@ -93,15 +92,13 @@ function part(name, [level, word, reason], service) {
     word = service.status;
     reason = service.reason ? `${service.reason.replace(/\.$/, '')}.` : reason || `it is ${service.status}.`;
   }
-  const limit = service?.memory_limit_bytes;
-  const memory = bytes(service?.memory_bytes);
+  const [used, limit] = [service?.memory_bytes, service?.memory_limit_bytes];
   return {
     name, level, word, reason,
     facts: [
       ['Uptime', duration(service?.uptime_ms)],
       ['Restarts', count(service?.restarts)],
-      ['Memory', limit && memory !== NONE ? `${memory} of ${bytes(limit)}` : memory],
+      ['Memory', bytes(used), used && limit ? { of: bytes(limit), share: used / limit } : null],
     ],
-    share: limit && service?.memory_bytes ? service.memory_bytes / limit : null,
   };
 }

@@ -74,7 +74,7 @@ const live = new Live(known.live.address, token.get, {
   rows(rows) {
     if (!feed.add(rows)) reload('replaced');
     drawLastEvent(feed.newest());
-    numbersPoll.soon(2);
+    numbersPoll.soon(1);
   },
   reload,
   state(word, at) {

@@ -41,15 +41,15 @@ export class Numbers {
 
   #drawFigures({ clicks, texts, deliveries, successful, failed, avg_response_time: response }) {
     const rate = deliveries > 0 ? (successful / deliveries) * 100 : null;
-    const outcome = deliveries > 0 ? `${count(successful)} ✓  ${count(failed)} ✗` : '';
     const figures = [
-      ['Clicks', count(clicks), ''],
-      ['Texts', count(texts), ''],
-      ['Deliveries', count(deliveries), outcome],
-      ['Success rate', percent(rate), ''],
-      ['Average response', seconds(response), ''],
+      ['Clicks', count(clicks)],
+      ['Texts', count(texts)],
+      ['Average response', seconds(response)],
+      ['Deliveries', count(deliveries)],
+      ['Failed', count(failed)],
+      ['Success rate', percent(rate)],
     ];
-    find('figures').replaceChildren(...figures.map(([title, value, more]) =>
-      el('div', { 'data-figure': title }, el('dt', {}, title), el('dd', {}, value), more ? el('dd', { class: 'more' }, more) : null)));
+    find('figures').replaceChildren(...figures.map(([title, value]) =>
+      el('div', { 'data-figure': title }, el('dt', {}, title), el('dd', {}, value))));
   }
 }

@@ -1,7 +1,7 @@
 // The supervisor's table, and the machine.
 
-import { el, find, meter } from './dom.js';
-import { bytes, count, duration, NONE, percent } from './format.js';
+import { age, el, find, meter } from './dom.js';
+import { bytes, count, duration, NONE, parseUtc, percent } from './format.js';
 
 const LEVELS = { online: 'ok', starting: 'warn', stopping: 'warn', stopped: 'unknown' };
 
@@ -40,12 +40,12 @@ function memory({ memory_bytes: used, memory_limit_bytes: limit }) {
 function machine(system, database) {
   const { load, memory: ram, disk } = system ?? {};
   const used = ram?.total ? (ram.total - ram.available) / ram.total : null;
-  const wal = database?.wal_bytes ? ` + ${bytes(database.wal_bytes)} log` : '';
   return [
     system ? ['Load', load?.map((value) => value.toFixed(2)).join('  ') ?? NONE, null] : null,
     system ? ['Machine memory', ram ? `${bytes(ram.available)} of ${bytes(ram.total)} free` : NONE, used] : null,
     system ? ['Disk', disk ? `${bytes(disk.free)} of ${bytes(disk.total)} free` : NONE, disk?.total ? disk.percent / 100 : null] : null,
-    database ? ['Database', `${bytes(database.file_bytes)}${wal}`, null] : null,
-    database ? ['Events', `${count(database.events)}, ${count(database.events_last_7_days)} in the last 7 days`, null] : null,
+    database ? ['Database file', bytes(database.file_bytes), null] : null,
+    database ? ['Write-ahead log', bytes(database.wal_bytes), null] : null,
+    database ? ['Oldest event', age(parseUtc(database.oldest_event)), null] : null,
   ].filter((fact) => fact !== null);
 }

@@ -11,13 +11,18 @@ export function drawState(judgement) {
   find('parts').replaceChildren(...parts.map(tile));
 }
 
-function tile({ name, level, word, reason, facts, share }) {
+function tile({ name, level, word, reason, facts }) {
   return el('li', { 'data-level': level, 'data-part': name },
     el('h3', {}, name),
     el('p', { class: 'word' }, el('span', { class: 'dot' }), word),
     reason ? el('p', { class: 'reason' }, reason) : null,
-    el('dl', {}, ...facts.map(([title, value]) => el('div', {}, el('dt', {}, title), el('dd', {}, value)))),
-    share === null ? null : meter(share));
+    el('dl', {}, ...facts.map(fact)));
+}
+
+function fact([title, value, limit]) {
+  return el('div', {}, el('dt', {}, title),
+    el('dd', {}, value, limit ? el('span', { class: 'limit' }, ` of ${limit.of}`) : null),
+    limit ? meter(limit.share) : null);
 }
 
 const WORDS = {

@@ -6,7 +6,7 @@ import { age, el, find, phone, say } from './dom.js';
 import { count, lastDays, parseUtc } from './format.js';
 
 const DAYS = 30;
-const PEOPLE = 6;
+const PEOPLE = 5;
 
 export async function refreshTalks() {
   const { data: talks, timestamp } = await data(`/api/webhook/conversations?days=${DAYS}&limit=${PEOPLE}`);

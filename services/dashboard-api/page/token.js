@@ -19,12 +19,13 @@ function show(why) {
   field.focus();
   return new Promise((resolve) => {
     // Without the token there is nothing behind the dialog to go back to.
-    dialog.oncancel = (event) => event.preventDefault();
+    dialog.onclose = () => dialog.showModal();
     form.onsubmit = async (event) => {
       event.preventDefault();
       error.textContent = await mistake(field.value);
       if (error.textContent === '') {
         token.set(field.value);
+        dialog.onclose = null;
         dialog.close();
         resolve();
       } else {
