@@ -6,7 +6,8 @@ export class Poll {
   #timer = null;
   #due = Infinity;
   #running = false;
-  #again = false;
+  /** What was asked for while it was under way. */
+  #next = Infinity;
 
   /** `task` is done every so many seconds, never twice at once; it may return another pause. */
   constructor(task, every) {
@@ -20,25 +21,26 @@ export class Poll {
 
   /** Does it now, or once more when the one that is under way has ended. */
   async now() {
-    this.#rest();
     if (this.#running) {
-      this.#again = true;
+      this.#next = 0;
       return;
     }
+    this.#rest();
     this.#running = true;
-    let pause;
-    do {
-      this.#again = false;
-      pause = await this.#task().catch(() => undefined);
-    } while (this.#again);
+    this.#next = Infinity;
+    const pause = await this.#task().catch(() => undefined);
     this.#running = false;
-    this.soon(pause ?? this.#every);
+    this.soon(Math.min(this.#next, pause ?? this.#every));
   }
 
   /** Does it in so many seconds, or earlier if that was planned already. */
   soon(pause) {
+    if (this.#running) {
+      this.#next = Math.min(this.#next, pause);
+      return;
+    }
     const due = performance.now() + pause * 1000;
-    if (document.hidden || this.#running || due >= this.#due) return;
+    if (document.hidden || due >= this.#due) return;
     this.#rest();
     this.#due = due;
     this.#timer = setTimeout(() => this.now(), pause * 1000);
