@@ -27,12 +27,15 @@ export function drawRanking(list, values, most, empty) {
   const lines = sorted.slice(0, most).map(([name, value]) => {
     const bar = el('span', { class: 'bar', 'aria-hidden': 'true' });
     bar.style.setProperty('--share', String(value / highest));
-    return el('li', {}, el('span', { class: 'name', title: name }, name), el('span', { class: 'value' }, count(value)), bar);
+    const children = [el('span', { class: 'name', title: name }, name), el('span', { class: 'value' }, count(value))];
+    return el('li', {}, ...children, bar);
   });
   const rest = sorted.slice(most);
   if (rest.length > 0) {
     const sum = rest.reduce((total, [, value]) => total + value, 0);
-    lines.push(el('li', { class: 'rest' }, el('span', { class: 'name' }, `${rest.length} more`), el('span', { class: 'value' }, count(sum))));
+    lines.push(el('li', { class: 'rest' },
+      el('span', { class: 'name' }, `${rest.length} more`),
+      el('span', { class: 'value' }, count(sum))));
   }
   list.replaceChildren(...(lines.length > 0 ? lines : [el('li', { class: 'empty' }, empty)]));
 }

@@ -8,7 +8,8 @@ export const find = (id) => document.getElementById(id);
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? '' : value);
+    if (value === null || value === undefined || value === false) continue;
+    node.setAttribute(name, value === true ? '' : value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
@@ -43,7 +44,8 @@ export function phone(number) {
   const show = (shown) => {
     button.toggleAttribute('data-shown', shown);
     button.textContent = shown ? number : mask(number);
-    button.setAttribute('aria-label', shown ? `${number}: hide it` : `Number ending in ${mask(number).slice(1)}: show it`);
+    const label = shown ? `${number}: hide it` : `Number ending in ${mask(number).slice(1)}: show it`;
+    button.setAttribute('aria-label', label);
   };
   button.addEventListener('click', () => show(!button.hasAttribute('data-shown')));
   show(false);
@@ -61,7 +63,8 @@ export function choice(fieldset, name, options, chosen, change) {
 
 /** A thin bar that is filled by a share from 0 to 1. */
 export function meter(share) {
-  const bar = el('span', { class: 'meter', 'aria-hidden': 'true', 'data-level': share >= 0.9 ? 'bad' : share >= 0.8 ? 'warn' : null });
+  const level = share >= 0.9 ? 'bad' : share >= 0.8 ? 'warn' : null;
+  const bar = el('span', { class: 'meter', 'aria-hidden': 'true', 'data-level': level });
   bar.style.setProperty('--share', String(Math.min(1, Math.max(0, share))));
   return bar;
 }

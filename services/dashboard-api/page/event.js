@@ -50,7 +50,10 @@ function status(row, data) {
     error ? el('span', { class: 'why' }, ` ${error}`) : null];
 }
 
-const text = (value) => (typeof value === 'string' ? value : value === null || value === undefined ? '' : JSON.stringify(value));
+function text(value) {
+  if (value === null || value === undefined) return '';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
 
 /** Old rows may hold something else than a JSON object. */
 function parse(stored) {

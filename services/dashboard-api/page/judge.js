@@ -24,9 +24,11 @@ export function judge(known) {
   if (socket.level === 'bad' || socket.level === 'warn') {
     return { level: 'warn', title: 'Working, without live events', reason, parts };
   }
-  if (parts.some((part) => part.level === 'warn')) return { level: 'warn', title: 'Working, with limits', reason, parts };
-  if (parts.some((part) => part.level === 'unknown')) return { level: 'unknown', title: 'Checking …', reason, parts };
-  return { level: 'ok', title: 'Everything is working', reason: 'Webhook, API, WebSocket and database are online.', parts };
+  const any = (level) => parts.some((part) => part.level === level);
+  if (any('warn')) return { level: 'warn', title: 'Working, with limits', reason, parts };
+  if (any('unknown')) return { level: 'unknown', title: 'Checking …', reason, parts };
+  const all = 'Webhook, API, WebSocket and database are online.';
+  return { level: 'ok', title: 'Everything is working', reason: all, parts };
 }
 
 const list = (names) => (names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`);
@@ -63,7 +65,9 @@ function websocket({ health, services, live }) {
   }[said] ?? unclear(said);
   // What this page sees itself is newer than what the API asked a while ago.
   if (live.word === 'live') found = ['ok', 'Online', ''];
-  else if (away && found[0] !== 'bad') found = ['warn', 'Degraded', `this page has no connection to ${live.address}; trying again.`];
+  else if (away && found[0] !== 'bad') {
+    found = ['warn', 'Degraded', `this page has no connection to ${live.address}; trying again.`];
+  }
   return part('WebSocket', found, services?.get('websocket-server'));
 }
 

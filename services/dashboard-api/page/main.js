@@ -88,7 +88,8 @@ const live = new Live(known.live.address, token.get, {
 
 function reload(why) {
   const notes = {
-    too_old: `More happened while this page was away than it can be told: the newest ${KEPT} events are here, older ones of that time are skipped.`,
+    too_old: 'More happened while this page was away than it can be told: '
+      + `the newest ${KEPT} events are here, older ones of that time are skipped.`,
     replaced: 'The database was replaced: these are the events of the new one.',
   };
   if (notes[why]) feed.note(notes[why]);

@@ -36,7 +36,8 @@ export class Numbers {
     say(find('clicks-by-day-title'), `Clicks per day, last ${chart} days`);
     const window = days === '1' ? 'last 24 hours' : `last ${days} days`;
     say(find('clicks-by-button-title'), `Clicks per button, ${window}`);
-    drawRanking(find('clicks-by-button'), metrics.data.button_analytics.daily_button_clicks, BUTTONS, `No clicks in the ${window}.`);
+    const clicks = metrics.data.button_analytics.daily_button_clicks;
+    drawRanking(find('clicks-by-button'), clicks, BUTTONS, `No clicks in the ${window}.`);
   }
 
   #drawFigures({ clicks, texts, deliveries, successful, failed, avg_response_time: response }) {

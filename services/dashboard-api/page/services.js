@@ -8,11 +8,10 @@ const LEVELS = { online: 'ok', starting: 'warn', stopping: 'warn', stopped: 'unk
 /** `answer`: of /api/services, or null; `database`: of /api/database, or null. */
 export function drawServices(answer, database) {
   find('health-note').hidden = answer !== null;
-  find('health-note').textContent = answer === null ? 'dogwatch does not answer here; above is what the services say themselves.' : '';
   find('services').hidden = answer === null;
   find('services').replaceChildren(...(answer === null ? [] : table(answer.data)));
-  find('machine').replaceChildren(...machine(answer?.system, database)
-    .map(([title, value, share]) => el('div', {}, el('dt', {}, title), el('dd', {}, value), share === null ? null : meter(share))));
+  find('machine').replaceChildren(...machine(answer?.system, database).map(([title, value, share]) =>
+    el('div', {}, el('dt', {}, title), el('dd', {}, value), share === null ? null : meter(share))));
 }
 
 function table(services) {
@@ -39,11 +38,12 @@ function memory({ memory_bytes: used, memory_limit_bytes: limit }) {
 
 function machine(system, database) {
   const { load, memory: ram, disk } = system ?? {};
-  const used = ram?.total ? (ram.total - ram.available) / ram.total : null;
+  const ramUsed = ram?.total ? 1 - ram.available / ram.total : null;
+  const diskUsed = disk?.total ? disk.percent / 100 : null;
   return [
     system ? ['Load', load?.map((value) => value.toFixed(2)).join('  ') ?? NONE, null] : null,
-    system ? ['Machine memory', ram ? `${bytes(ram.available)} of ${bytes(ram.total)} free` : NONE, used] : null,
-    system ? ['Disk', disk ? `${bytes(disk.free)} of ${bytes(disk.total)} free` : NONE, disk?.total ? disk.percent / 100 : null] : null,
+    system ? ['Machine memory', ram ? `${bytes(ram.available)} of ${bytes(ram.total)} free` : NONE, ramUsed] : null,
+    system ? ['Disk', disk ? `${bytes(disk.free)} of ${bytes(disk.total)} free` : NONE, diskUsed] : null,
     database ? ['Database file', bytes(database.file_bytes), null] : null,
     database ? ['Write-ahead log', bytes(database.wal_bytes), null] : null,
     database ? ['Oldest event', age(parseUtc(database.oldest_event)), null] : null,

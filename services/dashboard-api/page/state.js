@@ -37,7 +37,8 @@ export function drawConnection(word, retryAt) {
   const [level, text] = WORDS[word];
   const left = word === 'waiting' ? Math.ceil((retryAt - Date.now()) / 1000) : 0;
   find('connection').dataset.level = level;
-  say(find('connection-word'), word === 'waiting' ? `${text}, ${left > 1 ? `next try in ${left} s` : 'trying'}` : text);
+  const soon = left > 1 ? `next try in ${left} s` : 'trying';
+  say(find('connection-word'), word === 'waiting' ? `${text}, ${soon}` : text);
   find('connect-now').hidden = word !== 'waiting' || left <= 1;
 }
 

@@ -17,12 +17,14 @@ export async function refreshTalks() {
     el('span', {}, `${count(session.message_count)} ${session.message_count === 1 ? 'message' : 'messages'}`),
     age(parseUtc(session.last_activity))));
   if (active > people.length) people.push(el('li', { class: 'rest' }, `${count(active - people.length)} more`));
-  keepOpen(find('talks-people'), people.length > 0 ? people : [el('li', { class: 'empty' }, 'Nobody wrote in the last 24 hours.')]);
+  if (people.length === 0) people.push(el('li', { class: 'empty' }, 'Nobody wrote in the last 24 hours.'));
+  keepOpen(find('talks-people'), people);
   const values = Object.fromEntries(talks.conversation_trends.map((trend) => [trend.date, trend.conversations]));
   drawDays(find('talks-by-day'), lastDays(DAYS, timestamp), values);
 }
 
 /** Puts new lines in, unless somebody is just reading a number among the old ones. */
 function keepOpen(list, lines) {
-  if (!list.contains(document.activeElement) && !list.querySelector('[data-shown]')) list.replaceChildren(...lines);
+  const isRead = list.contains(document.activeElement) || list.querySelector('[data-shown]') !== null;
+  if (!isRead) list.replaceChildren(...lines);
 }

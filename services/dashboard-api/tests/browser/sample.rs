@@ -59,7 +59,8 @@ pub fn fill(sql: &mut Connection) {
         "INSERT INTO webhook_metrics
              (date, button_clicks, text_messages, content_deliveries, successful_deliveries, failed_deliveries)
          SELECT date(timestamp), SUM(event_type = 'button_click'), SUM(event_type = 'text_message'),
-                SUM(event_type = 'content_delivery'), SUM(event_type = 'content_delivery' AND json_extract(event_data, '$.success')),
+                SUM(event_type = 'content_delivery'),
+                SUM(event_type = 'content_delivery' AND json_extract(event_data, '$.success')),
                 SUM(event_type = 'content_delivery' AND NOT json_extract(event_data, '$.success'))
          FROM webhook_events GROUP BY date(timestamp)",
     )
