@@ -42,8 +42,8 @@ impl From<Refusal> for Response {
     }
 }
 
-pub(crate) fn not_found<'a>(endpoints: impl Iterator<Item = &'a &'a str>) -> Response {
-    let listed: Vec<String> = endpoints.map(|path| format!("GET {path}")).collect();
+pub(crate) fn not_found(endpoints: &[&str]) -> Response {
+    let listed: Vec<String> = endpoints.iter().map(|path| format!("GET {path}")).collect();
     error(
         StatusCode::NOT_FOUND,
         json!({"success": false, "error": "Endpoint not found", "available_endpoints": listed}),

@@ -25,7 +25,7 @@ pub(crate) async fn dispatch(State(service): State<Arc<Service>>, request: Reque
     } else if !is_known(&service, &head) {
         answer::unauthorized()
     } else if !endpoints::PATHS.contains(&path) && !page::has(path) {
-        answer::not_found(endpoints::PATHS.iter().chain([&page::DASHBOARD]))
+        answer::not_found(&endpoints::PATHS)
     } else if !matches!(head.method, Method::GET | Method::HEAD) {
         answer::not_allowed()
     } else if page::has(path) {

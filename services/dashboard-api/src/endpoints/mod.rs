@@ -16,6 +16,7 @@ use serde::Serialize;
 use service_common::http;
 
 use crate::cache::Cached;
+use crate::page::DASHBOARD;
 
 pub(crate) const METRICS: &str = "/api/webhook/metrics";
 pub(crate) const CONVERSATIONS: &str = "/api/webhook/conversations";
@@ -28,8 +29,8 @@ pub(crate) const DATABASE: &str = "/api/database";
 pub(crate) const HEALTHZ: &str = "/healthz";
 
 /// All of them; the first five in the order that the original lists them in.
-pub(crate) const PATHS: [&str; 8] =
-    [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, NUMBERS, DATABASE, HEALTHZ];
+pub(crate) const PATHS: [&str; 9] =
+    [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, NUMBERS, DATABASE, HEALTHZ, DASHBOARD];
 
 /// A value as the bytes of an answer.
 fn bytes(value: &impl Serialize) -> Bytes {
