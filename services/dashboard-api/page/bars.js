@@ -1,21 +1,23 @@
 // Bars: one for each day, and one for each name.
 
 import { el } from './dom.js';
-import { count, day } from './format.js';
+import { count, day, NONE } from './format.js';
 
-/** One bar a day; `values` holds the days that had any. */
-export function drawDays(list, days, values) {
+/** One bar a day; `values` holds the days that had any. Of days before `since` nothing is known. */
+export function drawDays(list, days, values, since) {
   const highest = Math.max(1, ...days.map((date) => values[date] ?? 0));
+  const first = [since, ...Object.keys(values)].sort()[0];
   const step = days.length > 10 ? Math.ceil(days.length / 5) : 1;
   list.dataset.many = String(days.length > 10);
   list.replaceChildren(...days.map((date, i) => {
     const value = values[date] ?? 0;
+    const shown = date < first ? NONE : count(value);
     const bar = el('span', { class: 'bar', 'aria-hidden': 'true' });
     bar.style.setProperty('--share', String(value / highest));
     const isLabelled = (days.length - 1 - i) % step === 0;
-    return el('li', { title: `${day(date)}: ${count(value)}`, 'data-today': i === days.length - 1 },
+    return el('li', { title: `${day(date)}: ${shown}`, 'data-today': i === days.length - 1 },
       bar,
-      el('span', { class: 'value' }, count(value)),
+      el('span', { class: 'value' }, shown),
       el('span', { class: isLabelled ? 'day' : 'day unseen' }, day(date)));
   }));
 }

@@ -50,8 +50,8 @@ const database = new Poll(() => asking(async () => {
 }), 60);
 
 const numbers = new Numbers(() => numbersPoll.now());
-const numbersPoll = new Poll(() => asking(() => numbers.refresh()), 30);
-const talks = new Poll(() => asking(refreshTalks), 30);
+const numbersPoll = new Poll(() => asking(() => numbers.refresh(firstDay())), 30);
+const talks = new Poll(() => asking(() => refreshTalks(firstDay())), 30);
 
 /** The newest rows: once at the start, after a gap, and while there is no live connection. */
 const recent = new Poll(() => asking(async () => {
@@ -96,6 +96,12 @@ function reload(why) {
   // A table that was replaced outweighs a gap.
   if (wanted !== 'replaced') wanted = why;
   recent.now();
+}
+
+/** The UTC day of the oldest event. Without events no day is known. */
+function firstDay() {
+  if (known.database === null) return '';
+  return known.database.oldest_event?.slice(0, 10) ?? 'none yet';
 }
 
 function draw() {
@@ -146,4 +152,7 @@ setInterval(() => {
 
 draw();
 live.connect();
-for (const poll of [health, services, database, numbersPoll, talks, recent]) poll.now();
+for (const poll of [health, services, recent]) poll.now();
+// Which days are known at all is known first.
+await database.now();
+for (const poll of [numbersPoll, talks]) poll.now();

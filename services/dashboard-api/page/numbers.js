@@ -20,7 +20,8 @@ export class Numbers {
     this.#drawFigures({});
   }
 
-  async refresh() {
+  /** `since`: the first day of which anything is known. */
+  async refresh(since) {
     const days = this.#days;
     // One day is no series: today stands beside the six before it.
     const chart = days === '1' ? '7' : days;
@@ -32,7 +33,7 @@ export class Numbers {
     if (days !== this.#days) return;
     this.#drawFigures(numbers.data);
     const shown = lastDays(Number(chart), numbers.timestamp);
-    drawDays(find('clicks-by-day'), shown, series.data.button_analytics.hourly_distribution);
+    drawDays(find('clicks-by-day'), shown, series.data.button_analytics.hourly_distribution, since);
     say(find('clicks-by-day-title'), `Clicks per day, last ${chart} days`);
     const window = days === '1' ? 'last 24 hours' : `last ${days} days`;
     say(find('clicks-by-button-title'), `Clicks per button, ${window}`);

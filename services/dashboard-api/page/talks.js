@@ -8,7 +8,8 @@ import { count, lastDays, parseUtc } from './format.js';
 const DAYS = 30;
 const PEOPLE = 5;
 
-export async function refreshTalks() {
+/** `since`: the first day of which anything is known. */
+export async function refreshTalks(since) {
   const { data: talks, timestamp } = await data(`/api/webhook/conversations?days=${DAYS}&limit=${PEOPLE}`);
   const active = talks.active_conversations;
   say(find('talks-active'), `${count(active)} active in 24 h`);
@@ -20,7 +21,7 @@ export async function refreshTalks() {
   if (people.length === 0) people.push(el('li', { class: 'empty' }, 'Nobody wrote in the last 24 hours.'));
   keepOpen(find('talks-people'), people);
   const values = Object.fromEntries(talks.conversation_trends.map((trend) => [trend.date, trend.conversations]));
-  drawDays(find('talks-by-day'), lastDays(DAYS, timestamp), values);
+  drawDays(find('talks-by-day'), lastDays(DAYS, timestamp), values, since);
 }
 
 /** Puts new lines in, unless somebody is just reading a number among the old ones. */

@@ -97,7 +97,14 @@ impl Browser {
 
     /// One command and its result.
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "they are made for this call")]
     pub fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.exchange(method, &parameters).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    /// One command, and its result or what was wrong with it.
+    #[track_caller]
+    fn exchange(&mut self, method: &str, parameters: &Value) -> Result<Value, Value> {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if let Some(session) = &self.session {
@@ -112,8 +119,8 @@ impl Browser {
                 panic!("no answer to {method}: {error}; is chromium installed (tests/install-needs)?")
             });
             if message["id"] == self.last_id {
-                assert!(message["error"].is_null(), "{method}: {}", message["error"]);
-                return message["result"].take();
+                let error = message["error"].take();
+                return if error.is_null() { Ok(message["result"].take()) } else { Err(error) };
             }
             self.complaints.extend(complaint(&message));
         }
@@ -152,10 +159,11 @@ impl Browser {
     /// Waits until an expression is true.
     #[track_caller]
     pub fn until(&mut self, condition: &str) {
-        // While a page is being loaded, there may be nothing to ask.
-        let safe =
-            format!("(() => {{ try {{ return Boolean({condition}); }} catch {{ return false; }} }})()");
-        eventually(condition, || self.value(&safe) == true);
+        let parameters = json!({"expression": format!("Boolean({condition})"), "returnByValue": true});
+        // While a page is being loaded, there may be nobody to ask, or nothing there to ask about.
+        let is_true =
+            |answer: Result<Value, Value>| answer.is_ok_and(|given| given["result"]["value"] == true);
+        eventually(condition, || is_true(self.exchange("Runtime.evaluate", &parameters)));
     }
 
     /// The text of the first element that a selector finds.

@@ -55,6 +55,8 @@ fn it_loads_without_complaint_and_shows_an_event_within_a_second() {
     eprintln!("from navigation to live {live:?}, from POST to row {:?} (middle of nine)", delays[4]);
     assert!(delays[4] < Duration::from_secs(1), "{delays:?}");
     browser.until("document.querySelector('[data-figure=Clicks] dd').innerText === '9'");
+    let days = "[...document.querySelectorAll('#clicks-by-day .value')].map((value) => value.textContent)";
+    browser.until(&format!("{days}.join() === '–,–,–,–,–,–,9'"));
     assert_eq!(browser.text("#feed-rows .what"), "market_overview");
     assert_eq!(browser.text("#feed-rows .phone"), "…0001");
     assert_eq!(browser.complaints(), [""; 0]);
