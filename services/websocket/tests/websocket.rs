@@ -345,6 +345,8 @@ fn not_everybody_may_connect() {
         |path: &str, headers: &[(&'static str, &str)]| Client::try_connect(&server, path, headers).err();
     assert_eq!(connect("/", &[("origin", "http://board.example.invalid")]), None);
     assert_eq!(connect("/", &[("origin", &format!("http://{}", server.address()))]), None);
+    assert_eq!(connect("/", &[("origin", "http://127.0.0.1:3002")]), None, "the dashboard's own page");
+    assert_eq!(connect("/", &[("origin", "http://127.0.0.1:3003")]), Some(403));
     assert_eq!(connect("/", &[("origin", "http://evil.example.invalid")]), Some(403));
     assert_eq!(connect("/", &[("host", "evil.example.invalid")]), Some(421));
     assert_eq!(connect("/other", &[]), Some(404));

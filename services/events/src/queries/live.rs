@@ -79,7 +79,7 @@ pub struct DashboardMetrics {
 /// # Errors
 /// When the database cannot be read.
 pub fn dashboard_metrics(connection: &Connection) -> Result<DashboardMetrics, Error> {
-    let avg_response_time = super::metrics::response_seconds(connection)?;
+    let avg_response_time = super::metrics::response_seconds(connection, &super::days_ago(30))?;
     one(
         connection,
         DOING,
