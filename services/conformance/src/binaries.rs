@@ -37,6 +37,14 @@ fn build() -> PathBuf {
     cargo.args(["build", "--quiet", "--bins", "--profile", profile]);
     cargo.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
     cargo.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    // What cargo says of this package would make some build scripts run again.
+    let own = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|start| name.starts_with(start))
+    });
+    own.for_each(|name| {
+        cargo.env_remove(name);
+    });
     let built = cargo.status().expect("cargo starts");
     assert!(built.success(), "the services do not build");
     folder

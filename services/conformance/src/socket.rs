@@ -144,7 +144,7 @@ impl Client {
     /// # Panics
     /// When nothing comes, or something that a server must not send.
     #[track_caller]
-    pub fn next(&mut self) -> Frame {
+    pub fn frame(&mut self) -> Frame {
         let Some([first, length]) = self.bytes() else { return Frame::End };
         assert_eq!(length & 0x80, 0, "a server does not mask");
         let length = match length {
@@ -178,7 +178,7 @@ impl Client {
     #[track_caller]
     pub fn text(&mut self) -> Value {
         loop {
-            match self.next() {
+            match self.frame() {
                 Frame::Text(message) => return message,
                 Frame::Ping(payload) => self.send(first::PONG, &payload),
                 Frame::Pong(_) => {}
@@ -224,7 +224,7 @@ impl Client {
     #[track_caller]
     pub fn closed(&mut self) -> u16 {
         loop {
-            match self.next() {
+            match self.frame() {
                 Frame::Close(code, _) => return code,
                 Frame::End => return 0,
                 _ => {}

@@ -10,6 +10,7 @@ mod api;
 mod database;
 mod delivery;
 mod events;
+mod open;
 mod page;
 mod privacy;
 mod quarantine;

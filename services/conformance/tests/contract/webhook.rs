@@ -138,22 +138,25 @@ fn bodies_are_read_up_to_4_mib() {
 }
 
 /// §2.2: header or body not complete in 10 s: 408 or close
+/// §4.5: a handshake not complete in 10 s: close
 #[test]
 fn who_does_not_finish_in_10_seconds_is_let_go() {
-    let (_place, webhook) = started();
-    let half = [
-        "",
-        "POST /webhook HT",
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\n",
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{",
-        "POST /webhook HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    let (place, webhook) = started();
+    let websocket = place.websocket().start();
+    let cases = [
+        (&webhook, ""),
+        (&webhook, "POST /webhook HT"),
+        (&webhook, "POST /webhook HTTP/1.1\r\nHost: localhost\r\nX-A: 1\r\n"),
+        (&webhook, "POST /webhook HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"),
+        (&webhook, "POST /webhook HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
+        (&websocket, ""),
+        (&websocket, "GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: web"),
     ];
     std::thread::scope(|scope| {
-        for start in half {
-            let webhook = &webhook;
+        for (service, start) in cases {
             scope.spawn(move || {
                 let begin = Instant::now();
-                let mut stream = webhook.connect();
+                let mut stream = service.connect();
                 stream.write_all(start.as_bytes()).unwrap();
                 let mut answer = Vec::new();
                 let end = stream.read_to_end(&mut answer);
@@ -481,19 +484,6 @@ fn duplicates_are_known_without_a_database() {
     platform::post(&webhook, &[click("wamid.1"), click("wamid.2")]);
     place.until("SELECT COUNT(*) FROM webhook_events WHERE event_data LIKE '%wamid.2%'", 1);
     assert_eq!(place.value::<i64>(COUNT), 2);
-}
-
-/// §2.5: repeats after restart: nothing, also when the first copy still waits in the spool
-#[test]
-fn what_waits_in_the_spool_is_known_after_a_restart() {
-    let place = Place::bare();
-    let without = || place.webhook().env("EVENTS_DB", "content.json/no.db");
-    let webhook = without().start();
-    platform::post(&webhook, &[click("wamid.1")]);
-    webhook.end();
-    let webhook = without().start();
-    platform::post(&webhook, &[click("wamid.1")]);
-    assert_eq!(counter(&webhook, "duplicates"), 1);
 }
 
 /// §2.7: phoneNumberId is masked to its last 4 characters (NEW)
