@@ -52,6 +52,8 @@ impl Pool {
 }
 
 fn work(queue: &Mutex<Receiver<Job>>, mut reader: Reader) {
+    // An old file is brought up to date before anybody asks; a file that cannot be opened is tried again then.
+    let _ = reader.refresh();
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
