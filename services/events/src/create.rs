@@ -36,13 +36,18 @@ pub(crate) struct Built {
 }
 
 /// Sees to it that a database can be opened at the path: makes one if there is none, and takes away what an old one
-/// left. `left` is the -wal that belonged to another file at this path.
+/// left: `wal` is the one that belonged to another file at this path. A new one goes on from `ids`.
 ///
 /// # Errors
 /// When that is not possible, or someone else held the lock for all of `patience`.
-pub(crate) fn ensure(database: &Path, left: Option<FileId>, patience: Duration) -> Result<(), Error> {
+pub(crate) fn ensure(
+    database: &Path,
+    wal: Option<FileId>,
+    ids: Ids,
+    patience: Duration,
+) -> Result<(), Error> {
     file::make_folder(folder_of(database))?;
-    let has_leftover = || left.is_some_and(|wal| wal.is_still_at(&beside(database, "-wal")));
+    let has_leftover = || wal.is_some_and(|wal| wal.is_still_at(&beside(database, "-wal")));
     if exists(database)? && !has_leftover() {
         return file::tighten(database);
     }
@@ -52,7 +57,8 @@ pub(crate) fn ensure(database: &Path, left: Option<FileId>, patience: Duration) 
     }
     // Another process may have been faster.
     if !exists(database)? {
-        let built = build(database, &alone, &Seed { ids: Ids::remembered(&alone), ..Seed::default() })?;
+        let seed = Seed { ids: ids.max(Ids::remembered(&alone)), ..Seed::default() };
+        let built = build(database, &alone, &seed)?;
         quarantine::set_aside(database, &alone, Timestamp::now())?;
         put_in_place(&built, database, &alone)?;
     }
@@ -118,20 +124,20 @@ mod tests {
     fn a_new_database_never_meets_an_old_wal() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let database = folder.path().join("data/webhook_events.db");
-        ensure(&database, None, Duration::ZERO).expect("made");
+        ensure(&database, None, Ids::default(), Duration::ZERO).expect("made");
         let aside = folder.path().join("data/quarantine");
         assert!(!aside.exists());
 
         fs::remove_file(&database).expect("gone");
         fs::write(beside(&database, "-wal"), "stale").expect("left");
-        ensure(&database, None, Duration::ZERO).expect("made");
+        ensure(&database, None, Ids::default(), Duration::ZERO).expect("made");
         assert!(database.exists() && !beside(&database, "-wal").exists());
         assert_eq!(fs::read_dir(&aside).expect("set aside").count(), 1);
 
         // Another file at the path, beside the -wal of the one before.
         fs::write(beside(&database, "-wal"), "stale").expect("left");
-        let left = FileId::of(&beside(&database, "-wal")).expect("it is there");
-        ensure(&database, Some(left), Duration::ZERO).expect("cleared");
+        let wal = FileId::of(&beside(&database, "-wal")).expect("it is there");
+        ensure(&database, Some(wal), Ids::default(), Duration::ZERO).expect("cleared");
         assert!(!beside(&database, "-wal").exists());
         assert_eq!(fs::read_dir(&aside).expect("set aside").count(), 2);
     }
@@ -141,10 +147,11 @@ mod tests {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let database = folder.path().join("webhook_events.db");
         let alone = Lock::exclusive(&database, Duration::ZERO).expect("free");
-        let refused = ensure(&database, None, Duration::ZERO).expect_err("someone replaces it");
+        let refused =
+            ensure(&database, None, Ids::default(), Duration::ZERO).expect_err("someone replaces it");
         assert!(matches!(refused, Error::Replacing(_)), "{refused}");
         assert!(!database.exists());
         drop(alone);
-        ensure(&database, None, Duration::ZERO).expect("made");
+        ensure(&database, None, Ids::default(), Duration::ZERO).expect("made");
     }
 }

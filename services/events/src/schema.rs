@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::connection::{open_reader, open_writer};
 use crate::create;
 use crate::error::{Doing, Error, Trouble};
+use crate::ids::Ids;
 use crate::lock::Lock;
 
 /// The version of the schema that this program makes and knows.
@@ -89,7 +90,7 @@ fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
     if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }
-    create::ensure(path, None, patience)?;
+    create::ensure(path, None, Ids::default(), patience)?;
     let _lock = Lock::shared(path)?;
     migrate_with(&mut open_writer(path, patience)?)
 }

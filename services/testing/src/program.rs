@@ -144,6 +144,12 @@ impl Running {
         self.address
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All it wrote so far, both streams mixed.
     #[must_use]
     pub fn output(&self) -> String {

@@ -16,13 +16,19 @@ use crate::schema;
 /// Shorter than for others: whoever writes must see the end coming.
 const BUSY: Duration = Duration::from_millis(500);
 
+/// What is known of the file that was open last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Left {
+    /// Its -wal: it stays beside the path when the file itself is taken away.
+    pub(super) wal: Option<FileId>,
+    /// The highest ids it gave.
+    pub(super) ids: Ids,
+}
+
 pub(super) struct Open {
     pub(super) connection: Connection,
     file: FileId,
-    /// It stays beside the path when the file itself is taken away.
-    wal: Option<FileId>,
-    /// As they were told to the lock file last.
-    ids: Ids,
+    left: Left,
 }
 
 impl Open {
@@ -36,7 +42,7 @@ impl Open {
             known.raise(&connection)?;
         }
         let wal = FileId::of(&beside(database, "-wal")).ok();
-        let mut open = Self { connection, file, wal, ids: known };
+        let mut open = Self { connection, file, left: Left { wal, ids: known } };
         open.remember(counted.max(known), lock);
         Ok(open)
     }
@@ -46,26 +52,30 @@ impl Open {
         self.file.is_still_at(database)
     }
 
-    /// The highest ids known.
-    pub(super) fn ids(&self) -> Ids {
-        self.ids
-    }
-
     /// Rows were written: keeps what the database counted.
     pub(super) fn remember(&mut self, ids: Ids, lock: &Lock) {
-        if ids != self.ids {
+        if ids != self.left.ids {
             ids.remember(lock);
-            self.ids = ids;
+            self.left.ids = ids;
         }
     }
 
-    /// Gives up a file that was replaced; tells what it left beside the path.
-    pub(super) fn left(self) -> Option<FileId> {
-        self.wal
+    /// The same after a batch: what went into a file that was deleted meanwhile is nowhere.
+    pub(super) fn is_really_at(&self, database: &Path) -> Result<(), Error> {
+        if self.is_still_at(database) {
+            return Ok(());
+        }
+        let gone = std::io::Error::other("it was taken away while it was written");
+        Err(Error::File(database.to_owned(), gone))
     }
 
-    /// Closes a damaged file as it is: SQLite must not bring its -wal into it.
-    pub(super) fn close_unchanged(self) -> Result<(), Error> {
+    /// What is to be known of it when it is closed.
+    pub(super) fn left(&self) -> Left {
+        self.left
+    }
+
+    /// It is damaged: when it is closed, SQLite must not bring its -wal into it.
+    pub(super) fn close_unchanged(&self) -> Result<(), Error> {
         self.connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
             .map(|_| ())

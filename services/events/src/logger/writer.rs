@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::backlog::{Waiting, Work};
 use super::batch::{self, Outcome};
 use super::handle::Known;
-use super::open::Open;
+use super::open::{Left, Open};
 use super::shared::Shared;
 use super::voice::Topic;
 use crate::create::{self, Seed};
@@ -40,6 +40,7 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     hand: Vec<Waiting>,
     open: Option<Open>,
+    left: Left,
     /// How far which spool is in the database, in its words.
     mark: Option<String>,
     /// How often SQLite called this very file damaged since something was written last.
@@ -60,6 +61,7 @@ impl Writer {
             shared,
             hand: Vec::new(),
             open: None,
+            left: Left::default(),
             mark: None,
             damage_met: 0,
             doubt: None,
@@ -72,7 +74,7 @@ impl Writer {
     /// Runs to the end; a defect in between costs the connection, not the batch and not the process.
     pub(super) fn run_whatever_happens(mut self) {
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
-            self.open = None;
+            self.close();
             self.give_back();
             self.shared.gauges.restarts.fetch_add(1, Ordering::Relaxed);
             self.shared.voice.complain(Topic::Defect, "the events writer met a defect and was started again");
@@ -117,13 +119,19 @@ impl Writer {
             }
             self.damage_met = 0;
         }
-        let left = self.open.take().and_then(Open::left);
-        create::ensure(&self.database, left, PATIENCE)?;
+        self.close();
+        create::ensure(&self.database, self.left.wal, self.left.ids, PATIENCE)?;
         let lock = Lock::shared(&self.database)?;
         let open = Open::new(&self.database, &lock)?;
         self.load_known(&open.connection)?;
         self.open = Some(open);
         Ok(lock)
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.left = open.left();
+        }
     }
 
     fn load_known(&mut self, connection: &Connection) -> Result<(), Error> {
@@ -176,6 +184,7 @@ impl Writer {
         drop(spool);
         let mark = format!("{name}:{}", chunk.end);
         let outcome = batch::write(transaction, &chunk.entries, Some(&mark))?;
+        open.is_really_at(&self.database)?;
         open.remember(outcome.ids, &lock);
         self.mark = Some(mark);
         self.shared.gauges.dropped.fetch_add(chunk.broken, Ordering::Relaxed);
@@ -192,7 +201,8 @@ impl Writer {
         };
         // Where it is found again, should something below meet a defect.
         self.hand = taken;
-        match batch::write(transaction, self.hand.iter().map(|waiting| &waiting.entry), None) {
+        let written = batch::write(transaction, self.hand.iter().map(|waiting| &waiting.entry), None);
+        match written.and_then(|outcome| open.is_really_at(&self.database).map(|()| outcome)) {
             Ok(outcome) => {
                 open.remember(outcome.ids, &lock);
                 let hand = std::mem::take(&mut self.hand);
@@ -253,10 +263,11 @@ impl Writer {
             self.doubt = None;
             return suspect::clear(&self.database);
         }
-        let memory = self.memory();
-        if let Some(open) = self.open.take() {
+        if let Some(open) = &self.open {
             open.close_unchanged()?;
         }
+        self.close();
+        let memory = self.memory();
         let shared = Arc::clone(&self.shared);
         let stop = move || shared.state().is_over(Instant::now());
         let examined = repair::examine(&self.database, &alone, doubt, memory, stop)?;
@@ -280,11 +291,7 @@ impl Writer {
     /// What a new database must know even if nothing can be read of the old one.
     fn memory(&self) -> Seed {
         let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(0);
-        Seed {
-            ids: self.open.as_ref().map(Open::ids).unwrap_or_default(),
-            keys: self.shared.seen.written(now),
-            spool: self.mark.clone(),
-        }
+        Seed { ids: self.left.ids, keys: self.shared.seen.written(now), spool: self.mark.clone() }
     }
 
     fn is_away(&mut self, error: &Error) {
@@ -295,7 +302,7 @@ impl Writer {
                 // A look through all pages does not find everything; what SQLite meets again and again is there.
                 self.doubt = Some(if self.damage_met == 1 { Doubt::Met } else { Doubt::Sure });
             }
-            Trouble::TooSlow | Trouble::Unavailable => self.open = None,
+            Trouble::TooSlow | Trouble::Unavailable => self.close(),
         }
         self.shared.gauges.connected.store(false, Ordering::Relaxed);
         self.shared.state().away = true;

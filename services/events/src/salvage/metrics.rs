@@ -23,7 +23,7 @@ const METRICS: Table = Table {
         "response_time_avg",
         "created_at",
     ],
-    required: 1,
+    texts: &[1],
 };
 
 /// An id that is taken meanwhile is given anew; a mean is one over all deliveries of both.
@@ -71,11 +71,14 @@ pub(super) fn merge(
     job: &mut Job<'_>,
 ) -> Result<TableReport, Error> {
     let mut rows = Vec::new();
-    let report = each_slice(&METRICS, source, before, job, |_, slice| {
+    let found = each_slice(&METRICS, source, before, job, |_, slice| {
         rows.extend_from_slice(slice);
         Ok(())
     })?;
-    let is_whole = report.lost == Some(0);
+    let lost =
+        found.gaps.map(|gaps| gaps.iter().map(|gap| u64::try_from(gap.end - gap.start).unwrap_or(0)).sum());
+    let report = TableReport { name: METRICS.name, kept: found.kept, lost };
+    let is_whole = lost == Some(0);
     let notes = source.and_then(|source| notes_of(source).ok()).unwrap_or_default();
     let note = note(todo.damaged());
     job.target.write(|transaction| {

@@ -5,7 +5,8 @@
 //! id, and the daily counters, which must be added once, are added in one transaction with a note of it. Who works on it
 //! holds a lock on it.
 //!
-//! * events and conversations: with their own ids, see [`walk`]
+//! * events and conversations: with their own ids, by the tree of the table (see [`walk`]) and, where that is destroyed,
+//!   page by page (see [`pages`])
 //! * daily counters: those of before and those since are added up; of days whose row is destroyed they are counted anew
 //! * known messages: as far as they can be read
 //!
@@ -13,9 +14,11 @@
 
 mod keys;
 mod metrics;
+mod pages;
 mod report;
 mod table;
 mod target;
+mod wal;
 mod walk;
 mod workbench;
 
@@ -31,7 +34,7 @@ use crate::file::{self, beside};
 use crate::ids::Ids;
 use crate::quarantine;
 use report::newer_backup;
-use table::{CONVERSATIONS, EVENTS};
+use table::{CONVERSATIONS, EVENTS, Source};
 use target::Target;
 use workbench::Workbench;
 
@@ -120,13 +123,13 @@ pub(crate) fn run(
     };
     let bench = Workbench::new(&todo.damaged)?;
     let mut job = Job { target: Target::open(database)?, ask, slice: Instant::now() };
-    // Who cannot be opened at all has no tables that could be read.
-    let source = bench.open().ok();
-    let source = source.as_ref();
-    let events = table::copy(&EVENTS, source, before, &mut job)?;
-    let conversations = table::copy(&CONVERSATIONS, source, before, &mut job)?;
-    let metrics = metrics::merge(source, before, todo, &mut job)?;
-    let keys = keys::copy(source, &mut job)?;
+    // A file that cannot be opened at all is still a heap of pages.
+    let (sql, pages) = (bench.open().ok(), bench.pages());
+    let source = Source { sql: sql.as_ref(), pages: pages.as_ref() };
+    let events = table::copy(&EVENTS, &source, before, &mut job)?;
+    let conversations = table::copy(&CONVERSATIONS, &source, before, &mut job)?;
+    let metrics = metrics::merge(source.sql, before, todo, &mut job)?;
+    let keys = keys::copy(source.sql, &mut job)?;
     let newest = job.target.finish(before)?;
     drop(bench);
     file::remove(&todo.plan())?;

@@ -1,9 +1,13 @@
 //! Tables whose rows come back as they were, with their own ids.
 
+use std::iter;
+use std::ops::Range;
+
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::walk::{End, Read, Source, Walk};
+use super::pages::Pages;
+use super::walk::{self, End, Read, Walk};
 use super::{Job, TableReport};
 use crate::error::{Doing, Error};
 use crate::ids::Ids;
@@ -13,11 +17,11 @@ const SLICE: usize = 200;
 /// How far to look when nobody knows the highest id.
 const FAR: i64 = 10_000_000;
 
-/// A table, its columns, and which of them is never NULL: where it is, the row is no row but damage.
+/// A table, its columns, and those that hold a text in every row: where one does not, it is no row but damage.
 pub(super) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
-    pub(super) required: usize,
+    pub(super) texts: &'static [usize],
 }
 
 pub(super) const EVENTS: Table = Table {
@@ -33,7 +37,8 @@ pub(super) const EVENTS: Table = Table {
         "processed",
         "created_at",
     ],
-    required: 1,
+    // Its kind. Rows of other tables have a number where its time is.
+    texts: &[1, 2],
 };
 
 pub(super) const CONVERSATIONS: Table = Table {
@@ -48,13 +53,13 @@ pub(super) const CONVERSATIONS: Table = Table {
         "ai_response_time",
         "satisfaction_score",
     ],
-    required: 1,
+    texts: &[1, 5],
 };
 
-/// Copies all rows that can be read.
+/// Copies all rows that can be read: by the tree of the table, and where that is destroyed page by page.
 pub(super) fn copy(
     table: &'static Table,
-    source: Option<&Connection>,
+    source: &Source<'_>,
     before: Ids,
     job: &mut Job<'_>,
 ) -> Result<TableReport, Error> {
@@ -64,7 +69,7 @@ pub(super) fn copy(
         table.columns.join(", "),
         vec!["?"; table.columns.len()].join(", ")
     );
-    each_slice(table, source, before, job, |job, rows| {
+    let write = |job: &mut Job<'_>, rows: &[Vec<Value>]| {
         job.target.write(|transaction| {
             let mut statement = transaction.prepare_cached(&insert)?;
             for values in rows {
@@ -72,36 +77,98 @@ pub(super) fn copy(
             }
             Ok(())
         })
-    })
+    };
+    let by_tree = each_slice(table, source.sql, before, job, write)?;
+    let last = last_id(table, before);
+    let gaps = by_tree.gaps.clone().unwrap_or_else(|| iter::once(1..last + 1).collect());
+    if let Some(pages) = source.pages.filter(|_| !gaps.is_empty()) {
+        each_row_in(&gaps, table, pages, by_tree.kept, job, write)?;
+    }
+    let mut report = TableReport { name: table.name, kept: by_tree.kept, lost: by_tree.gaps.map(|_| 0) };
+    for gap in &gaps {
+        let found = job.target.count(table.name, gap)?;
+        report.kept += found;
+        // Nobody knows which ids there were in a table that cannot be found.
+        report.lost = report.lost.map(|lost| lost + u64::try_from(gap.end - gap.start).unwrap_or(0) - found);
+    }
+    Ok(report)
 }
 
-/// Hands on all rows that can be read, some at a time.
+/// The damaged file, as SQLite reads it and as a heap of pages; either may be impossible.
+pub(super) struct Source<'a> {
+    pub(super) sql: Option<&'a Connection>,
+    pub(super) pages: Option<&'a Pages>,
+}
+
+/// What was read of a table.
+pub(super) struct Found {
+    pub(super) kept: u64,
+    /// Ids that could not be read. None: there is no such table any more.
+    pub(super) gaps: Option<Vec<Range<i64>>>,
+}
+
+/// Hands on all rows that the tree of the table leads to, some at a time.
 pub(super) fn each_slice(
     table: &'static Table,
     source: Option<&Connection>,
     before: Ids,
     job: &mut Job<'_>,
     mut take: impl FnMut(&mut Job<'_>, &[Vec<Value>]) -> Result<(), Error>,
-) -> Result<TableReport, Error> {
-    let mut report = TableReport { name: table.name, kept: 0, lost: None };
+) -> Result<Found, Error> {
     let Some(mut damaged) = source.and_then(|source| Damaged::new(source, table)) else {
-        return Ok(report);
+        return Ok(Found { kept: 0, gaps: None });
     };
-    let last = match before.get(table.name) {
-        0 => FAR,
-        known => known,
-    };
-    let mut walk = Walk::new(last);
+    let mut kept = 0;
+    let mut walk = Walk::new(last_id(table, before));
     while let Some(rows) = walk.step(&mut damaged, SLICE) {
         if !rows.is_empty() {
             let rows: Vec<Vec<Value>> = rows.into_iter().map(|(_, values)| values).collect();
             take(job, &rows)?;
-            report.kept += rows.len() as u64;
+            kept += rows.len() as u64;
         }
-        job.pace(table.name, report.kept)?;
+        job.pace(table.name, kept)?;
     }
-    report.lost = Some(walk.lost());
-    Ok(report)
+    Ok(Found { kept, gaps: Some(walk.gaps().to_vec()) })
+}
+
+/// Hands on all rows in the gaps that are on any page. A page that is not in use any more may still hold rows that were
+/// deleted: they come back, and go again with the next retention.
+fn each_row_in(
+    gaps: &[Range<i64>],
+    table: &'static Table,
+    pages: &Pages,
+    kept: u64,
+    job: &mut Job<'_>,
+    take: impl Fn(&mut Job<'_>, &[Vec<Value>]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let is_wanted = |id: i64| {
+        let index = gaps.partition_point(|gap| gap.end <= id);
+        gaps.get(index).is_some_and(|gap| gap.contains(&id))
+    };
+    for number in pages.numbers() {
+        let rows: Vec<Vec<Value>> = pages
+            .rows(number, table.columns.len())
+            .into_iter()
+            .filter(|(id, values)| is_wanted(*id) && table.texts.iter().all(|text| is_text(&values[*text])))
+            .map(|(_, values)| values)
+            .collect();
+        if !rows.is_empty() {
+            take(job, &rows)?;
+        }
+        job.pace(table.name, kept)?;
+    }
+    Ok(())
+}
+
+fn is_text(value: &Value) -> bool {
+    matches!(value, Value::Text(_))
+}
+
+fn last_id(table: &Table, before: Ids) -> i64 {
+    match before.get(table.name) {
+        0 => FAR,
+        known => known,
+    }
 }
 
 /// A table of the damaged file.
@@ -135,7 +202,7 @@ impl<'a> Damaged<'a> {
         while let Some(row) = found.next()? {
             let id: i64 = row.get(0)?;
             // A destroyed page may look like one, and lead anywhere.
-            if id < next || id > range.1 || !matches!(row.get_ref(self.table.required)?, ValueRef::Text(_)) {
+            if id < next || id > range.1 || !matches!(row.get_ref(self.table.texts[0])?, ValueRef::Text(_)) {
                 return Ok(End::Damage);
             }
             next = id.saturating_add(1);
@@ -145,7 +212,7 @@ impl<'a> Damaged<'a> {
     }
 }
 
-impl Source for Damaged<'_> {
+impl walk::Source for Damaged<'_> {
     type Row = Vec<Value>;
 
     fn read(&mut self, from: i64, to: i64, limit: usize) -> Read<Vec<Value>> {

@@ -1,5 +1,6 @@
 //! The new database, into which rows come back beside those that the writer brings.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,13 @@ impl Target {
         let result = named(work(&transaction))?;
         named(transaction.commit())?;
         Ok(result)
+    }
+
+    /// How many rows there are with these ids.
+    pub(super) fn count(&self, table: &str, ids: &Range<i64>) -> Result<u64, Error> {
+        let sql = format!("SELECT COUNT(*) FROM {table} WHERE id >= ?1 AND id < ?2");
+        let count: i64 = named(self.connection.query_row(&sql, [ids.start, ids.end], |row| row.get(0)))?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Measures the indexes, now that there is something in them. Returns the time of the newest row of before.

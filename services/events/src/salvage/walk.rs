@@ -5,6 +5,8 @@
 //! a row, because a page is destroyed that leads to many others, the steps get longer; then the first id that can be
 //! read is found by halving the last step. Every step leads on, so there is an end whatever the file holds.
 
+use std::ops::Range;
+
 /// After so many failures in a row each step is longer by one.
 const PATIENCE: i64 = 1024;
 
@@ -36,7 +38,7 @@ pub(super) struct Walk {
     next: i64,
     last: i64,
     gap: Option<Gap>,
-    lost: u64,
+    gaps: Vec<Range<i64>>,
 }
 
 /// Ids that cannot be read.
@@ -50,12 +52,12 @@ struct Gap {
 impl Walk {
     /// Through the ids from 1 to `last`.
     pub(super) fn new(last: i64) -> Self {
-        Self { next: 1, last, gap: None, lost: 0 }
+        Self { next: 1, last, gap: None, gaps: Vec::new() }
     }
 
-    /// At most so many rows were lost so far: ids that cannot be read, given or not.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost
+    /// The ids that cannot be read, given or not, ascending.
+    pub(super) fn gaps(&self) -> &[Range<i64>] {
+        &self.gaps
     }
 
     /// The next rows, perhaps none of them. None: the end.
@@ -111,7 +113,7 @@ impl Walk {
 
     fn close_gap(&mut self, end: i64) {
         if let Some(gap) = self.gap.take() {
-            self.lost += u64::try_from(end - gap.start).unwrap_or(0);
+            self.gaps.push(gap.start..end);
         }
     }
 }
@@ -167,7 +169,8 @@ mod tests {
         while let Some(rows) = walk.step(table, 7) {
             found.extend(rows.into_iter().map(|(id, ())| id));
         }
-        (found, walk.lost())
+        let lost = walk.gaps().iter().map(|gap| u64::try_from(gap.end - gap.start).expect("ascending")).sum();
+        (found, lost)
     }
 
     proptest! {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::pages::Pages;
 use crate::connection::open_reader;
 use crate::error::{Doing, Error};
 use crate::file::{beside, make_folder};
@@ -46,6 +47,11 @@ impl Workbench {
         let connection = open_reader(&self.folder.join(NAME), Duration::from_secs(1))?;
         connection.execute_batch("PRAGMA cell_size_check=ON").doing("opening the damaged database")?;
         Ok(connection)
+    }
+
+    /// The pages of the damaged file.
+    pub(super) fn pages(&self) -> Option<Pages> {
+        Pages::open(&self.folder.join(NAME)).ok()
     }
 }
 
