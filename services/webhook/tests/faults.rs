@@ -420,7 +420,7 @@ fn pages_destroyed_under_load() {
     let written = events(&webhook, "written");
     poster.post_until(&webhook, "events are written again", || events(&webhook, "written") > written);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    poster.post_until(&webhook, "the salvage is through", || webhook.output().contains("copied back"));
+    poster.post_until(&webhook, "the salvage is through", || webhook.output().contains("copied back from"));
     let output = end(webhook, poster, &place, 0);
     assert_eq!(lines(&output, "ALERT"), 1, "{output}");
     let found = messages(&place.database());
