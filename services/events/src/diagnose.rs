@@ -125,13 +125,14 @@ fn look(path: &Path, limit: Duration) -> Result<Diagnosis, Error> {
     let failed = |error| Error::File(path.to_owned(), error);
     // What SQLite says of a file that it may not read is less.
     drop(fs::File::open(path).map_err(failed)?);
+    // Without a folder that can be written SQLite cannot even read, and does not say why.
+    try_folder(path)?;
+    drop(fs::OpenOptions::new().write(true).open(path).map_err(failed)?);
     match integrity::check(path, limit, || false)? {
         Finding::Damaged(Damage::NotADatabase) => return Ok(Diagnosis::NotADatabase),
         Finding::Damaged(Damage::Malformed(place)) => return Ok(Diagnosis::Malformed(place)),
         Finding::Whole | Finding::Unfinished => {}
     }
-    try_folder(path)?;
-    drop(fs::OpenOptions::new().write(true).open(path).map_err(failed)?);
     let _lock = Lock::shared(path)?;
     let mut connection = open_writer(path, BUSY)?;
     schema::version(&connection)?;
@@ -182,5 +183,40 @@ fn of_io(error: &io::Error) -> Option<Diagnosis> {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Some(Diagnosis::DiskFull),
         ErrorKind::ReadOnlyFilesystem => Some(Diagnosis::ReadOnlyFileSystem),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_has_its_name() {
+        for (code, expected) in [
+            (2, Diagnosis::Missing),
+            (13, Diagnosis::PermissionDenied),
+            (28, Diagnosis::DiskFull),
+            (30, Diagnosis::ReadOnlyFileSystem),
+        ] {
+            let error = Error::File("data/webhook_events.db".into(), io::Error::from_raw_os_error(code));
+            assert_eq!(of_error(&error), expected, "{error}");
+        }
+        let other = Error::File("data/webhook_events.db".into(), io::Error::from_raw_os_error(5));
+        assert!(matches!(of_error(&other), Diagnosis::Unreadable(_)));
+    }
+
+    #[test]
+    fn what_sqlite_says_has_its_name() {
+        use rusqlite::ffi;
+        for (code, expected) in [
+            (ffi::SQLITE_FULL, Diagnosis::DiskFull),
+            (ffi::SQLITE_BUSY, Diagnosis::Locked),
+            (ffi::SQLITE_NOTADB, Diagnosis::NotADatabase),
+            (ffi::SQLITE_READONLY, Diagnosis::ReadOnlyFileSystem),
+        ] {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            assert_eq!(of_error(&Error::Sql("trying to write", error)), expected);
+        }
+        assert_eq!(of_error(&Error::Newer(9)).name(), "newer");
     }
 }

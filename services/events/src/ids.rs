@@ -92,7 +92,8 @@ impl Ids {
         TABLES.iter().position(|name| *name == table).map_or(0, |index| self.0[index])
     }
 
-    fn put(&mut self, table: &str, id: i64) {
+    /// An id of this table was given, if it can be one.
+    pub(crate) fn put(&mut self, table: &str, id: i64) {
         if let Some(index) = TABLES.iter().position(|name| *name == table)
             && (0..=MAX).contains(&id)
         {

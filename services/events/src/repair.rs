@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use crate::connection::open_reader;
 use crate::create::{self, Seed};
-use crate::error::Error;
+use crate::error::{Doing, Error};
 use crate::fingerprint::Fingerprint;
 use crate::ids::Ids;
 use crate::integrity::{self, Damage, Finding};
@@ -178,14 +178,20 @@ impl Look {
 
 /// Adds to the memory what the lock file and the damaged file still tell.
 fn recall(database: &Path, lock: &Lock, mut memory: Seed) -> Seed {
-    memory.ids = memory.ids.max(Ids::remembered(lock));
-    let Ok(damaged) = open_reader(database, Duration::ZERO) else {
-        return memory;
-    };
     let deadline = Instant::now() + RECALL;
-    if damaged.progress_handler(STEPS, Some(move || Instant::now() >= deadline)).is_err() {
-        return memory;
+    memory.ids = memory.ids.max(Ids::remembered(lock));
+    // What fails stays as it is: the salvage brings what it can.
+    let _ = recall_by_sql(database, deadline, &mut memory);
+    if memory.ids.get("webhook_events") == 0 {
+        memory.ids = memory.ids.max(salvage::highest_ids(database, deadline));
     }
+    memory
+}
+
+fn recall_by_sql(database: &Path, deadline: Instant, memory: &mut Seed) -> Result<(), Error> {
+    const DOING: &str = "reading the damaged events database";
+    let damaged = open_reader(database, Duration::ZERO)?;
+    damaged.progress_handler(STEPS, Some(move || Instant::now() >= deadline)).doing(DOING)?;
     memory.ids = memory.ids.max(Ids::of_damaged(&damaged));
     if memory.spool.is_none() {
         let mark = damaged
@@ -193,9 +199,7 @@ fn recall(database: &Path, lock: &Lock, mut memory: Seed) -> Seed {
             .optional();
         memory.spool = mark.unwrap_or_default();
     }
-    // As many as can be read; the salvage brings the others.
-    let _ = recall_keys(&damaged, &mut memory.keys);
-    memory
+    recall_keys(&damaged, &mut memory.keys).doing(DOING)
 }
 
 fn recall_keys(damaged: &Connection, keys: &mut Vec<(Fingerprint, i64)>) -> rusqlite::Result<()> {

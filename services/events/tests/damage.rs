@@ -215,6 +215,8 @@ fn rows_come_back_from_pages_that_no_tree_leads_to() {
         assert_eq!(place.number("SELECT SUM(button_clicks) FROM webhook_metrics"), 5_000);
         let other = "SELECT COUNT(*) FROM webhook_events WHERE json_extract(event_data, '$.messageId') <> 'wamid.' || id";
         assert_eq!(place.number(other), 0);
+        place.sql().execute_batch("INSERT INTO webhook_events (event_type) VALUES ('x')").expect("a row");
+        assert_eq!(place.number("SELECT MAX(id) FROM webhook_events"), 5_001);
     }
 }
 
@@ -256,6 +258,27 @@ fn a_salvage_that_is_stopped_goes_on_later_and_counts_once() {
     assert_eq!(events.kept + events.lost.expect("known"), 8_000);
     assert_eq!(place.number("SELECT COUNT(*) FROM webhook_events"), i64::try_from(events.kept).unwrap());
     assert_eq!(place.number("SELECT SUM(button_clicks) FROM webhook_metrics"), 8_000);
+}
+
+#[test]
+fn a_crash_between_the_two_renames_costs_nothing() {
+    let place = Place::filled(3_000);
+    assert_eq!(place.logger().close(LIMIT), 0);
+    place.sql().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file");
+    // The plan is written and the file is set aside; the new one is not at its place.
+    let aside = place.folder.path().join("data/quarantine/webhook_events-20260102T030405Z-1.db");
+    fs::create_dir(aside.parent().expect("a folder")).expect("made");
+    let lock = PathBuf::from(format!("{}.lock", place.database().display()));
+    fs::copy(lock, format!("{}.salvage", aside.display())).expect("a plan: the ids of before");
+    fs::rename(place.database(), &aside).expect("set aside");
+    let logger = place.logger();
+    assert!(logger.log(click("new")));
+    eventually("it is written", || logger.counters().written == 1);
+    eventually("all is back", || place.number("SELECT COUNT(*) FROM webhook_events") == 3_001);
+    eventually("the plan is done", || !Path::new(&format!("{}.salvage", aside.display())).exists());
+    assert_eq!(logger.close(LIMIT), 0);
+    assert_eq!(place.number("SELECT MAX(id) FROM webhook_events"), 3_001);
+    assert_eq!(place.number("SELECT SUM(button_clicks) FROM webhook_metrics"), 3_001);
 }
 
 #[test]

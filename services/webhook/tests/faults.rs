@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -399,7 +399,19 @@ fn fill(database: &Path) {
 
 #[test]
 fn pages_destroyed_under_load() {
-    use std::os::unix::fs::FileExt;
+    destroy_pages(|webhook, _| webhook);
+}
+
+#[test]
+fn pages_destroyed_and_a_kill_while_they_are_copied_back() {
+    destroy_pages(|webhook, place| {
+        webhook.kill();
+        place.program(&[]).start()
+    });
+}
+
+/// Destroys pages while messages come; `then` happens when the file has been replaced.
+fn destroy_pages(then: impl FnOnce(Running, &Place) -> Running) {
     let (place, mut poster) = (Place::new(), Poster::new());
     fill(&place.database());
     let webhook = place.program(&[]).start();
@@ -414,17 +426,19 @@ fn pages_destroyed_under_load() {
     // As the dashboards do when they meet it.
     let mut reader = events::Reader::new(place.database());
     let all = |db: &Connection| events::queries::rows_after(db, 0, u32::MAX).map(|rows| rows.len());
-    let _ = reader.ask(all);
-    let is_set_aside = || place.data().join("quarantine").exists();
-    poster.post_until(&webhook, "the file is set aside", is_set_aside);
+    let told = reader.ask(all).expect_err("it is damaged");
+    assert_eq!(told.trouble(), events::Trouble::Corrupt);
+    poster.post_until(&webhook, "the file is set aside", || webhook.output().contains("ALERT"));
     let written = events(&webhook, "written");
     poster.post_until(&webhook, "events are written again", || events(&webhook, "written") > written);
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    eventually("nothing waits", || events(&webhook, "queued") == 0);
+    assert_eq!(lines(&webhook.output(), "ALERT"), 1, "{}", webhook.output());
+    let webhook = then(webhook, &place);
     poster.post_until(&webhook, "the salvage is through", || webhook.output().contains("copied back from"));
-    let output = end(webhook, poster, &place, 0);
-    assert_eq!(lines(&output, "ALERT"), 1, "{output}");
+    end(webhook, poster, &place, 0);
     let found = messages(&place.database());
-    assert!(found.len() > 15_000 && found.values().all(|count| *count == 1), "{}", found.len());
+    assert!(found.len() > 19_000 && found.values().all(|count| *count == 1), "{}", found.len());
 }
 
 #[test]
@@ -464,6 +478,8 @@ fn a_read_only_file_system() {
     }
     eventually("they are in the spool", || events(&webhook, "spooled") == 20);
     assert_eq!(health(&webhook)["status"], "degraded");
+    let seen = as_seen_by(&webhook, &place.data());
+    fs::write(seen.join("x"), "").expect_err("it is read-only");
     let id = webhook.id().to_string();
     let mut command = Command::new("/usr/bin/nsenter");
     if !is_root() {

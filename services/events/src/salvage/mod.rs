@@ -33,6 +33,7 @@ use crate::error::Error;
 use crate::file::{self, beside};
 use crate::ids::Ids;
 use crate::quarantine;
+use pages::Pages;
 use report::newer_backup;
 use table::{CONVERSATIONS, EVENTS, Source};
 use target::Target;
@@ -136,6 +137,11 @@ pub(crate) fn run(
     let tables = vec![events, conversations, metrics, keys];
     let newer_backup = newer_backup(database, newest.as_deref());
     Ok(Some(SalvageReport { from: todo.damaged.clone(), tables, newest, newer_backup }))
+}
+
+/// The highest ids of rows on any page of a file, however damaged, as far as there is time.
+pub(crate) fn highest_ids(damaged: &Path, deadline: Instant) -> Ids {
+    Pages::open(damaged).map(|pages| table::highest_ids(&pages, deadline)).unwrap_or_default()
 }
 
 /// The plan, locked for as long as the file lives, and the ids up to which rows are those of before.

@@ -51,7 +51,7 @@ impl Pages {
     }
 
     /// The numbers of all pages that may hold rows: all but the first.
-    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + use<> {
+    pub(super) fn numbers(&self) -> impl DoubleEndedIterator<Item = u32> + use<> {
         2..=self.count
     }
 

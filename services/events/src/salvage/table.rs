@@ -2,11 +2,12 @@
 
 use std::iter;
 use std::ops::Range;
+use std::time::Instant;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::pages::Pages;
+use super::pages::{self, Pages};
 use super::walk::{self, End, Read, Walk};
 use super::{Job, TableReport};
 use crate::error::{Doing, Error};
@@ -15,7 +16,7 @@ use crate::ids::Ids;
 /// Rows that are written together.
 const SLICE: usize = 200;
 /// How far to look when nobody knows the highest id.
-const FAR: i64 = 10_000_000;
+const FAR: i64 = 1 << 50;
 
 /// A table, its columns, and those that hold a text in every row: where one does not, it is no row but damage.
 pub(super) struct Table {
@@ -84,11 +85,14 @@ pub(super) fn copy(
     if let Some(pages) = source.pages.filter(|_| !gaps.is_empty()) {
         each_row_in(&gaps, table, pages, by_tree.kept, job, write)?;
     }
-    let mut report = TableReport { name: table.name, kept: by_tree.kept, lost: by_tree.gaps.map(|_| 0) };
+    let mut report = TableReport { name: table.name, kept: by_tree.kept, lost: Some(0) };
+    if by_tree.gaps.is_none() || (before.get(table.name) == 0 && !gaps.is_empty()) {
+        // Nobody knows which ids there were.
+        report.lost = None;
+    }
     for gap in &gaps {
         let found = job.target.count(table.name, gap)?;
         report.kept += found;
-        // Nobody knows which ids there were in a table that cannot be found.
         report.lost = report.lost.map(|lost| lost + u64::try_from(gap.end - gap.start).unwrap_or(0) - found);
     }
     Ok(report)
@@ -146,18 +150,36 @@ fn each_row_in(
         gaps.get(index).is_some_and(|gap| gap.contains(&id))
     };
     for number in pages.numbers() {
-        let rows: Vec<Vec<Value>> = pages
-            .rows(number, table.columns.len())
-            .into_iter()
-            .filter(|(id, values)| is_wanted(*id) && table.texts.iter().all(|text| is_text(&values[*text])))
-            .map(|(_, values)| values)
-            .collect();
+        let rows = rows_on(number, pages, table).filter(|(id, _)| is_wanted(*id));
+        let rows: Vec<Vec<Value>> = rows.map(|(_, values)| values).collect();
         if !rows.is_empty() {
             take(job, &rows)?;
         }
         job.pace(table.name, kept)?;
     }
     Ok(())
+}
+
+/// The rows on this page that are of this table.
+fn rows_on(number: u32, pages: &Pages, table: &'static Table) -> impl Iterator<Item = pages::Row> {
+    let rows = pages.rows(number, table.columns.len()).into_iter();
+    rows.filter(|(_, values)| table.texts.iter().all(|text| is_text(&values[*text])))
+}
+
+/// The highest ids of rows on any page, the last ones first, as far as there is time.
+pub(super) fn highest_ids(pages: &Pages, deadline: Instant) -> Ids {
+    let mut ids = Ids::default();
+    for number in pages.numbers().rev() {
+        if Instant::now() >= deadline {
+            break;
+        }
+        for table in [&EVENTS, &CONVERSATIONS] {
+            for (id, _) in rows_on(number, pages, table) {
+                ids.put(table.name, id);
+            }
+        }
+    }
+    ids
 }
 
 fn is_text(value: &Value) -> bool {
