@@ -25,6 +25,9 @@ pub enum Error {
     /// The file was made by a newer version of this program.
     #[error("the events database has schema version {0}, this program knows {known}: use the newer program", known = crate::VERSION)]
     Newer(i64),
+    /// The person at the keyboard, or the supervisor, asked for the end.
+    #[error("stopped before the end")]
+    Stopped,
     /// SQLite refused.
     #[error("{0}: {1}")]
     Sql(&'static str, #[source] rusqlite::Error),

@@ -37,24 +37,55 @@ pub(crate) fn beside(database: &Path, addition: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes folder and file where they are missing, and takes from a file that is ours what others
-/// must not have.
-pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(FOLDER_MODE)
-            .create(folder)
-            .map_err(|error| Error::Folder(folder.to_owned(), error))?;
+/// The folder of the file; the working folder for a bare name.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder for a database or what belongs to it, if it is missing.
+pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(FOLDER_MODE)
+        .create(folder)
+        .map_err(|error| Error::Folder(folder.to_owned(), error))
+}
+
+/// Brings a file, or the names in a folder, to the disk.
+pub(crate) fn sync(path: &Path) -> Result<(), Error> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| Error::File(path.to_owned(), error))
+}
+
+/// Makes a file that is not there yet.
+pub(crate) fn make_new(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(|error| Error::File(path.to_owned(), error))
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::File(path.to_owned(), error)),
+        _ => Ok(()),
     }
-    open_or_create(path).and_then(|file| tighten(&file)).map_err(|error| Error::File(path.to_owned(), error))
 }
 
-fn open_or_create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
+/// Takes from a file that is ours what others must not have.
+pub(crate) fn tighten(path: &Path) -> Result<(), Error> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .and_then(|file| tighten_open(&file))
+        .map_err(|error| Error::File(path.to_owned(), error))
 }
 
-fn tighten(file: &File) -> io::Result<()> {
+fn tighten_open(file: &File) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode() & 0o7777;
     if mode & !FILE_MODE == 0 {
         return Ok(());

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::connection::{open_reader, open_writer};
+use crate::create;
 use crate::error::{Doing, Error, Trouble};
-use crate::file;
+use crate::ids::Ids;
+use crate::lock::Lock;
 
 /// The version of the schema that this program makes and knows.
 pub const VERSION: i64 = 1;
@@ -88,7 +90,8 @@ fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
     if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }
-    file::prepare(path)?;
+    create::ensure(path, None, Ids::default(), patience)?;
+    let _lock = Lock::shared(path)?;
     migrate_with(&mut open_writer(path, patience)?)
 }
 
@@ -129,7 +132,7 @@ fn has_statistics(connection: &Connection) -> Result<bool, Error> {
 }
 
 /// The version of the file, or none for a file of the original or an empty one.
-fn version(connection: &Connection) -> Result<Option<i64>, Error> {
+pub(crate) fn version(connection: &Connection) -> Result<Option<i64>, Error> {
     const DOING: &str = "reading the schema version";
     let known = connection
         .prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'dogwatch_meta'")
