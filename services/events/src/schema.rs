@@ -66,6 +66,55 @@ CREATE TABLE IF NOT EXISTS dogwatch_meta (key TEXT PRIMARY KEY, value TEXT);
 INSERT OR IGNORE INTO dogwatch_meta (key, value) VALUES ('generation', lower(hex(randomblob(16))));
 ";
 
+/// The columns of the original system, which are in every events database.
+pub(crate) const COLUMNS: [(&str, &[&str]); 3] = [
+    (
+        "webhook_events",
+        &[
+            "id",
+            "event_type",
+            "timestamp",
+            "advisor_phone",
+            "event_data",
+            "button_id",
+            "message_type",
+            "processed",
+            "created_at",
+        ],
+    ),
+    (
+        "webhook_metrics",
+        &[
+            "id",
+            "date",
+            "button_clicks",
+            "text_messages",
+            "content_deliveries",
+            "successful_deliveries",
+            "failed_deliveries",
+            "response_time_avg",
+            "created_at",
+        ],
+    ),
+    (
+        "conversations",
+        &[
+            "id",
+            "advisor_phone",
+            "message_type",
+            "content",
+            "direction",
+            "timestamp",
+            "ai_response_time",
+            "satisfaction_score",
+        ],
+    ),
+];
+
+/// The indexes that we add.
+pub(crate) const INDEXES: [&str; 5] =
+    ["idx_timestamp", "idx_event_type", "idx_advisor_phone", "idx_events_type_ts", "idx_conv_ts"];
+
 /// Makes the file or brings it up to date, whichever is needed; several processes may do so at once.
 /// Waits up to `patience` for a lock.
 ///
@@ -129,7 +178,7 @@ fn has_statistics(connection: &Connection) -> Result<bool, Error> {
 }
 
 /// The version of the file, or none for a file of the original or an empty one.
-fn version(connection: &Connection) -> Result<Option<i64>, Error> {
+pub(crate) fn version(connection: &Connection) -> Result<Option<i64>, Error> {
     const DOING: &str = "reading the schema version";
     let known = connection
         .prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'dogwatch_meta'")

@@ -10,8 +10,8 @@ mod recent;
 
 pub use conversations::{Conversations, Interaction, Session, Trend, conversations};
 pub use live::{
-    DashboardMetrics, Snapshot, dashboard_metrics, data_version, generation, last_event_id, rows_after,
-    snapshot,
+    DashboardMetrics, Snapshot, before_last, dashboard_metrics, data_version, generation, last_event_id,
+    rows_after, snapshot,
 };
 pub use metrics::{Metrics, metrics};
 pub use realtime::{Activity, Realtime, realtime};
