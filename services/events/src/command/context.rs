@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use events::Error;
 use events::upkeep::Job;
@@ -21,13 +22,15 @@ pub struct Context {
     pub database: PathBuf,
     /// Answer in JSON.
     pub json: bool,
+    /// How long others are waited for.
+    pub patience: Duration,
 }
 
 impl Context {
     /// An empty path counts as not given, as an empty variable does for the services.
-    pub fn new(database: Option<PathBuf>, json: bool) -> Self {
+    pub fn new(database: Option<PathBuf>, json: bool, patience: Duration) -> Self {
         let database = database.filter(|path| !path.as_os_str().is_empty());
-        Self { database: database.unwrap_or_else(|| DATABASE.into()), json }
+        Self { database: database.unwrap_or_else(|| DATABASE.into()), json, patience }
     }
 
     /// Where the backups are, unless it is said: beside the folder of the database.
@@ -44,7 +47,9 @@ impl Context {
     pub fn job<T>(&self, what: &str, work: impl FnOnce(Job<'_>) -> Result<T, Error>) -> Outcome<T> {
         let signals = Signals::watch()?;
         let bar = Bar::start();
-        let outcome = work(Job { database: &self.database, stop: &signals.stop, progress: &bar });
+        let job =
+            Job { database: &self.database, patience: self.patience, stop: &signals.stop, progress: &bar };
+        let outcome = work(job);
         drop(bar);
         outcome.map_err(|error| match (&error, signals.stopped()) {
             (Error::Stopped, Some(stopped)) => stopped,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use events::upkeep::is_disk_full;
 use events::{Error, Trouble};
 
 use super::exit_code;
@@ -49,7 +50,7 @@ impl Failure {
         if error.is_missing() {
             return failure(exit_code::MISSING);
         }
-        if error.is_no_room() {
+        if is_disk_full(database, error) {
             return failure(exit_code::NO_ROOM)
                 .hint("make room: df -h shows what is full, events prune --days 30 deletes old events");
         }

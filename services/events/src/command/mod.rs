@@ -18,6 +18,7 @@ mod units;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,9 @@ struct Args {
     /// Print one JSON object instead of text
     #[arg(long, global = true)]
     json: bool,
+    /// How long to wait for others who hold the database
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(..=3_600))]
+    wait: u64,
     #[command(subcommand)]
     command: Command,
 }
@@ -80,7 +84,7 @@ fn run(command: Command, context: &Context) -> Outcome<ExitCode> {
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let args = Args::parse();
-    let context = Context::new(args.db, args.json);
+    let context = Context::new(args.db, args.json, Duration::from_secs(args.wait));
     run(args.command, &context).unwrap_or_else(|failure| failure.tell())
 }
 

@@ -1,6 +1,7 @@
 //! A copy of the database as it was at one moment, made while others write it.
 
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use super::disk::{length, need, wal_length};
 use super::examine::{self, Content, make_sure};
 use super::workplace::{Workplace, is_taken, place};
 use crate::Error;
-use crate::connection::{BUSY_TIMEOUT, open_reader};
+use crate::connection::open_reader;
 use crate::error::Doing;
 use crate::file::{give_to_owner_of, make_private_folder};
 
@@ -96,7 +97,7 @@ pub(super) fn copy_checked(job: Job<'_>, target: &Path) -> Result<Content, Error
 /// again, and in WAL mode it makes no writer wait.
 fn copy(job: Job<'_>, target: &Path) -> Result<(), Error> {
     const DOING: &str = "copying the events database";
-    let source = open_reader(job.database, BUSY_TIMEOUT)?;
+    let source = open_reader(job.database, job.patience)?;
     let moment = source.unchecked_transaction().doing(DOING)?;
     moment.query_row("SELECT COUNT(*) FROM sqlite_master", [], |_| Ok(())).doing(DOING)?;
     let mut copy = Connection::open_with_flags(target, OpenFlags::SQLITE_OPEN_READ_WRITE).doing(DOING)?;
@@ -113,8 +114,8 @@ fn copy(job: Job<'_>, target: &Path) -> Result<(), Error> {
         match step {
             StepResult::Done => return Ok(()),
             StepResult::More => {}
-            // Someone holds a file alone that is not in WAL mode.
-            _ => drop(job.stop.wait(Duration::from_millis(20))),
+            // The read transaction is there and nobody else knows the copy, so there is nothing to wait for.
+            _ => return Err(Error::Path("copy", job.database.to_owned(), io::ErrorKind::WouldBlock.into())),
         }
     }
 }
@@ -161,7 +162,7 @@ fn remove_old(job: Job<'_>, folder: &Path, keep: usize) -> Result<Vec<PathBuf>, 
     let mut removed = Vec::new();
     for (_, path) in all(folder, job.database)?.into_iter().skip(keep) {
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::Path("remove the old backup", path, error));
             }
             _ => removed.push(path),

@@ -6,13 +6,11 @@ use rusqlite::Connection;
 
 use super::Job;
 use crate::Error;
-use crate::connection::{BUSY_TIMEOUT, open_writer};
+use crate::connection::open_writer;
 use crate::file::FileId;
 use crate::lock::Lock;
 use crate::schema::migrate_with;
 
-/// How long a replacement of the file is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 pub(super) struct Editor<'a> {
@@ -37,7 +35,7 @@ impl<'a> Editor<'a> {
         let _lock = lock_to_write(self.job)?;
         let (mut connection, file) = match self.open.take() {
             Some((connection, file)) if file.is_still_at(self.job.database) => (connection, file),
-            _ => (open_writer(self.job.database, BUSY_TIMEOUT)?, file),
+            _ => (open_writer(self.job.database, self.job.patience)?, file),
         };
         migrate_with(&mut connection)?;
         let outcome = change(&mut connection);
@@ -47,7 +45,7 @@ impl<'a> Editor<'a> {
 }
 
 fn lock_to_write(job: Job<'_>) -> Result<Lock, Error> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + job.patience;
     loop {
         match Lock::shared(job.database) {
             Err(Error::Replacing(_)) if Instant::now() < deadline => {

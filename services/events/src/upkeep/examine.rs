@@ -62,7 +62,6 @@ pub(super) fn make_sure(path: &Path, connection: &Connection, stop: &Stop) -> Re
     if !symptoms.is_empty() {
         return Err(Error::NotWhole(path.to_owned(), symptoms.join("; ")));
     }
-    schema::version(connection)?;
     match missing_column(connection)? {
         Some(column) => Err(Error::NotWhole(path.to_owned(), format!("it has no column {column}"))),
         None => Ok(()),
@@ -122,6 +121,9 @@ pub(super) fn content(connection: &Connection) -> Result<Content, Error> {
         tables,
         oldest: moment("SELECT MIN(timestamp) FROM webhook_events")?,
         newest: moment("SELECT MAX(timestamp) FROM webhook_events")?,
-        schema_version: schema::version(connection)?,
+        schema_version: match schema::version(connection) {
+            Err(Error::Newer(version)) => Some(version),
+            version => version?,
+        },
     })
 }

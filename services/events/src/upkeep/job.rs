@@ -17,6 +17,8 @@ const STEPS: i32 = 5_000;
 pub struct Job<'a> {
     /// The database.
     pub database: &'a Path,
+    /// How long others are waited for.
+    pub patience: Duration,
     /// Who may stop it.
     pub stop: &'a Stop,
     /// Who is shown how far it is.

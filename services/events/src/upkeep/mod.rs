@@ -24,7 +24,7 @@ mod workplace;
 pub use backup::{Backup, back_up};
 pub use backup_name::newest as newest_backup;
 pub use check::{Finding, Level, Places, check, set_modes};
-pub use disk::free_bytes;
+pub use disk::{free_bytes, is_disk_full};
 pub use examine::{Content, Table};
 pub use facts::{Facts, facts};
 pub use full_backup::{FullBackup, back_up_fully};

@@ -30,8 +30,6 @@ use crate::queries::last_event_id;
 use crate::schema::migrate_with;
 use crate::{Error, Trouble};
 
-/// How long those who write are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// Someone who does not know the lock may make a new file in between; hardly twice.
 const ATTEMPTS: u32 = 3;
 
@@ -69,7 +67,7 @@ pub fn restore(job: Job<'_>, backup: &Path) -> Result<Restored, Error> {
     let newest = last_event_id(&staged)?;
 
     job.progress.stage("waiting for those who write");
-    let alone = Lock::exclusive(job.database, PATIENCE)?;
+    let alone = Lock::exclusive(job.database, job.patience)?;
     let current = Current::open(job)?;
     let highest = current.highest_ids();
     let newer_events_set_aside = current.events_after(newest);
@@ -190,7 +188,7 @@ impl Current {
         if !job.database.exists() {
             return Ok(Self::Missing);
         }
-        match hold(job.database) {
+        match hold(job) {
             Ok(connection) => Ok(Self::Held(connection)),
             Err(error) if error.trouble() == Trouble::Locked => Err(error),
             Err(_) => Ok(Self::Unreadable),
@@ -214,9 +212,9 @@ impl Current {
     }
 }
 
-fn hold(database: &Path) -> Result<Connection, Error> {
+fn hold(job: Job<'_>) -> Result<Connection, Error> {
     const DOING: &str = "holding the events database";
-    let connection = open_writer(database, PATIENCE)?;
+    let connection = open_writer(job.database, job.patience)?;
     // It is set aside as it is.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing(DOING)?;
     connection.execute_batch("BEGIN IMMEDIATE").doing(DOING)?;

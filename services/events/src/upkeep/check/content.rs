@@ -1,26 +1,21 @@
 //! What is in the file: can it be opened, read and written, is it whole, is it ours, does anything come in?
 
-use std::time::Duration;
-
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::{Finding, command};
 use crate::connection::{open_reader, open_writer};
 use crate::error::Doing;
 use crate::lock::Lock;
-use crate::upkeep::Job;
 use crate::upkeep::examine::{Depth, missing_column, symptoms};
 use crate::upkeep::facts::events_today;
 use crate::upkeep::holders::holders;
+use crate::upkeep::{Job, is_disk_full};
 use crate::{Error, Trouble, schema};
-
-/// Nobody of ours writes for longer.
-const BUSY: Duration = Duration::from_secs(2);
 
 const ACCESS: &str = "database-access";
 
 pub(super) fn check(job: Job<'_>, full: bool) -> Vec<Finding> {
-    let reader = match open_reader(job.database, BUSY).and_then(|reader| {
+    let reader = match open_reader(job.database, job.patience).and_then(|reader| {
         missing_column(&reader)?;
         Ok(reader)
     }) {
@@ -65,7 +60,7 @@ fn corrupt(job: Job<'_>, found: String) -> Finding {
 fn probe(job: Job<'_>) -> Result<(), Error> {
     const DOING: &str = "writing a trial event";
     let _lock = Lock::shared(job.database)?;
-    let mut writer = open_writer(job.database, BUSY)?;
+    let mut writer = open_writer(job.database, job.patience)?;
     let trial = writer.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
     trial
         .execute("INSERT INTO webhook_events (event_type, processed) VALUES ('trial', 0)", [])
@@ -82,6 +77,10 @@ fn failure(job: Job<'_>, done: &str, error: &Error) -> Finding {
     };
     let why = "events wait in the spool, or are not shown";
     match code {
+        _ if is_disk_full(job.database, error) => {
+            let fix = format!("df -h {}", super::word(crate::file::folder_of(job.database)));
+            Finding::error(ACCESS, format!("{found}: the disk is full"), why, fix)
+        }
         _ if error.trouble() == Trouble::Locked => {
             let holders = holders(job.database);
             let fix = match holders.is_empty() {
@@ -94,9 +93,6 @@ fn failure(job: Job<'_>, done: &str, error: &Error) -> Finding {
         }
         Some(ErrorCode::NotADatabase) => corrupt(job, "it is not a database".to_owned()),
         Some(ErrorCode::DatabaseCorrupt) => corrupt(job, found),
-        Some(ErrorCode::DiskFull) => {
-            Finding::error("disk-space", found, why, "df -h; events prune --days 30")
-        }
         Some(ErrorCode::ReadOnly) => Finding::error(
             ACCESS,
             found,
