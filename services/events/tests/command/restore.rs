@@ -3,10 +3,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use service_testing::{LIMIT, eventually};
 
-use crate::place::{DATABASE, Place, click, count, open, while_logging};
+use crate::place::{DATABASE, Place, click, count, open};
 
 fn id_of(path: &Path) -> u64 {
     fs::metadata(path).expect("it is there").ino()
@@ -171,12 +173,30 @@ fn the_webhooks_writer_goes_on_in_the_restored_file() {
 fn under_traffic_every_event_is_in_the_new_file_or_in_the_one_set_aside() {
     let place = Place::with_events(1_000);
     let backup = place.back_up();
-    let logger = place.logger();
-    let (logged, _) = while_logging(&logger, || place.ok(&["restore", &backup, "--yes"]));
-    assert_eq!(logger.close(LIMIT), 0);
+    let lock = fs::File::options().create(true).append(true).open(place.path(&format!("{DATABASE}.lock")));
+    let lock = lock.expect("the file of the lock");
+    let (done, order) = (AtomicBool::new(false), Ordering::Relaxed);
+    let ids: Vec<i64> = std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut ids = Vec::new();
+            while !done.load(order) {
+                lock.lock_shared().expect("the lock");
+                let sql = "INSERT INTO webhook_events (event_type) VALUES ('traffic') RETURNING id";
+                ids.push(place.sql().query_row(sql, [], |row| row.get(0)).expect("a row"));
+                lock.unlock().expect("it was locked");
+                std::thread::park_timeout(Duration::from_millis(1));
+            }
+            ids
+        });
+        for _ in 0..3 {
+            place.ok(&["restore", &backup, "--yes"]);
+        }
+        done.store(true, order);
+        writer.join().expect("no panic")
+    });
+    assert!(ids.is_sorted_by(|one, next| one < next), "no id is used twice: {ids:?}");
     let aside = place.names("data/quarantine").into_iter().filter(|name| name.ends_with(".db"));
     let files = aside.map(|name| place.path("data/quarantine").join(name)).chain([place.database()]);
-    let clicks = |path: PathBuf| count(&path, "webhook_events WHERE event_type = 'button_click'");
-    assert_eq!(files.map(clicks).sum::<i64>().unsigned_abs(), logged);
-    assert_eq!(logger.counters().dropped, 0);
+    let traffic = |path: PathBuf| count(&path, "webhook_events WHERE event_type = 'traffic'");
+    assert_eq!(files.map(traffic).sum::<i64>().unsigned_abs(), ids.len() as u64);
 }
