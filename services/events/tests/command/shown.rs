@@ -197,3 +197,16 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(said, "code 0\n");
     assert!(child.wait().expect("it ends").success());
 }
+
+#[test]
+fn every_command_has_its_chapter_in_the_documentation() {
+    let help = Place::bare().ok(&["--help"]).stdout;
+    let commands =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(names.len() > 8, "{help}");
+    let documentation = include_str!("../../../../docs/events.md");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        assert!(documentation.contains(&format!("\n## {name}")), "{name}");
+    }
+}
