@@ -85,18 +85,36 @@ pub(crate) fn beside(database: &Path, addition: &str) -> PathBuf {
     name.into()
 }
 
-/// Makes folder and file where they are missing, and takes from a file that is ours what others
-/// must not have.
-pub(crate) fn prepare(path: &Path) -> Result<(), Error> {
-    make_folder(folder_of(path))?;
-    open_or_create(path).and_then(|file| tighten(&file)).map_err(|error| Error::File(path.to_owned(), error))
+/// Makes a file that is not there yet.
+pub(crate) fn make_new(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(|error| Error::File(path.to_owned(), error))
 }
 
-fn open_or_create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(FILE_MODE).open(path)
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::File(path.to_owned(), error)),
+        _ => Ok(()),
+    }
 }
 
-fn tighten(file: &File) -> io::Result<()> {
+/// Takes from a file that is ours what others must not have.
+pub(crate) fn tighten(path: &Path) -> Result<(), Error> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .and_then(|file| tighten_open(&file))
+        .map_err(|error| Error::File(path.to_owned(), error))
+}
+
+fn tighten_open(file: &File) -> io::Result<()> {
     let mode = file.metadata()?.permissions().mode() & 0o7777;
     if mode & !FILE_MODE == 0 {
         return Ok(());

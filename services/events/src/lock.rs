@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -30,7 +30,7 @@ impl Lock {
     pub(crate) fn shared(database: &Path) -> Result<Self, Error> {
         let (path, file) = open(database)?;
         match file.try_lock_shared() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(error) => Err(refused(path, error)),
         }
     }
@@ -44,13 +44,19 @@ impl Lock {
         let (path, file) = open(database)?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::park_timeout(PAUSE)
                 }
                 Err(error) => return Err(refused(path, error)),
             }
         }
+    }
+
+    /// The locked file. It stays where it is whatever happens to the database, and keeps the
+    /// [highest ids](crate::ids) meanwhile.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::connection::{open_reader, open_writer};
+use crate::create;
 use crate::error::{Doing, Error, Trouble};
-use crate::file;
+use crate::lock::Lock;
 
 /// The version of the schema that this program makes and knows.
 pub const VERSION: i64 = 1;
@@ -137,7 +138,8 @@ fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
     if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }
-    file::prepare(path)?;
+    create::ensure(path, None, patience)?;
+    let _lock = Lock::shared(path)?;
     migrate_with(&mut open_writer(path, patience)?)
 }
 

@@ -5,12 +5,11 @@
 //! 1. `routes`: path and method
 //! 2. `receive`: size, time, signature over the raw bytes, JSON; from here on the answer is 200
 //! 3. `payload`: every message and status in it, whatever else is broken
-//! 4. `gate`: was it here before? The platform repeats itself
-//! 5. `entries`: what is to be written, handed to the [`events::Logger`], which never waits
+//! 4. `entries`: what is to be written, handed to the [`events::Logger`], which never waits and knows what was here
+//!    before: the platform repeats itself
 
 mod config;
 mod entries;
-mod gate;
 mod health;
 mod payload;
 mod receive;

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use events::{Entry, fingerprint};
+use events::Entry;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -135,7 +135,7 @@ fn take_entry(service: &Service, entry: Entry, kind: &str, person: Option<String
     let kind: String = kind.chars().take(32).collect();
     let person = mask(&person.unwrap_or_default());
     let id = mask(entry.key.as_deref().unwrap_or_default());
-    let is_new = entry.key.as_deref().is_none_or(|key| service.gate().is_new(fingerprint(key), start));
+    let is_new = entry.key.as_deref().is_none_or(|key| service.logger.is_new(key));
     let result = if !is_new {
         count(&service.messages.duplicates);
         "seen before"

@@ -1,9 +1,9 @@
 //! The service as a whole: what its requests share, and its life from start to end.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use events::{Known, Logger};
@@ -11,7 +11,6 @@ use service_common::{Env, Limits, Listener, Shutdown, guard, log};
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
-use crate::gate::Gate;
 use crate::receive::LARGE_BODIES;
 use crate::routes;
 
@@ -25,7 +24,6 @@ const FLUSH: Duration = Duration::from_secs(3);
 pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) logger: Logger,
-    gate: Mutex<Gate>,
     pub(crate) large_bodies: Semaphore,
     pub(crate) messages: Messages,
     pub(crate) started: Instant,
@@ -39,12 +37,6 @@ pub(crate) struct Messages {
     pub(crate) duplicates: AtomicU64,
     pub(crate) rejected_signature: AtomicU64,
     pub(crate) ignored: AtomicU64,
-}
-
-impl Service {
-    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Serves until the end is asked for. The flags are those of [`crate::ABOUT`].
@@ -65,13 +57,12 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
     let service = Arc::new(Service {
         config,
         logger,
-        gate: Mutex::default(),
         large_bodies: Semaphore::new(LARGE_BODIES),
         messages: Messages::default(),
         started: Instant::now(),
         shutdown: shutdown.clone(),
     });
-    load_known_ids(&service, known);
+    wait_for_known_ids(&known);
 
     let limits = Limits { grace: GRACE, ..Limits::default() };
     service_common::serve(listener, routes::router(Arc::clone(&service)), limits, shutdown).await;
@@ -85,26 +76,10 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Repeats must be known before the first request; but a database that is away must not keep us from serving.
-fn load_known_ids(service: &Arc<Service>, known: Receiver<Known>) {
-    match known.recv_timeout(KNOWN_IDS) {
-        Ok(Known::Keys(keys)) => service.gate().remember(keys, Instant::now()),
-        Err(RecvTimeoutError::Disconnected) => {}
-        Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) => {
-            log::error(format_args!(
-                "serving without the ids of earlier messages until the database can be read"
-            ));
-            tokio::spawn(add_known_ids_later(Arc::clone(service), known));
-        }
-    }
-}
-
-async fn add_known_ids_later(service: Arc<Service>, known: Receiver<Known>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        match known.try_recv() {
-            Ok(Known::Keys(keys)) => return service.gate().remember(keys, Instant::now()),
-            Ok(Known::NotYet) | Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return,
-        }
+fn wait_for_known_ids(known: &Receiver<Known>) {
+    if let Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) = known.recv_timeout(KNOWN_IDS) {
+        log::error(format_args!(
+            "serving without the ids of earlier messages until the database can be read"
+        ));
     }
 }

@@ -61,6 +61,17 @@ pub fn before_last(connection: &Connection, count: u32) -> Result<i64, Error> {
     one(connection, DOING, SQL, [count], |row| row.get(0))
 }
 
+/// The highest id that was ever given, also when the row is gone or not yet back: after damage old rows come back into
+/// a new file, below this. Nothing above it is old.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn last_id_given(connection: &Connection) -> Result<i64, Error> {
+    const SQL: &str = "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM webhook_events),
+        COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'webhook_events'), 0))";
+    one(connection, DOING, SQL, [], |row| row.get(0))
+}
+
 /// Up to `limit` rows with a higher id than `cursor`, in their order.
 ///
 /// # Errors

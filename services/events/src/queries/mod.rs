@@ -11,7 +11,7 @@ mod recent;
 pub use conversations::{Conversations, Interaction, Session, Trend, conversations};
 pub use live::{
     DashboardMetrics, Snapshot, before_last, dashboard_metrics, data_version, generation, last_event_id,
-    rows_after, snapshot,
+    last_id_given, rows_after, snapshot,
 };
 pub use metrics::{Metrics, metrics};
 pub use realtime::{Activity, Realtime, realtime};
