@@ -90,7 +90,7 @@ fn text(restored: &Restored) -> String {
         }
     }
     if !restored.ids_known {
-        text.push_str("its highest ids cannot be read: new ids begin a million above those of the backup\n");
+        text.push_str("its highest ids cannot be read: new ids begin above those of the backup, and may have been given before\n");
     }
     text
 }

@@ -13,7 +13,6 @@ mod examine;
 mod facts;
 mod full_backup;
 mod growth;
-mod highest_ids;
 mod holders;
 mod job;
 mod optimize;

@@ -19,11 +19,11 @@ use super::Job;
 use super::disk::{length, need};
 use super::examine::{self, Content, make_sure};
 use super::full_backup::compare_with_checksum;
-use super::highest_ids::HighestIds;
 use super::workplace::{Workplace, is_taken, place};
 use crate::connection::open_writer;
 use crate::error::Doing;
 use crate::file::{FILE_MODE, beside, folder_of, give_to_owner_of, make_folder};
+use crate::ids::Ids;
 use crate::lock::Lock;
 use crate::quarantine::{PARTS, set_aside};
 use crate::queries::last_event_id;
@@ -47,7 +47,8 @@ pub struct Restored {
     pub set_aside: Option<PathBuf>,
     /// Events in the replaced file that came after the newest of the backup, if that can be told.
     pub newer_events_set_aside: Option<i64>,
-    /// False: the replaced file could not tell its highest id, so the ids make a leap.
+    /// False: neither the replaced file nor the lock file could tell the highest ids, so those after the backup's may
+    /// have been given before.
     pub ids_known: bool,
 }
 
@@ -69,9 +70,11 @@ pub fn restore(job: Job<'_>, backup: &Path) -> Result<Restored, Error> {
     job.progress.stage("waiting for those who write");
     let alone = Lock::exclusive(job.database, job.patience)?;
     let current = Current::open(job)?;
-    let highest = current.highest_ids();
+    let remembered = Ids::remembered(&alone);
+    let counted = current.ids();
+    let ids = counted.unwrap_or_default().max(remembered);
     let newer_events_set_aside = current.events_after(newest);
-    become_another(&mut staged, &highest)?;
+    become_another(&mut staged, ids)?;
     close(staged, &copy)?;
     give_to_owner_of(if job.database.exists() { job.database } else { folder }, &copy)?;
     job.stop.check()?;
@@ -82,7 +85,7 @@ pub fn restore(job: Job<'_>, backup: &Path) -> Result<Restored, Error> {
         content,
         set_aside,
         newer_events_set_aside,
-        ids_known: highest.are_known(),
+        ids_known: counted.is_some() || remembered != Ids::default(),
     })
 }
 
@@ -150,10 +153,10 @@ fn copy_file(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// A new name for the content, and ids that go on where the replaced file ends.
-fn become_another(staged: &mut Connection, highest: &HighestIds) -> Result<(), Error> {
+fn become_another(staged: &mut Connection, ids: Ids) -> Result<(), Error> {
     const DOING: &str = "preparing the backup";
     let change = staged.transaction().doing(DOING)?;
-    highest.continue_in(&change)?;
+    ids.raise(&change)?;
     change
         .execute(
             "INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('generation', lower(hex(randomblob(16))))",
@@ -195,11 +198,12 @@ impl Current {
         }
     }
 
-    fn highest_ids(&self) -> HighestIds {
+    /// None: it cannot be read at all.
+    fn ids(&self) -> Option<Ids> {
         match self {
-            Self::Missing => HighestIds::NONE,
-            Self::Unreadable => HighestIds::UNKNOWN,
-            Self::Held(connection) => HighestIds::read(connection),
+            Self::Missing => Some(Ids::default()),
+            Self::Unreadable => None,
+            Self::Held(connection) => Some(Ids::of_damaged(connection)),
         }
     }
 
