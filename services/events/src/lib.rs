@@ -5,7 +5,8 @@
 //! * [`Reader`] is the way out: a read-only connection that notices when the file was replaced.
 //! * [`queries`] holds every question that is asked of the file, each with its type of answer.
 //! * [`migrate`] brings a file of the original system up to date: nothing in it is changed, only
-//!   indexes and two tables of ours are added, so one can go back at any time.
+//!   indexes and tables of ours are added, so one can go back at any time.
+//! * [`upkeep`] is what the file needs from time to time, and what the command `events` does.
 //! * [`repair`](repair()) is the answer to damage, which the writer gives by itself: the file is set aside, a new one
 //!   goes on, and what can be read is copied back. [`diagnose`](diagnose()) tells what is the matter.
 //!
@@ -32,6 +33,7 @@ mod salvage;
 mod schema;
 mod seen;
 mod suspect;
+pub mod upkeep;
 
 pub use diagnose::{Diagnosis, diagnose};
 pub use error::{Error, Trouble};

@@ -1,6 +1,6 @@
 //! Setting a file aside: moved, never changed, never deleted.
 //!
-//! A database is three files, and they move together. The database goes first: from then on nobody of ours opens the
+//! A database is up to four files, and they move together. The database goes first: from then on nobody of ours opens the
 //! path, for only the holder of the lock may make a new file there. What a crash in between leaves behind goes the
 //! same way the next time, so that no new database ever meets a stale -wal.
 
@@ -14,8 +14,9 @@ use crate::Error;
 use crate::file::{beside, folder_of, make_folder, sync};
 use crate::lock::Lock;
 
-/// What belongs to a database in WAL mode, in the order in which it is moved.
-pub(crate) const PARTS: [&str; 3] = ["", "-wal", "-shm"];
+/// What belongs to a database, in the order in which it is moved. A file of the original system has a -journal, which
+/// SQLite would play into whatever stands at the path.
+pub(crate) const PARTS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 const FOLDER: &str = "quarantine";
 
 /// The folder where files are set aside.
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_files_move_together_and_nothing_is_overwritten() {
+    fn its_files_move_together_and_nothing_is_overwritten() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let database = folder.path().join("webhook_events.db");
         let now = Timestamp::from_second(1_767_323_045).expect("a moment in range");

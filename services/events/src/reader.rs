@@ -46,6 +46,8 @@ enum Migration {
     Untried,
     Failed(Instant),
     Done,
+    /// The file is looked at, not served.
+    Never,
 }
 
 impl Reader {
@@ -53,6 +55,12 @@ impl Reader {
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         Self { path, open: None, last: None, migration: Migration::Untried }
+    }
+
+    /// A reader for someone who only looks: it makes no file and brings none up to date.
+    #[must_use]
+    pub fn that_only_looks(path: PathBuf) -> Self {
+        Self { migration: Migration::Never, ..Self::new(path) }
     }
 
     /// Asks `question` of the file that is at the path now.
@@ -129,6 +137,7 @@ impl Reader {
             Migration::Untried => true,
             Migration::Failed(last) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
             Migration::Done => self.open.is_none() && self.path.exists(),
+            Migration::Never => false,
         };
         if due {
             self.migration = match migrate(&self.path, MIGRATION_PATIENCE) {

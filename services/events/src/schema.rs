@@ -68,6 +68,55 @@ CREATE TABLE IF NOT EXISTS dogwatch_meta (key TEXT PRIMARY KEY, value TEXT);
 INSERT OR IGNORE INTO dogwatch_meta (key, value) VALUES ('generation', lower(hex(randomblob(16))));
 ";
 
+/// The columns of the original system, which are in every events database.
+pub(crate) const COLUMNS: [(&str, &[&str]); 3] = [
+    (
+        "webhook_events",
+        &[
+            "id",
+            "event_type",
+            "timestamp",
+            "advisor_phone",
+            "event_data",
+            "button_id",
+            "message_type",
+            "processed",
+            "created_at",
+        ],
+    ),
+    (
+        "webhook_metrics",
+        &[
+            "id",
+            "date",
+            "button_clicks",
+            "text_messages",
+            "content_deliveries",
+            "successful_deliveries",
+            "failed_deliveries",
+            "response_time_avg",
+            "created_at",
+        ],
+    ),
+    (
+        "conversations",
+        &[
+            "id",
+            "advisor_phone",
+            "message_type",
+            "content",
+            "direction",
+            "timestamp",
+            "ai_response_time",
+            "satisfaction_score",
+        ],
+    ),
+];
+
+/// The indexes that we add.
+pub(crate) const INDEXES: [&str; 5] =
+    ["idx_timestamp", "idx_event_type", "idx_advisor_phone", "idx_events_type_ts", "idx_conv_ts"];
+
 /// Makes the file or brings it up to date, whichever is needed; several processes may do so at once.
 /// Waits up to `patience` for a lock.
 ///
