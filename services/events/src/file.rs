@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -49,6 +49,20 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), Error> {
         .mode(FOLDER_MODE)
         .create(folder)
         .map_err(|error| Error::Folder(folder.to_owned(), error))
+}
+
+/// What root makes beside the database is for the user of the database, or the services could not use it. Anyone else
+/// makes files of their own, and cannot give them away.
+pub(crate) fn give_to_owner_of(example: &Path, path: &Path) -> Result<(), Error> {
+    let Ok(example) = fs::metadata(example) else {
+        return Ok(());
+    };
+    match chown(path, Some(example.uid()), Some(example.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(Error::File(path.to_owned(), error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Brings a file, or the names in a folder, to the disk.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::file::{FILE_MODE, beside};
+use crate::file::{FILE_MODE, beside, folder_of, give_to_owner_of};
 
 /// Between two attempts to get a lock that does not wait.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -62,6 +62,7 @@ impl Lock {
 
 fn open(database: &Path) -> Result<(PathBuf, File), Error> {
     let path = beside(database, ".lock");
+    let is_new = !path.exists();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -70,6 +71,9 @@ fn open(database: &Path) -> Result<(PathBuf, File), Error> {
         .mode(FILE_MODE)
         .open(&path)
         .map_err(|error| Error::File(path.clone(), error))?;
+    if is_new {
+        give_to_owner_of(folder_of(database), &path)?;
+    }
     Ok((path, file))
 }
 
