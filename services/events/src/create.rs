@@ -82,6 +82,8 @@ pub(crate) fn build(database: &Path, _alone: &Lock, seed: &Seed) -> Result<Built
     // The last one to close brings everything into the one file.
     connection.close().map_err(|(_, error)| error).doing("closing the new events database")?;
     file::sync(&path)?;
+    let example = if exists(database)? { database } else { folder_of(database) };
+    file::give_to_owner_of(example, &path)?;
     Ok(Built { path })
 }
 

@@ -71,7 +71,25 @@ pub(crate) fn check(
 }
 
 fn first_complaint(connection: &Connection) -> Result<Option<String>, Error> {
-    let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).doing(DOING)?;
-    // What it says is several lines, the first of which names the place.
-    Ok((word != "ok").then(|| word.lines().find(|line| !line.starts_with("***")).unwrap_or(&word).to_owned()))
+    let mut statement = connection.prepare("PRAGMA quick_check(100)").doing(DOING)?;
+    let mut rows = statement.query([]).doing(DOING)?;
+    while let Some(row) = rows.next().doing(DOING)? {
+        let words: String = row.get(0).doing(DOING)?;
+        // Several lines at a time, under a heading.
+        if let Some(complaint) = words.lines().find(|line| is_about_damage(line)) {
+            return Ok(Some(complaint.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// A value that a rule of the table does not allow was stored so: it is no damage.
+fn is_about_damage(line: &str) -> bool {
+    let is_other = line == "ok"
+        || line.starts_with("***")
+        || line.starts_with("NULL value in")
+        || line.starts_with("CHECK constraint")
+        || line.starts_with("TEXT value in")
+        || line.starts_with("NUMERIC value in");
+    !is_other
 }

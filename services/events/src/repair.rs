@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension};
 use crate::connection::open_reader;
 use crate::create::{self, Seed};
 use crate::error::{Doing, Error};
+use crate::file::{folder_of, give_to_owner_of};
 use crate::fingerprint::Fingerprint;
 use crate::ids::Ids;
 use crate::integrity::{self, Damage, Finding};
@@ -146,14 +147,14 @@ impl Look {
         stop: impl Fn() -> bool + Send + 'static,
     ) -> Result<Examined, Error> {
         if !database.exists() {
-            suspect::clear(database)?;
+            suspect::clear(database);
             return Ok(Examined::Whole);
         }
         let damage = match (integrity::check(database, self.time, stop)?, doubt) {
             (Finding::Damaged(damage), _) => damage,
             (_, Doubt::Sure) => Damage::Malformed("it is met at every attempt to write".to_owned()),
             (Finding::Whole | Finding::Unfinished, Doubt::Told | Doubt::Met) => {
-                suspect::clear(database)?;
+                suspect::clear(database);
                 return Ok(Examined::Whole);
             }
         };
@@ -165,13 +166,14 @@ impl Look {
         let seed = recall(database, alone, memory);
         let built = create::build(database, alone, &seed)?;
         let aside = quarantine::place(database, Timestamp::now())?;
+        give_to_owner_of(folder_of(database), folder_of(&aside))?;
         if self.salvage {
             salvage::plan(&aside, seed.ids)?;
         }
         quarantine::move_to(&aside, &PARTS, database, alone)?;
         create::put_in_place(&built, database, alone)?;
         seed.ids.remember(alone);
-        suspect::clear(database)?;
+        suspect::clear(database);
         Ok(aside)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::Error;
 use crate::file::{beside, make_new, remove};
 
 const NOTE: &str = ".suspect";
@@ -17,7 +16,7 @@ pub(crate) fn is_marked(database: &Path) -> bool {
     beside(database, NOTE).exists()
 }
 
-/// Takes the note away.
-pub(crate) fn clear(database: &Path) -> Result<(), Error> {
-    remove(&beside(database, NOTE))
+/// Takes the note away. One that stays is read again later.
+pub(crate) fn clear(database: &Path) {
+    let _ = remove(&beside(database, NOTE));
 }

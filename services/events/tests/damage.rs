@@ -261,6 +261,29 @@ fn a_salvage_that_is_stopped_goes_on_later_and_counts_once() {
 }
 
 #[test]
+fn an_index_that_does_not_fit_its_table_is_damage_too() {
+    let place = Place::filled(500);
+    // Rows that come while SQLite does not know of the index.
+    let index = "FROM sqlite_master WHERE name = 'idx_advisor_phone'";
+    let root = place.number(&format!("SELECT rootpage {index}"));
+    let sql = place.sql();
+    sql.execute_batch(&format!("PRAGMA writable_schema=ON; DELETE {index}")).expect("forgotten");
+    drop(sql);
+    place.sql().execute_batch("INSERT INTO webhook_events (event_type) VALUES ('x')").expect("a row");
+    let sql = place.sql();
+    sql.execute_batch(&format!(
+        "PRAGMA writable_schema=ON; INSERT INTO sqlite_master VALUES ('index', 'idx_advisor_phone', 'webhook_events',
+         {root}, 'CREATE INDEX idx_advisor_phone ON webhook_events(advisor_phone)')"
+    ))
+    .expect("known again");
+    drop(sql);
+    let report = place.repair(WITH_SALVAGE);
+    assert!(matches!(report.damage, Some(Damage::Malformed(_))), "{report:?}");
+    assert_eq!(place.number("SELECT COUNT(*) FROM webhook_events"), 501);
+    assert!(report.salvaged[0].is_whole(), "{report:?}");
+}
+
+#[test]
 fn a_crash_between_the_two_renames_costs_nothing() {
     let place = Place::filled(3_000);
     assert_eq!(place.logger().close(LIMIT), 0);

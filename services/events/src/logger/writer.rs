@@ -261,7 +261,8 @@ impl Writer {
         if self.open.as_ref().is_some_and(|open| !open.is_still_at(&self.database)) {
             // Someone else was faster; `ready` opens what is there now.
             self.doubt = None;
-            return suspect::clear(&self.database);
+            suspect::clear(&self.database);
+            return Ok(());
         }
         if let Some(open) = &self.open {
             open.close_unchanged()?;

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 pub use report::{SalvageReport, TableReport};
 
 use crate::error::Error;
-use crate::file::{self, beside};
+use crate::file::{self, beside, folder_of};
 use crate::ids::Ids;
 use crate::quarantine;
 use pages::Pages;
@@ -90,7 +90,8 @@ pub(crate) fn plan(aside: &Path, ids: Ids) -> Result<(), Error> {
     let path = beside(aside, PLAN);
     let failed = |error| Error::File(path.clone(), error);
     let mut file = file::make_new(&path)?;
-    file.write_all(ids.print().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    file.write_all(ids.print().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    file::give_to_owner_of(folder_of(&path), &path)
 }
 
 /// What is to be copied back to this database: the newest file first, for it knows what it took from the others.
