@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use events::Error;
-use events::upkeep::Job;
+use events::upkeep::{Job, backups_folder};
 use serde::Serialize;
 
 use super::exit_code;
@@ -35,9 +35,7 @@ impl Context {
 
     /// Where the backups are, unless it is said: beside the folder of the database.
     pub fn backups(&self, said: Option<PathBuf>) -> PathBuf {
-        let folder = self.database.parent().and_then(|folder| folder.parent());
-        said.filter(|path| !path.as_os_str().is_empty())
-            .unwrap_or_else(|| folder.map_or_else(|| "backups".into(), |folder| folder.join("backups")))
+        said.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| backups_folder(&self.database))
     }
 
     /// Does `work`, shows how far it is, and lets it be stopped. `what` follows "cannot".

@@ -61,8 +61,9 @@ impl Failure {
             Trouble::Corrupt if is_other => {
                 failure(exit_code::DAMAGED).hint("nothing was changed; take an older backup")
             }
-            Trouble::Corrupt => failure(exit_code::DAMAGED)
-                .hint("events check --full tells more; events restore BACKUP puts a backup in its place"),
+            Trouble::Corrupt => failure(exit_code::DAMAGED).hint(
+                "events repair keeps what can be read; events restore BACKUP puts a backup in its place",
+            ),
             Trouble::TooSlow | Trouble::Unavailable => match error {
                 Error::Newer(_) => failure(exit_code::FAILED),
                 _ => failure(exit_code::FAILED).hint("events check tells more"),

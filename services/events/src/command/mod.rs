@@ -11,6 +11,7 @@ mod optimize;
 mod output;
 mod progress;
 mod prune;
+mod repair;
 mod restore;
 mod signals;
 mod tail;
@@ -58,6 +59,8 @@ enum Command {
     Backup(backup::Backup),
     /// Put a backup in the place of the database
     Restore(restore::Restore),
+    /// Replace a damaged database, and copy back what can be read
+    Repair(repair::Repair),
     /// Delete what is too old
     Prune(prune::Prune),
     /// Delete what is too old, give its room back, measure the indexes anew
@@ -74,6 +77,7 @@ fn run(command: Command, context: &Context) -> Outcome<ExitCode> {
         Command::Check(check) => check.run(context),
         Command::Backup(backup) => backup.run(context),
         Command::Restore(restore) => restore.run(context),
+        Command::Repair(repair) => repair.run(context),
         Command::Prune(prune) => prune.run(context),
         Command::Optimize(optimize) => optimize.run(context),
         Command::Growth(growth) => growth.run(context),

@@ -1,8 +1,9 @@
 //! What a salvage brought, as its reader wants to know it.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use crate::upkeep::{backups_folder, newest_backup};
 
 /// What came back of one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,33 +63,23 @@ impl fmt::Display for SalvageReport {
     }
 }
 
-/// The newest backup of the database, if it was made after `newest`. Backups are called
-/// `backups/<name>-20260102T030405Z.db`.
+/// The newest backup of the database, if it was made after `newest`.
 pub(super) fn newer_backup(database: &Path, newest: Option<&str>) -> Option<PathBuf> {
-    let stem = database.file_stem()?.to_str()?;
-    let time_of = |path: &Path| {
-        let name = path.file_name()?.to_str()?;
-        let time = name.strip_prefix(stem)?.strip_prefix('-')?.strip_suffix("Z.db")?;
-        let digits: String = time.chars().filter(char::is_ascii_digit).collect();
-        (digits.len() == 14).then_some(digits)
-    };
-    let folder = fs::read_dir(database.with_file_name("backups")).ok()?;
-    let (time, path) = folder
-        .flatten()
-        .filter_map(|entry| Some((time_of(&entry.path())?, entry.path())))
-        .max_by(|one, other| one.0.cmp(&other.0))?;
-    let newest: String = newest.unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
-    (time > newest).then_some(path)
+    let (at, path) = newest_backup(&backups_folder(database), database).ok()??;
+    let made = at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+    (made.as_str() > newest.unwrap_or_default()).then_some(path)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn a_newer_backup_is_found_by_its_name() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
-        let database = folder.path().join("webhook_events.db");
+        let database = folder.path().join("data/webhook_events.db");
         assert_eq!(newer_backup(&database, None), None);
         let backups = folder.path().join("backups");
         fs::create_dir(&backups).expect("made");

@@ -68,13 +68,15 @@ impl Walk {
             return None;
         }
         let Read { rows, end } = source.read(self.next, self.last, limit);
+        let is_readable = !rows.is_empty() || end != End::Damage;
+        if let Some(gap) = self.gap
+            && is_readable
+            && self.next - gap.last_failed > 1
+        {
+            self.step_back(gap, source);
+            return Some(Vec::new());
+        }
         if let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) {
-            if let Some(gap) = self.gap
-                && self.next - gap.last_failed > 1
-            {
-                self.step_back(gap, source);
-                return Some(Vec::new());
-            }
             self.close_gap(*first);
             self.next = last + 1;
             if end == End::Table {
@@ -203,6 +205,13 @@ mod tests {
         let (found, lost) = walk(&mut table, 3_000_000);
         assert_eq!((found.len(), lost), (10_100, 2_989_900));
         assert!(table.reads < 3_000, "{}", table.reads);
+    }
+
+    /// The steps have become long, the last one goes over the only row and ends where nothing is left to read.
+    #[test]
+    fn a_row_between_a_hole_and_the_end_is_found() {
+        let mut table = Table { rows: BTreeSet::from([1358]), destroyed: vec![(1087, 1279)], reads: 0 };
+        assert_eq!(walk(&mut table, 1359).0, [1358]);
     }
 
     #[test]

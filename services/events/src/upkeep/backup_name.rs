@@ -55,6 +55,13 @@ pub(super) fn all(folder: &Path, database: &Path) -> Result<Vec<(Timestamp, Path
     Ok(found)
 }
 
+/// Where backups are, unless it is said otherwise: beside the folder of the database.
+#[must_use]
+pub fn folder(database: &Path) -> PathBuf {
+    let above = database.parent().and_then(Path::parent);
+    above.map_or_else(|| "backups".into(), |above| above.join("backups"))
+}
+
 /// The newest backup of the database in `folder`, and when it was made.
 ///
 /// # Errors

@@ -21,7 +21,7 @@ mod retention;
 mod workplace;
 
 pub use backup::{Backup, back_up};
-pub use backup_name::newest as newest_backup;
+pub use backup_name::{folder as backups_folder, newest as newest_backup};
 pub use check::{Finding, Level, Places, check, set_modes};
 pub use disk::{free_bytes, is_disk_full};
 pub use examine::{Content, Table};

@@ -37,7 +37,7 @@ fn garbage_is_said_to_be_damaged() {
     for words in ALL {
         let told = place.run(words);
         assert_eq!(told.code, 5, "{words:?}: {told:#?}");
-        assert!(told.stderr.contains("events restore"), "{told:#?}");
+        assert!(told.stderr.contains("events repair"), "{told:#?}");
     }
     let checked = place.run(&["check", "--json"]);
     assert!(checked.code == 2 && checked.stdout.contains("database-corrupt"), "{checked:#?}");

@@ -4,6 +4,7 @@ mod backup;
 mod check;
 mod failures;
 mod place;
+mod repair;
 mod restore;
 mod shown;
 mod upkeep;
