@@ -1,7 +1,8 @@
 //! The database, seen as a stream of new rows.
 //!
 //! The cursor is the highest id that was handed out. A file that was put in the place of another one
-//! is never replayed: the cursor only ever moves down to where that file ends.
+//! is never replayed: the cursor only ever moves down to where that file ends, which is the highest id it
+//! ever gave. Old rows that come back into a new file after damage are below that.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -102,7 +103,7 @@ impl Feed {
         let generation = self.reader.ask(queries::generation)?;
         // A file of the original gets a name when it is brought up to date: that is no other content.
         let renamed = self.generation.is_some() && self.generation != generation;
-        let last = self.reader.ask(queries::last_event_id)?;
+        let last = self.reader.ask(queries::last_id_given)?;
         self.cursor = Some(match self.cursor {
             None => last,
             Some(cursor) if freshness == Freshness::Replaced || renamed => cursor.min(last),
