@@ -44,7 +44,7 @@ pub enum Freshness {
 enum Migration {
     /// Not tried yet. This first time a missing file is made; later only its writer may make one.
     Untried,
-    Failed(Instant),
+    Failed(Instant, Error),
     Done,
     /// The file is looked at, not served.
     Never,
@@ -61,6 +61,15 @@ impl Reader {
     #[must_use]
     pub fn that_only_looks(path: PathBuf) -> Self {
         Self { migration: Migration::Never, ..Self::new(path) }
+    }
+
+    /// Why the file could not be brought up to date; it is read as it is.
+    #[must_use]
+    pub fn not_up_to_date(&self) -> Option<&Error> {
+        match &self.migration {
+            Migration::Failed(_, error) => Some(error),
+            _ => None,
+        }
     }
 
     /// Asks `question` of the file that is at the path now.
@@ -133,16 +142,16 @@ impl Reader {
 
     /// Failing is no reason not to read: an old file answers the same questions, only slower.
     fn bring_up_to_date(&mut self) {
-        let due = match self.migration {
+        let due = match &self.migration {
             Migration::Untried => true,
-            Migration::Failed(last) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
+            Migration::Failed(last, _) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
             Migration::Done => self.open.is_none() && self.path.exists(),
             Migration::Never => false,
         };
         if due {
             self.migration = match migrate(&self.path, MIGRATION_PATIENCE) {
                 Ok(()) => Migration::Done,
-                Err(_) => Migration::Failed(Instant::now()),
+                Err(error) => Migration::Failed(Instant::now(), error),
             };
         }
     }

@@ -85,6 +85,9 @@ impl Feed {
 
     fn try_look(&mut self) -> Result<News, Error> {
         let freshness = self.reader.refresh()?;
+        if let (Freshness::Replaced, Some(error)) = (freshness, self.reader.not_up_to_date()) {
+            log::error(format_args!("the events database is read as it is: {error}"));
+        }
         let version = self.reader.ask(queries::data_version)?;
         if freshness == Freshness::Same && self.version == Some(version) {
             return Ok(News::default());
