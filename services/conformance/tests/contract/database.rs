@@ -15,7 +15,7 @@ const INDEXES: [(&str, &str, &str); 5] = [
     ("idx_events_type_ts", "webhook_events", "event_type,timestamp,button_id"),
     ("idx_conv_ts", "conversations", "timestamp,advisor_phone,ai_response_time,satisfaction_score"),
 ];
-pub(crate) const MIGRATED: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'idx_conv_ts'";
+const MIGRATED: &str = "SELECT COUNT(*) FROM sqlite_master WHERE name = 'idx_conv_ts'";
 
 /// Rows as they are, so that two states of a database can be compared.
 fn rows(sql: &Connection, query: &str) -> Vec<Vec<Value>> {
@@ -25,7 +25,7 @@ fn rows(sql: &Connection, query: &str) -> Vec<Vec<Value>> {
     rows.map(Result::unwrap).collect()
 }
 
-pub(crate) fn original_rows(sql: &Connection) -> Vec<Vec<Vec<Value>>> {
+fn original_rows(sql: &Connection) -> Vec<Vec<Vec<Value>>> {
     let tables = ["webhook_events", "webhook_metrics", "conversations"];
     tables.iter().map(|table| rows(sql, &format!("SELECT * FROM {table} ORDER BY id"))).collect()
 }
@@ -192,6 +192,37 @@ fn a_locked_database_is_served_unmigrated_and_migrated_later() {
     assert_eq!(migrated, 0);
     lock.rollback().unwrap();
     place.until(MIGRATED, 1);
+}
+
+/// §1.2: a newer schema version than known: open read-only and say so, never "migrate down"
+#[test]
+fn a_newer_schema_is_read_but_not_written() {
+    let place = Place::lived_in();
+    let webhook = place.webhook().start();
+    place.until(MIGRATED, 1);
+    webhook.end();
+    let changed = place.sql().execute(
+        "UPDATE dogwatch_meta SET value = '999' WHERE key LIKE '%version%' OR key LIKE '%schema%'",
+        [],
+    );
+    assert_eq!(changed, Ok(1), "the meta table has one schema version");
+    place.execute("DROP INDEX idx_timestamp");
+    let before = original_rows(&place.sql());
+    let (webhook, api, websocket) = (place.webhook().start(), place.api().start(), place.websocket().start());
+    click(&webhook, "wamid.1");
+    assert_eq!(api.get("/api/webhook/events/recent").status, 200);
+    assert_eq!(Client::join(&websocket).2["data"]["recent_events"].as_array().unwrap().len(), 10);
+    eventually("the event waits", || {
+        let health = webhook.get("/health").json();
+        health["status"] == "degraded" && health["database"] == "unavailable"
+    });
+    for service in [webhook, api, websocket] {
+        let said = service.end().to_lowercase();
+        assert!(said.contains("newer") || said.contains("version"), "{said}");
+    }
+    assert_eq!(original_rows(&place.sql()), before);
+    assert_eq!(place.value::<i64>("SELECT COUNT(*) FROM dogwatch_meta WHERE value = '999'"), 1);
+    assert_eq!(place.value::<i64>("SELECT COUNT(*) FROM sqlite_master WHERE name = 'idx_timestamp'"), 0);
 }
 
 /// §1.1: one can go back to the old services on the same database: their statements work on it, also meanwhile
