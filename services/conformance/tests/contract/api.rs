@@ -128,25 +128,25 @@ fn unknown_paths_get_the_list_of_endpoints() {
 #[test]
 fn a_failure_is_told_without_paths_and_sql_and_passes_with_its_cause() {
     let cases = [
-        ("/api/webhook/metrics", "webhook_metrics", "Failed to fetch webhook metrics"),
-        ("/api/webhook/conversations", "conversations", "Failed to fetch conversation data"),
-        ("/api/webhook/stats/realtime", "webhook_events", "Failed to fetch real-time stats"),
-        ("/api/webhook/events/recent", "webhook_events", "Failed to fetch recent events"),
+        ("/api/webhook/metrics", "webhook_metrics", "button_clicks", "Failed to fetch webhook metrics"),
+        ("/api/webhook/conversations", "conversations", "advisor_phone", "Failed to fetch conversation data"),
+        ("/api/webhook/stats/realtime", "webhook_events", "event_type", "Failed to fetch real-time stats"),
+        ("/api/webhook/events/recent", "webhook_events", "event_type", "Failed to fetch recent events"),
     ];
     let place = Place::lived_in();
     let api = started(&place);
-    for (path, table, sentence) in cases {
+    for (path, table, column, sentence) in cases {
         assert_eq!(api.get(path).status, 200);
-        place.execute(&format!("ALTER TABLE {table} RENAME TO aside"));
+        place.execute(&format!("ALTER TABLE {table} RENAME COLUMN {column} TO aside"));
         let answer = api.get(path);
         assert_eq!((answer.status, &answer.json()["error"]), (500, &json!(sentence)), "{path}");
         let told = answer.json();
         assert_eq!(told["success"], false);
         let message = told["message"].as_str().unwrap();
-        for leak in ["SELECT", "no such table", table, "/", ".db"] {
+        for leak in ["SELECT", "no such", table, column, "/", ".db"] {
             assert!(!message.contains(leak), "{path}: {message}");
         }
-        place.execute(&format!("ALTER TABLE aside RENAME TO {table}"));
+        place.execute(&format!("ALTER TABLE {table} RENAME COLUMN aside TO {column}"));
         assert_eq!(api.get(path).status, 200, "{path} afterwards");
     }
 }
@@ -791,10 +791,9 @@ fn a_hundred_at_once_ask_the_database_once() {
 fn failures_are_not_kept() {
     let place = Place::lived_in();
     let api = place.api().start();
-    assert_eq!(api.get("/api/webhook/metrics?days=9").status, 200);
-    place.execute("ALTER TABLE webhook_metrics RENAME TO aside");
+    place.execute("ALTER TABLE webhook_metrics RENAME COLUMN button_clicks TO aside");
     assert_eq!(api.get(ENDPOINTS[0]).status, 500);
-    place.execute("ALTER TABLE aside RENAME TO webhook_metrics");
+    place.execute("ALTER TABLE webhook_metrics RENAME COLUMN aside TO button_clicks");
     let answer = api.get(ENDPOINTS[0]);
     assert_eq!((answer.status, answer.header("x-cache")), (200, Some("MISS")));
 }
@@ -835,7 +834,10 @@ fn a_writer_that_holds_the_lock_stops_no_read() {
 fn a_query_that_takes_5_seconds_is_cancelled() {
     let place = Place::lived_in();
     let api = started(&place);
-    assert_eq!(api.get(ENDPOINTS[4]).status, 200);
+    // Until whatever a connection does when it is new is done on all of them.
+    for days in 1..=50 {
+        assert_eq!(api.get(&format!("/api/webhook/metrics?days={days}")).status, 200);
+    }
     place.execute(
         "ALTER TABLE webhook_events RENAME TO aside;
          CREATE VIEW webhook_events AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n)
