@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::fail::{Failure, Outcome};
+use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::os::packet::Connection;
@@ -128,7 +129,7 @@ fn watch(
 fn status(paths: &Paths, name: &ServiceName) -> io::Result<ServiceStatus> {
     let keeper = Connection::connect(&paths.service(name).keeper_sock())?;
     match ask(&keeper, Op::Status)? {
-        Reply::Status(status) => Ok(*status),
+        Reply::Status(status) => Ok(incidents::told(&paths.service(name), *status)),
         other => Err(io::Error::other(format!("it answered {other:?}"))),
     }
 }

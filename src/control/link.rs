@@ -1,7 +1,7 @@
 //! A connection to a keeper or to the warden that tokio can wait on.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -38,8 +38,21 @@ impl Link {
     /// # Errors
     /// EPIPE if the other end is gone.
     pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
+        self.send_with(packet, &[]).await
+    }
+
+    /// Sends one packet with descriptors attached.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub async fn send_with(&self, packet: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = serde_json::to_vec(packet)?;
-        self.0.async_io(Interest::WRITABLE, |link| link.get().send(&bytes, &[])).await
+        self.0.async_io(Interest::WRITABLE, |link| link.get().send(&bytes, fds)).await
+    }
+
+    /// Whether a packet is there, whatever tokio knows of it: the kernel is asked.
+    pub fn has_packet(&self) -> bool {
+        matches!(self.0.get_ref().get().receive(), Ok(Some(_)))
     }
 
     /// The next packet; none when the other end has closed.

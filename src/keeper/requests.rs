@@ -30,6 +30,7 @@ impl Keeper {
         let before = self.instance.runs;
         match op {
             Op::Status => Some(Reply::Status(Box::new(self.status()))),
+            Op::Ping => Some(Reply::Done { run: before, not_persisted: None }),
             Op::Watch => {
                 self.clients.watch(by);
                 Some(Reply::Status(Box::new(self.status())))
@@ -159,6 +160,7 @@ impl Keeper {
             fingerprint: self.spec.fingerprint(),
             changed: false,
             limit_overridden: self.limit_overridden,
+            incidents: None,
         }
     }
 }
