@@ -1,9 +1,10 @@
-//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number` and
-//! `serve` go on beside what follows.
+//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number`, `timed`
+//! and `serve` go on beside what follows.
 //!
 //! ```text
 //! ready            say READY=1 on NOTIFY_SOCKET
 //! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
+//! timed FILE MS LINES  as number; FILE says how many lines there were, and how long the longest write took (ms)
 //! serve            answer every connection on descriptor 3 with "PID RUN\n"
 //! say TEXT         print a line        | shout TEXT     the same on standard error
 //! half TEXT        print without an end of line
@@ -27,7 +28,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -39,6 +40,10 @@ fn main() {
             "number" => {
                 let (pause, lines) = (number(&text()), number(&text()));
                 thread::spawn(move || count_for_ever(pause, lines));
+            }
+            "timed" => {
+                let (file, pause, lines) = (text(), number(&text()), number(&text()));
+                thread::spawn(move || count_and_time(&file, pause, lines));
             }
             "serve" => {
                 thread::spawn(serve);
@@ -116,6 +121,20 @@ fn count_for_ever(pause: u64, lines: u64) {
         let batch: Vec<u8> = (n..n + lines).flat_map(|n| numbered(n, 50)).collect();
         print_all(&batch);
         n += lines;
+        wait(pause);
+    }
+}
+
+fn count_and_time(file: &str, pause: u64, lines: u64) {
+    let mut longest = 0;
+    for n in 0.. {
+        let first = n * lines;
+        let batch: Vec<u8> = (first..first + lines).flat_map(|n| numbered(n, 50)).collect();
+        let begin = Instant::now();
+        print_all(&batch);
+        longest = begin.elapsed().as_millis().max(longest);
+        let said = std::fs::write(format!("{file}.new"), format!("{} {longest}", first + lines));
+        said.and_then(|()| std::fs::rename(format!("{file}.new"), file)).expect("the file can be written");
         wait(pause);
     }
 }

@@ -15,7 +15,7 @@ use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::status::{ServiceStatus, Settled};
 
 /// A keeper answers within this time, or it hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All services that have a keeper.
 ///

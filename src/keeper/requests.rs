@@ -7,7 +7,7 @@ use super::pump::Command;
 use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::phase::{Goal, Phase};
-use crate::os::{clock, tree};
+use crate::os::{clock, fault, tree};
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
 use crate::wire::status::ServiceStatus;
@@ -51,6 +51,7 @@ impl Keeper {
                 None
             }
             Op::Flush => {
+                fault::point("asked to flush");
                 self.flushing.push(by);
                 self.pump.tell(Command::Flush);
                 None

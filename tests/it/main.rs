@@ -14,4 +14,5 @@ mod isolation;
 mod keeper;
 mod pm2;
 mod readme;
+mod stalls;
 mod systemd;
