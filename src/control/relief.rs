@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,10 +21,11 @@ use crate::incidents;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::units::show_size;
-use crate::os::{clock, fifo};
+use crate::os::{clock, fifo, lock, process};
 use crate::paths::ServicePaths;
 
-/// A FIFO that is three quarters full for this long is relieved; from then on as soon as it is that full again.
+/// A FIFO that is three quarters full for this long is relieved, and one that is about to be full at once; from then on
+/// as soon as it is three quarters full again.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// Between two looks: the longest time that a service which floods its log may have to wait.
 const EVERY: u8 = 5;
@@ -35,12 +37,37 @@ const SIGHT: usize = 64 * 1024;
 const LARGEST_STAGE: usize = 1 << 20;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
+/// The name of a keeper's thread that moves log bytes.
+pub const PUMP: &str = "pump";
 /// What the log says where lines are missing.
 const MARK: &str = "dogwatch: lines are missing here: they were dropped while the keeper was stalled\n";
+
+/// Why nobody takes anything off a service's FIFOs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Helpless {
+    /// The keeper with this number is stopped.
+    Stopped(i32),
+    /// The pump of this keeper waits for a disk, and the keeper says nothing.
+    DiskWait(i32),
+    /// Nobody holds this keeper's lock.
+    Absent(PathBuf),
+}
+
+impl Helpless {
+    /// Whether it is still so. If it is not, two would take from the same FIFO, and a line could be torn between them.
+    pub fn holds(&self) -> bool {
+        match self {
+            Helpless::Stopped(pid) => process::is_stopped(*pid),
+            Helpless::DiskWait(pid) => process::thread_waits_for_disk(*pid, PUMP),
+            Helpless::Absent(lock) => lock::named(lock).is_none(),
+        }
+    }
+}
 
 /// The thread; dropped, it ends.
 #[derive(Debug)]
 pub struct Relief {
+    why: Helpless,
     over: Arc<AtomicBool>,
 }
 
@@ -49,10 +76,15 @@ impl Relief {
     ///
     /// # Errors
     /// Those of pipe(2) and of starting a thread.
-    pub fn begin(name: &ServiceName, paths: ServicePaths, mut streams: Vec<Stream>) -> io::Result<Relief> {
+    pub fn begin(
+        name: &ServiceName,
+        why: Helpless,
+        paths: ServicePaths,
+        mut streams: Vec<Stream>,
+    ) -> io::Result<Relief> {
         let mut scratch = Scratch::new()?;
         let over = Arc::new(AtomicBool::new(false));
-        let relief = Relief { over: Arc::clone(&over) };
+        let relief = Relief { why: why.clone(), over: Arc::clone(&over) };
         let name = name.clone();
         thread::Builder::new().name("relief".to_owned()).stack_size(STACK).spawn(move || {
             let mut books = Books { paths, noted: clock::mono(), unnoted: Dropped::default() };
@@ -61,7 +93,7 @@ impl Relief {
                 let now = clock::mono();
                 for stream in &mut streams {
                     // A FIFO that cannot be read cannot be relieved either: the service waits, as it would have.
-                    let dropped = stream.relieve(now, &mut scratch).unwrap_or_default();
+                    let dropped = stream.relieve(&why, now, &mut scratch).unwrap_or_default();
                     all.add(dropped);
                     books.unnoted.add(dropped);
                 }
@@ -77,6 +109,11 @@ impl Relief {
             }
         })?;
         Ok(relief)
+    }
+
+    /// Whether it was begun for this reason.
+    pub fn is_because(&self, why: &Helpless) -> bool {
+        self.why == *why
     }
 }
 
@@ -162,13 +199,18 @@ impl Stream {
     }
 
     /// Drops lines if it must.
-    fn relieve(&mut self, now: Moment, scratch: &mut Scratch) -> io::Result<Dropped> {
+    fn relieve(&mut self, why: &Helpless, now: Moment, scratch: &mut Scratch) -> io::Result<Dropped> {
         if !fifo::is_fuller_than(self.fifo.as_fd(), 3, 4) {
             self.full_since = None;
             return Ok(Dropped::default());
         }
+        if !why.holds() {
+            (self.full_since, self.begun) = (None, false);
+            return Ok(Dropped::default());
+        }
         let since = *self.full_since.get_or_insert(now);
-        if !self.begun && now.since(since) < PATIENCE {
+        let brims = fifo::is_fuller_than(self.fifo.as_fd(), 15, 16);
+        if !self.begun && !brims && now.since(since) < PATIENCE {
             return Ok(Dropped::default());
         }
         if !std::mem::replace(&mut self.begun, true) {
@@ -200,10 +242,12 @@ impl Stream {
     /// Drops the older half, up to the end of a line.
     fn drop_half(&mut self, scratch: &mut Scratch) -> io::Result<Dropped> {
         let mut dropped = Dropped::default();
-        while fifo::is_fuller_than(self.fifo.as_fd(), 1, 2) {
-            let length = read(&mut self.fifo, &mut scratch.bytes)?;
+        let half = fifo::capacity(self.fifo.as_fd()) / 2;
+        loop {
+            let excess = fifo::waiting(self.fifo.as_fd())?.saturating_sub(half).min(SIGHT);
+            let length = read(&mut self.fifo, &mut scratch.bytes[..excess])?;
             if length == 0 {
-                return Ok(dropped); // its keeper was quicker
+                break; // or its keeper was quicker
             }
             dropped.count(&scratch.bytes[..length]);
         }
@@ -246,6 +290,10 @@ mod tests {
         (dir, Stream::new(reading, Some(stage)), writing, seen)
     }
 
+    fn nobody() -> Helpless {
+        Helpless::Absent("/no/such/lock".into())
+    }
+
     fn line(number: usize) -> String {
         format!("{number:09}\n")
     }
@@ -271,13 +319,17 @@ mod tests {
             }
         };
         fill(40_000);
-        assert_eq!(stream.relieve(at(0), &mut scratch).unwrap(), Dropped::default());
+        assert_eq!(stream.relieve(&nobody(), at(0), &mut scratch).unwrap(), Dropped::default());
         fill(60_000);
-        assert_eq!(stream.relieve(at(100), &mut scratch).unwrap(), Dropped::default(), "not for long yet");
-        let dropped = stream.relieve(at(600), &mut scratch).unwrap();
+        assert_eq!(
+            stream.relieve(&nobody(), at(100), &mut scratch).unwrap(),
+            Dropped::default(),
+            "not for long yet"
+        );
+        let dropped = stream.relieve(&nobody(), at(600), &mut scratch).unwrap();
         assert!(dropped.lines > 2000 && dropped.bytes > 20_000, "{dropped:?}");
         fill(60_000);
-        assert!(stream.relieve(at(605), &mut scratch).unwrap().lines > 0, "at once");
+        assert!(stream.relieve(&nobody(), at(605), &mut scratch).unwrap().lines > 0, "at once");
         let begun = text(&stage);
         assert_eq!(begun, format!("half of it\n{MARK}"));
         let rest = text(&service);
@@ -291,10 +343,15 @@ mod tests {
         let mut scratch = Scratch::new().unwrap();
         while nix::unistd::write(&stage, &[b'x'; 4096]).is_ok() {}
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        for millis in [0, 600] {
-            stream.relieve(Moment(millis * 1_000_000), &mut scratch).unwrap();
-        }
+        stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap();
         assert!(text(&stage).ends_with(&format!("xxx{}{MARK}", line(1))));
+    }
+
+    #[test]
+    fn a_fifo_that_is_about_to_be_full_is_relieved_at_once() {
+        let (_dir, mut stream, service, _stage) = stream();
+        while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
+        assert!(stream.relieve(&nobody(), Moment(0), &mut Scratch::new().unwrap()).unwrap().lines > 0);
     }
 
     #[test]
@@ -303,8 +360,7 @@ mod tests {
         stream.stage = None;
         let mut scratch = Scratch::new().unwrap();
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        stream.relieve(Moment(0), &mut scratch).unwrap();
-        assert!(stream.relieve(Moment(600_000_000), &mut scratch).unwrap().lines > 0);
+        assert!(stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap().lines > 0);
         assert_eq!(fifo::waiting(stage.as_fd()).unwrap(), 0);
     }
 }

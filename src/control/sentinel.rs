@@ -17,7 +17,7 @@ use super::alarm::Whom;
 use super::folder;
 use super::ping::ping;
 use super::plane::Plane;
-use super::relief::{Relief, Stream};
+use super::relief::{Helpless, PUMP, Relief, Stream};
 use super::say::say;
 use crate::incidents;
 use crate::model::lapse;
@@ -36,8 +36,6 @@ use crate::wire::{VERSION, warden};
 const SOON: Duration = Duration::from_millis(50);
 /// A service without a keeper for longer than this cannot count on one.
 const ABSENT: Duration = Duration::from_millis(500);
-/// The name of a keeper's thread that moves log bytes.
-const PUMP: &str = "pump";
 
 /// Watches for ever.
 pub async fn run(plane: Arc<Plane>) {
@@ -223,24 +221,25 @@ impl Sentinel {
     /// Begins or ends to keep a critical service's FIFOs from running full.
     fn relieve(&mut self, whom: &Whom, now: Moment) {
         let (Whom::Keeper(name), Some(watched)) = (whom, self.watched.get_mut(whom)) else { return };
+        let paths = self.plane.paths.service(name);
         let pid = watched.process.as_ref().map_or(0, |process| process.pid);
-        let disk_wait = || process::thread_waits_for_disk(pid, PUMP);
-        let helpless = match watched.absent {
-            Some(since) => now.since(since) >= ABSENT,
-            None => {
-                watched.suspect.suspicion().is_some() && process::is_stopped(pid)
-                    || watched.suspect.is_silent() && disk_wait()
-            }
-        };
-        if !helpless || !is_critical(&self.plane, whom) {
+        let away = watched.absent.filter(|since| now.since(*since) >= ABSENT);
+        let suspected = watched.suspect.suspicion().is_some();
+        let reasons = [
+            (away.is_some(), Helpless::Absent(paths.lock.clone())),
+            (watched.absent.is_none() && suspected, Helpless::Stopped(pid)),
+            (watched.absent.is_none() && watched.suspect.is_silent(), Helpless::DiskWait(pid)),
+        ];
+        let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
+        let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
             watched.relief = None;
             return;
-        }
-        if watched.relief.is_some() {
+        };
+        if watched.relief.as_ref().is_some_and(|relief| relief.is_because(&why)) {
             return;
         }
         // A pump that waits for a disk holds the lock of its stage: who touches it waits too.
-        let through_stage = watched.absent.is_some() || !disk_wait();
+        let through_stage = watched.absent.is_some() || !Helpless::DiskWait(pid).holds();
         let streams = self.plane.with_holdings(|holdings| {
             let outputs = holdings.outputs(name).into_iter();
             let streams = outputs.map(|output| {
@@ -249,7 +248,7 @@ impl Sentinel {
             });
             streams.collect::<std::io::Result<Vec<Stream>>>()
         });
-        let begun = streams.and_then(|streams| Relief::begin(name, self.plane.paths.service(name), streams));
+        let begun = streams.and_then(|streams| Relief::begin(name, why, paths, streams));
         match begun {
             Ok(relief) => watched.relief = Some(relief),
             Err(error) => say(format_args!("{name} may have to wait for its log: {error}")),
