@@ -1,5 +1,5 @@
 //! A critical service never waits for its log. While its keeper can take nothing off its FIFOs, because it is
-//! stopped, hangs or is not there, this thread drops the oldest lines of those that run full.
+//! stopped or not there or its disk hangs, this thread drops the oldest lines of those that run full.
 //!
 //! Where the lines are missing the log says so: what was begun is moved on to the stage, so that it ends as it
 //! should, and a line of our own behind it. All that is dropped later is missing at that same place.
@@ -40,14 +40,14 @@ const STACK: usize = 64 * 1024;
 /// The name of a keeper's thread that moves log bytes.
 pub const PUMP: &str = "pump";
 /// What the log says where lines are missing.
-const MARK: &str = "dogwatch: lines are missing here: they were dropped while the keeper was stalled\n";
+const MARK: &str = "dogwatch: lines are missing here: they were dropped while the log was stalled\n";
 
 /// Why nobody takes anything off a service's FIFOs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Helpless {
     /// The keeper with this number is stopped.
     Stopped(i32),
-    /// The pump of this keeper waits for a disk, and the keeper says nothing.
+    /// The pump of this keeper waits for a disk.
     DiskWait(i32),
     /// Nobody holds this keeper's lock.
     Absent(PathBuf),
@@ -104,7 +104,7 @@ impl Relief {
             if all.bytes > 0 {
                 let (size, lines) = (show_size(all.bytes), all.lines);
                 say(format_args!(
-                    "{name}: its keeper was stalled, so {size} of its output, {lines} lines, were dropped"
+                    "{name}: its log was stalled, so {size} of its output, {lines} lines, were dropped"
                 ));
             }
         })?;
@@ -209,7 +209,9 @@ impl Stream {
             return Ok(Dropped::default());
         }
         let since = *self.full_since.get_or_insert(now);
-        let brims = fifo::is_fuller_than(self.fifo.as_fd(), 15, 16);
+        // A disk that is only slow makes the pump wait now and then.
+        let certain = !matches!(why, Helpless::DiskWait(_));
+        let brims = certain && fifo::is_fuller_than(self.fifo.as_fd(), 15, 16);
         if !self.begun && !brims && now.since(since) < PATIENCE {
             return Ok(Dropped::default());
         }

@@ -228,7 +228,7 @@ impl Sentinel {
         let reasons = [
             (away.is_some(), Helpless::Absent(paths.lock.clone())),
             (watched.absent.is_none() && suspected, Helpless::Stopped(pid)),
-            (watched.absent.is_none() && watched.suspect.is_silent(), Helpless::DiskWait(pid)),
+            (watched.absent.is_none() && watched.suspect.waits_for_disk(), Helpless::DiskWait(pid)),
         ];
         let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
         let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
@@ -295,8 +295,11 @@ fn name_of(whom: &Whom) -> String {
 
 fn is_critical(plane: &Plane, whom: &Whom) -> bool {
     let Whom::Keeper(name) = whom else { return false };
-    let said = plane.roster.get(name).and_then(|entry| entry.said);
-    said.is_some_and(|(status, _)| status.critical)
+    match plane.roster.get(name).and_then(|entry| entry.said) {
+        Some((status, _)) => status.critical,
+        // Its keeper was stalled before this process began.
+        None => folder::read_spec(&plane.paths.service(name)).is_some_and(|file| file.spec.critical),
+    }
 }
 
 /// Whether a new process does its predecessor's work.

@@ -159,6 +159,11 @@ impl Suspect {
         }
     }
 
+    /// Whether its log waited for a disk when it was looked at last.
+    pub fn waits_for_disk(&self) -> bool {
+        self.disk_waits > 0
+    }
+
     /// Whether its log waits for a disk and not for the process: nobody is ended for that.
     pub fn disk_hangs(&self) -> bool {
         self.disk_waits >= 2

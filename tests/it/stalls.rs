@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dogwatch::os::process::Identity;
@@ -131,7 +132,7 @@ fn a_stopped_control_plane_affects_nothing_and_is_replaced() {
 }
 
 /// Lines so far, and the longest write, milliseconds.
-fn timed(file: &std::path::Path) -> (u64, u64) {
+fn timed(file: &Path) -> (u64, u64) {
     let text = fs::read_to_string(file).unwrap_or_default();
     let (lines, longest) = text.split_once(' ').unwrap_or(("0", "0"));
     (lines.parse().unwrap(), longest.parse().unwrap())
@@ -191,6 +192,75 @@ fn a_critical_service_never_waits_for_a_stopped_keeper() {
 fn marks(machine: &Machine) -> u64 {
     let texts = machine.log_files("web", "out").into_iter().map(|file| fs::read_to_string(file).unwrap());
     texts.map(|text| text.matches("dogwatch: lines are missing here").count() as u64).sum()
+}
+
+/// A file system that can be made to hang.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Makes and mounts it; none where that is not allowed.
+    fn mount(at: PathBuf) -> Option<Disk> {
+        let image = at.with_extension("image");
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let run = |program: &str, words: &[&Path]| {
+            Command::new(program)
+                .args(words)
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let made = run("mkfs.ext4", &["-q".as_ref(), &image])
+            && run("mount", &["-o".as_ref(), "loop".as_ref(), &image, &at]);
+        made.then_some(Disk(at))
+    }
+
+    fn freeze(&self, option: &str) {
+        // One that is not frozen cannot be thawed, and need not be.
+        let _ = Command::new("fsfreeze").arg(option).arg(&self.0).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.freeze("-u");
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+    let machine = Machine::new("");
+    let timing = machine.dir().join("timing");
+    let Some(disk) = Disk::mount(machine.dir().join("disk")) else {
+        eprintln!("left out: no file system can be mounted here");
+        return;
+    };
+    machine.write(&format!(
+        r#"
+        [dogwatch]
+        log_dir = "disk"
+        [compartments.production]
+        critical = true
+        [services.web]
+        compartment = "production"
+        command = ["UNRULY", "timed", "{}", "5", "400", "hang"]
+        "#,
+        timing.display()
+    ));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web");
+    disk.freeze("-f");
+    let told = "the log disk of web hangs: its output waits";
+    until("it is told", || machine.ok(&["status"]), |text| text.contains(told));
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 100_000);
+    assert!(machine.status("web")["incidents"]["dropped_lines"].as_u64() > Some(50_000));
+    disk.freeze("-u");
+    until("it is over", || machine.ok(&["status"]), |text| !text.contains(told));
+    let after = machine.until_state("web", "online");
+    assert_eq!((machine.keeper("web"), &after["pid"]), (keeper, &before["pid"]));
 }
 
 /// How often each thread of a process has gone to sleep so far.
