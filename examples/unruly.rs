@@ -14,6 +14,7 @@
 //! grow MIB MS      for ever: leak MIB each MS milliseconds
 //! escape           leave a grandchild in a session of its own
 //! stubborn         ignore SIGTERM
+//! whole            after SIGTERM: print the lines of `number` that are begun to their end, then end with code 0
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
@@ -27,6 +28,7 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,6 +69,7 @@ fn main() {
                 done.expect("setsid is part of util-linux");
             }
             "stubborn" => ignore_term(),
+            "whole" => end_between_batches(),
             "farewell" => {
                 let pause = number(&text());
                 take_leave(pause, text());
@@ -120,6 +123,7 @@ fn count_for_ever(pause: u64, lines: u64) {
     loop {
         let batch: Vec<u8> = (n..n + lines).flat_map(|n| numbered(n, 50)).collect();
         print_all(&batch);
+        end_if_told();
         n += lines;
         wait(pause);
     }
@@ -135,6 +139,7 @@ fn count_and_time(file: &str, pause: u64, lines: u64) {
         longest = begin.elapsed().as_millis().max(longest);
         let said = std::fs::write(format!("{file}.new"), format!("{} {longest}", first + lines));
         said.and_then(|()| std::fs::rename(format!("{file}.new"), file)).expect("the file can be written");
+        end_if_told();
         wait(pause);
     }
 }
@@ -170,6 +175,27 @@ fn ignore_term() {
     // SAFETY: SIG_IGN is no handler: nothing runs when the signal comes.
     unsafe {
         libc::signal(libc::SIGTERM, libc::SIG_IGN);
+    }
+}
+
+/// SIGTERM has come, and is to be obeyed between two batches.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+fn end_between_batches() {
+    extern "C" fn told(_signal: libc::c_int) {
+        TOLD.store(true, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = told;
+    #[expect(unsafe_code, reason = "std cannot handle a signal")]
+    // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+}
+
+fn end_if_told() {
+    if TOLD.load(Ordering::Relaxed) {
+        quit(0);
     }
 }
 

@@ -37,7 +37,7 @@ impl Strike {
     fn recovery(self) -> Duration {
         match self {
             Strike::One => Duration::from_secs(1),
-            Strike::Two => Duration::from_secs(3),
+            Strike::Two => Duration::from_secs(5),
         }
     }
 }
@@ -92,7 +92,7 @@ fn chaos(pause_ms: &str, lines: &str, strike: Strike) {
     let machine = Machine::new(&format!(
         r#"
         [services.web]
-        command = ["UNRULY", "number", "{pause_ms}", "{lines}", "serve", "ready", "hang"]
+        command = ["UNRULY", "whole", "number", "{pause_ms}", "{lines}", "serve", "ready", "hang"]
         listen = ["{address}"]
         ready = "notify"
         log = {{ rotate_size = "64MiB", keep = 1000, compress = false }}
@@ -131,6 +131,7 @@ fn chaos(pause_ms: &str, lines: &str, strike: Strike) {
     let after = machine.until_state("web", "online");
     assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]), "the service was touched");
     machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]); // the keeper ends when the last byte is in its file
     let found = tally(&machine.log_files("web", "out"));
     let (done, failed) = (requests.done.into_inner(), requests.failed.into_inner());
     report(&mut recoveries, done, &found);
