@@ -22,7 +22,6 @@ use super::say::say;
 use crate::incidents;
 use crate::model::lapse;
 use crate::model::moment::Moment;
-use crate::model::name::ServiceName;
 use crate::model::signal::Signal;
 use crate::model::suspicion::{self, Event, Look, Quota, Sign, Step, Suspect};
 use crate::model::units::show_duration;
@@ -34,6 +33,8 @@ use crate::wire::{VERSION, warden};
 
 /// Whoever is away or is to be replaced is looked for again after this time.
 const SOON: Duration = Duration::from_millis(50);
+/// A successor that does not do its work by then, counted from the first sign, is watched like any other.
+const SUCCESSION: Duration = Duration::from_secs(20);
 /// A service without a keeper for longer than this cannot count on one.
 const ABSENT: Duration = Duration::from_millis(500);
 
@@ -116,11 +117,14 @@ impl Sentinel {
         };
         if watched.process.as_ref() != Some(&process) {
             if let Some((sign, since, true)) = watched.suspect.suspicion() {
-                if !is_back(&self.plane, whom, process.pid) {
+                let back = is_back(&self.plane, whom, process.pid);
+                if !back && now.since(since) < SUCCESSION {
                     watched.again = Some(now.plus(SOON));
                     return;
                 }
-                tell_replacement(&self.plane, whom, sign, now.since(since));
+                if back {
+                    tell_replacement(&self.plane, whom, sign, now.since(since));
+                }
             }
             watched.process = Some(process.clone());
             self.happened(whom, Event::Replaced, now);
@@ -144,11 +148,13 @@ impl Sentinel {
             *watched = Watched::default();
             return;
         }
-        watched.absent.get_or_insert(now);
-        if watched.suspect.suspicion().is_some() || is_critical(&self.plane, whom) {
-            watched.again = Some(now.plus(SOON));
-        }
+        let since = *watched.absent.get_or_insert(now);
+        let matters = watched.suspect.suspicion().is_some() || is_critical(&self.plane, whom);
+        watched.again = Some(now.plus(if matters { SOON } else { ABSENT }));
         self.relieve(whom, now);
+        if *whom != Whom::Warden && now.since(since) >= ABSENT {
+            self.look_at(&Whom::Warden, false); // the warden should have brought another one by now
+        }
     }
 
     /// What is to be seen from outside, without waking anybody.
@@ -157,11 +163,8 @@ impl Sentinel {
         let stopped = process::is_stopped(process.pid);
         match whom {
             Whom::Warden => {
-                let lacks = |name: &ServiceName| {
-                    let paths = plane.paths.service(name);
-                    paths.spec().exists() && !folder::keeper_lives(&paths)
-                };
-                let undone = plane.followed().iter().any(lacks).then_some(1);
+                // A keeper that is away is its work.
+                let undone = self.watched.values().any(|watched| watched.absent.is_some()).then_some(1);
                 Look { stopped, undone, ..Look::default() }
             }
             Whom::Keeper(name) => {
