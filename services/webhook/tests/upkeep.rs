@@ -15,6 +15,8 @@ fn start(folder: &Path) -> Running {
         .arg("--allow-unsigned")
         .env("WEBHOOK_PORT", "0")
         .env("WHATSAPP_VERIFY_TOKEN", "example-verify-token")
+        .env("WHATSAPP_ACCESS_TOKEN", "example-access-token")
+        .env("WHATSAPP_PHONE_NUMBER_ID", "100000000001234")
         .start()
 }
 
