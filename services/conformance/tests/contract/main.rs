@@ -10,7 +10,6 @@ mod api;
 mod database;
 mod delivery;
 mod events;
-mod open;
 mod page;
 mod privacy;
 mod quarantine;

@@ -301,3 +301,16 @@ fn written_events_are_counted() {
         serde_json::json!({"queued": 0, "written": 7, "dropped": 0, "spooled": 0})
     );
 }
+
+/// §2.5: repeats after restart: nothing, also when the first copy still waits in the spool
+#[test]
+fn what_waits_in_the_spool_is_known_after_a_restart() {
+    let place = Place::bare();
+    let without = || place.webhook().env("EVENTS_DB", "content.json/no.db");
+    let webhook = without().start();
+    platform::post(&webhook, &[click("wamid.1")]);
+    webhook.end();
+    let webhook = without().start();
+    platform::post(&webhook, &[click("wamid.1")]);
+    assert_eq!(webhook.get("/health").json()["messages"]["duplicates"], 1);
+}

@@ -73,6 +73,7 @@ impl Writer {
 
     /// Runs to the end; a defect in between costs the connection, not the batch and not the process.
     pub(super) fn run_whatever_happens(mut self) {
+        self.know_what_is_spooled();
         while catch_unwind(AssertUnwindSafe(|| self.run())).is_err() {
             self.close();
             self.give_back();
@@ -94,6 +95,22 @@ impl Writer {
             if self.shared.state().is_over(Instant::now()) {
                 return;
             }
+        }
+    }
+
+    /// Messages that stand in the spool were here before, too, whether or not the database can be asked.
+    fn know_what_is_spooled(&self) {
+        let now = u32::try_from(Timestamp::now().as_second()).unwrap_or(0);
+        let mut spool = self.shared.spool();
+        let mut done = 0;
+        // One that is not there, or cannot be read, holds none; what is wrong with it is said when it is taken over.
+        while let Ok(chunk) = spool.read(done, BATCH)
+            && chunk.end > done
+        {
+            for key in chunk.entries.iter().filter_map(|entry| entry.key.as_deref()) {
+                let _ = self.shared.seen.is_new(Fingerprint::of(key), now);
+            }
+            done = chunk.end;
         }
     }
 
