@@ -1,4 +1,4 @@
-//! What the operator orders of one service: start, stop, restart, flush.
+//! What the operator orders of one service: start, stop, restart, reload, flush.
 //!
 //! Each order has a connection of its own to the keeper. The keeper answers in turn, so what it says on that
 //! connection after the order is about the time after the order.
@@ -22,6 +22,7 @@ use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::model::units::{parse_size, show_size};
+use crate::paths::ServicePaths;
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
@@ -41,12 +42,12 @@ pub async fn carry_out(
 ) -> Result<Answer, Refused> {
     refuse_when_going_down(plane)?;
     let mut notes = Vec::new();
-    if matches!(verb, Verb::Start | Verb::Restart) {
+    if matches!(verb, Verb::Start | Verb::Restart | Verb::Reload) {
         notes.extend(look_again(plane));
     }
     view::known(plane, name)?;
     // A stop or a restart ends the waiting of an earlier start; another start changes nothing for it.
-    if matches!(verb, Verb::Stop | Verb::Restart) {
+    if matches!(verb, Verb::Stop | Verb::Restart | Verb::Reload) {
         plane.roster.new_order(name);
     }
     give(plane, name, Given::Alone, verb, order, notes).await
@@ -126,24 +127,34 @@ pub async fn give(
             if given == Given::ByUp { Op::Up } else { Op::Start }
         }
         Verb::Restart => {
-            prepare_restart(plane, name, order, &mut notes)?;
+            prepare_restart(plane, name, order, folder::write_spec, &mut notes)?;
             Op::Restart
+        }
+        Verb::Reload => {
+            prepare_restart(plane, name, order, folder::write_next_spec, &mut notes)?;
+            Op::Reload
         }
         Verb::Stop => Op::Stop,
         Verb::Flush => Op::Flush,
     };
-    let (run, not_persisted) = loop {
+    let taken = loop {
         match link.ask(op.clone(), soon).await {
             Err(error) if is_replaced(&error) => {
                 link = connect(plane, name).await?;
                 // The keeper died with the order in its hands. All but a restart may be given twice.
-                if op == Op::Restart && restarted_since(&link, &before, soon).await {
-                    break (before.run, None);
+                if matches!(op, Op::Restart | Op::Reload) && restarted_since(&link, &before, soon).await {
+                    break Taken { run: before.run, ..Taken::default() };
+                }
+                if op == Op::Reload {
+                    // It may have died with the new entry, too.
+                    prepare_restart(plane, name, order, folder::write_next_spec, &mut Vec::new())?;
                 }
             }
             answer => break as_done(name, answer)?,
         }
     };
+    let Taken { run, not_persisted, note } = taken;
+    notes.extend(note);
     if verb == Verb::Flush {
         return answer(plane, name, Outcome::Done, None, notes);
     }
@@ -241,11 +252,12 @@ async fn prepare_start(
     Ok(())
 }
 
-/// The keeper reads the spec when it restarts the service.
+/// The keeper reads the spec when it restarts or reloads the service; `write` leaves it where it looks for it then.
 fn prepare_restart(
     plane: &Plane,
     name: &ServiceName,
     order: Order,
+    write: fn(&ServicePaths, &SpecFile) -> Result<(), String>,
     notes: &mut Vec<String>,
 ) -> Result<(), Refused> {
     let paths = plane.paths.service(name);
@@ -264,7 +276,7 @@ fn prepare_restart(
             limited(spec, limit)
         }
     };
-    folder::write_spec(&paths, &file).map_err(Refused::failed)
+    write(&paths, &file).map_err(Refused::failed)
 }
 
 /// How long a limit from the command line holds, and how to keep it.
@@ -321,22 +333,28 @@ async fn connect(plane: &Arc<Plane>, name: &ServiceName) -> Result<Link, Refused
     }
 }
 
-/// Gives an order, and returns the latest run from before it, and why the goal could not be written.
+/// What a keeper says of an order that it has taken.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The latest run from before it.
+    run: u64,
+    /// Why the goal could not be written.
+    not_persisted: Option<String>,
+    /// How it was taken, if not as it was given.
+    note: Option<String>,
+}
+
+/// Gives an order.
 ///
 /// # Errors
 /// What the keeper says against it.
-pub async fn done(
-    link: &Link,
-    name: &ServiceName,
-    op: Op,
-    deadline: Instant,
-) -> Result<(u64, Option<String>), Refused> {
+pub async fn done(link: &Link, name: &ServiceName, op: Op, deadline: Instant) -> Result<Taken, Refused> {
     as_done(name, link.ask(op, deadline).await)
 }
 
-fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<(u64, Option<String>), Refused> {
+fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<Taken, Refused> {
     match answer {
-        Ok(Reply::Done { run, not_persisted }) => Ok((run, not_persisted)),
+        Ok(Reply::Done { run, not_persisted, note }) => Ok(Taken { run, not_persisted, note }),
         Ok(Reply::Error { message }) => Err(Refused::failed(format!("{name}: {message}"))),
         Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
         Err(error) => Err(Refused::new(
@@ -352,10 +370,14 @@ fn is_replaced(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-/// Whether a restart that was ordered after `before` is under way or done.
+/// Whether a restart or a reload that was ordered after `before` is under way or done.
 async fn restarted_since(link: &Link, before: &ServiceStatus, deadline: Instant) -> bool {
     match link.ask(Op::Status, deadline).await {
-        Ok(Reply::Status(now)) => now.run > before.run || now.state == State::Stopping,
+        Ok(Reply::Status(now)) => {
+            let successor = now.beside.is_some_and(|beside| beside.run > before.run);
+            let refused = now.refused.is_some() && now.refused != before.refused;
+            now.run > before.run || now.state == State::Stopping || successor || refused
+        }
         _ => false,
     }
 }
