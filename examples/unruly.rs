@@ -4,6 +4,8 @@
 //! ```text
 //! ready            say READY=1 on NOTIFY_SOCKET
 //! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
+//! count MS LINES   as number, but each line begins with the number of the run; after SIGTERM it goes on for a
+//!                  third of a second, says "RUN end" and ends with code 0
 //! serve            answer every connection on descriptor 3 with "PID RUN\n"
 //! say TEXT         print a line        | shout TEXT     the same on standard error
 //! half TEXT        print without an end of line
@@ -28,8 +30,9 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -41,6 +44,10 @@ fn main() {
             "number" => {
                 let (pause, lines) = (number(&text()), number(&text()));
                 thread::spawn(move || count_for_ever(pause, lines));
+            }
+            "count" => {
+                let (pause, lines) = (number(&text()), number(&text()));
+                begin_to_count(pause, lines);
             }
             "serve" => {
                 thread::spawn(serve);
@@ -133,6 +140,40 @@ fn count_for_ever(pause: u64, lines: u64) {
         n += lines;
         wait(pause);
     }
+}
+
+/// SIGTERM has come.
+static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
+
+fn begin_to_count(pause: u64, lines: u64) {
+    let handler: extern "C" fn(libc::c_int) = note_term;
+    #[expect(unsafe_code, reason = "std cannot handle a signal")]
+    // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+    let run = std::env::var("DOGWATCH_RUN").expect("DOGWATCH_RUN is set");
+    thread::spawn(move || {
+        let (mut n, mut end) = (0, None);
+        loop {
+            let batch: String =
+                (n..n + lines).map(|n| format!("{run} {n:010} {}\n", "x".repeat(80))).collect();
+            print_all(batch.as_bytes());
+            n += lines;
+            if ASKED_TO_END.load(Ordering::Relaxed) {
+                let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_millis(333));
+                if Instant::now() >= end {
+                    print_all(format!("{run} end\n").as_bytes());
+                    quit(0);
+                }
+            }
+            wait(pause);
+        }
+    });
+}
+
+extern "C" fn note_term(_signal: libc::c_int) {
+    ASKED_TO_END.store(true, Ordering::Relaxed);
 }
 
 fn burst(lines: u64, width: usize) {

@@ -16,5 +16,6 @@ mod keeper;
 mod node;
 mod pm2;
 mod readme;
+mod reload;
 mod systemd;
 mod view;
