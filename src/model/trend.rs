@@ -28,6 +28,8 @@ const FEWEST: usize = 12;
 const SHORTEST: Duration = Duration::from_secs(1);
 /// A piece's length in the end: 32 of them are an hour.
 const LONGEST: Duration = Duration::from_secs(128);
+/// When nobody has looked for so many pieces, what was before says nothing about now.
+const HOLE: u32 = 4;
 /// Less is noise, bytes.
 const LEAST_RISE: f64 = (1 << 20) as f64;
 /// Further ahead nobody believes a forecast.
@@ -65,27 +67,22 @@ impl Default for Trend {
 impl Trend {
     /// `used` bytes are in use now.
     pub fn add(&mut self, used: u64, now: Moment) {
-        let Some((begin, lowest, highest)) = &mut self.present else {
-            self.present = Some((now, used, used));
-            return;
-        };
-        (*lowest, *highest) = ((*lowest).min(used), (*highest).max(used));
-        let passed = now.since(*begin);
-        if passed < self.length {
-            return;
-        }
-        let (lowest, highest) = (*lowest, *highest);
-        if passed >= self.length * 3 + SHORTEST {
-            // Nobody looked for so long that there would be a hole: what was before says nothing about now.
+        let (mut begin, mut lowest, mut highest) = self.present.unwrap_or((now, used, used));
+        if now.since(begin) >= self.length * HOLE {
             *self = Trend::default();
-        } else if self.full == MOST && self.length < LONGEST {
-            self.double();
-            return; // the present piece is but half full now
-        } else {
+            (begin, lowest, highest) = (now, used, used);
+        }
+        while now.since(begin) >= self.length {
+            if self.full == MOST && self.length < LONGEST {
+                self.double();
+                continue; // the present piece is but half full now
+            }
             self.push(lowest);
             self.highest = highest;
+            begin = begin.plus(self.length);
+            (lowest, highest) = (used, used);
         }
-        self.present = Some((now, used, used));
+        self.present = Some((begin, lowest.min(used), highest.max(used)));
     }
 
     /// Makes one piece of two each.

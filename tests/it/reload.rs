@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::harness::clients::{Asking, InFlight, get};
+use crate::harness::shell::Shell;
 use crate::harness::{Machine, binary, free_address, kill, kill_pid, until};
 
 /// What the webhook answers as long as it serves, also while it ends.
@@ -184,6 +185,27 @@ fn where_two_runs_cannot_share_a_socket_it_restarts_and_says_so() {
     machine.ok(&["stop", "web"]);
     let outcome = machine.run(&["reload", "all"]);
     assert_eq!((outcome.code, outcome.err.as_str()), (0, ""), "{outcome:#?}");
+}
+
+#[test]
+fn pm2_users_reload_with_their_own_word() {
+    let machine = Machine::new(&service(
+        r#"["UNRULY", "serve", "ready", "hang"]"#,
+        free_address(),
+        "ready = \"notify\"\n[services.tool]\ncommand = [\"UNRULY\", \"hang\"]",
+    ));
+    machine.up();
+    let outcome = Shell::new(&machine).run("pm2 reload all");
+    assert_eq!(outcome.code, 0, "{outcome:#?}");
+    for line in [
+        "[PM2] Applying action reloadProcessId on app [all](ids: [ 0, 1 ])",
+        "[PM2] [web](0) ✓",
+        "[PM2] [tool](1) ✓",
+    ] {
+        assert!(outcome.out.contains(line), "{line}: {outcome:#?}");
+    }
+    assert!(outcome.err.contains("[PM2][WARN] tool: restarted, with a gap"), "{outcome:#?}");
+    assert_eq!(machine.status("web")["reason"], "reloaded on request");
 }
 
 #[test]
