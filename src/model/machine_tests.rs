@@ -463,8 +463,8 @@ fn disturb(world: &mut World, what: u8, millis: u64) {
             world.over_memory(
                 run.map_or(0, |run| run.number),
                 250 + millis % 100,
-                millis % 3 == 0,
-                millis % 5 > 0,
+                millis.is_multiple_of(3),
+                !millis.is_multiple_of(5),
             );
         }
         14..=16 => world.tell(Event::Reload),
@@ -519,7 +519,7 @@ proptest! {
                 6 => world.obeys_term = !world.obeys_term,
                 7 if limit_reached && world.instance.beside.is_some() => {
                     let run = world.instance.beside.as_ref().and_then(Beside::run);
-                    world.over_memory(run.map_or(0, |run| run.number), 300 + millis % 50, millis % 2 == 0, true);
+                    world.over_memory(run.map_or(0, |run| run.number), 300 + millis % 50, millis.is_multiple_of(2), true);
                 }
                 _ => world.pass(millis),
             }
