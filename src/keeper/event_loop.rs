@@ -340,7 +340,7 @@ impl Keeper {
     }
 
     fn close_sockets(&mut self) {
-        let closed = self.sockets.close();
+        let closed = self.sockets.close_but(&[]);
         self.clients.take_back(closed);
     }
 

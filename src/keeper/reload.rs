@@ -65,7 +65,12 @@ impl Keeper {
         }
         fault::point("between takeover and spec");
         let refused = self.instance.run().is_some_and(|run| run.number < self.instance.runs);
-        if refused { self.restore_spec() } else { self.keep_spec() }
+        if refused {
+            self.restore_spec()
+        } else {
+            self.keep_spec()
+        }
+        self.close_unwanted_sockets();
     }
 
     /// The new spec holds, whatever comes.

@@ -41,38 +41,32 @@ impl Sockets {
         Sockets { listening: listening.collect(), notify, views }
     }
 
-    /// Listens on all of `wanted` and on nothing else. Returns the keys of sockets that were closed.
+    /// Listens on all of `wanted`.
     ///
     /// # Errors
     /// The first address that cannot be had, with the holder of a taken port. Sockets that are open stay so.
-    pub fn ensure(&mut self, wanted: &[SocketAddr]) -> Result<Vec<String>, StartFailure> {
-        let mut closed = Vec::new();
-        self.listening.retain(|(address, _)| {
-            let keep = wanted.contains(address);
-            if !keep {
-                closed.push(key(*address));
-            }
-            keep
-        });
+    pub fn ensure(&mut self, wanted: &[SocketAddr]) -> Result<(), StartFailure> {
         for address in wanted {
             if self.listening.iter().all(|(have, _)| have != address) {
                 let fd = socket::listen_tcp(*address).map_err(|error| refused(*address, &error))?;
                 self.listening.push((*address, fd));
             }
         }
-        // The service counts on the order of its file.
-        self.listening.sort_by_key(|(address, _)| wanted.iter().position(|other| other == address));
-        Ok(closed)
+        Ok(())
     }
 
-    /// Closes the listening sockets: the service is wanted down. Returns their keys.
-    pub fn close(&mut self) -> Vec<String> {
-        self.listening.drain(..).map(|(address, _)| key(address)).collect()
+    /// Closes the listening sockets that are not `wanted`. Returns their keys.
+    pub fn close_but(&mut self, wanted: &[SocketAddr]) -> Vec<String> {
+        self.listening
+            .extract_if(.., |(address, _)| !wanted.contains(address))
+            .map(|(address, _)| key(address))
+            .collect()
     }
 
-    /// The listening sockets, in the order of the file.
-    pub fn listening(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.listening.iter().map(|(_, fd)| fd.as_fd())
+    /// The listening sockets of these addresses, in their order: the service counts on that of its file.
+    pub fn listening(&self, wanted: &[SocketAddr]) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let find = |address| self.listening.iter().find(move |(have, _)| have == address);
+        wanted.iter().filter_map(find).map(|(_, fd)| fd.as_fd())
     }
 
     /// Makes sure that the service can report on `path`; true if the socket is new.
@@ -150,13 +144,18 @@ mod tests {
         let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (one, two) = (free(), free());
         let mut sockets = Sockets::default();
-        assert!(sockets.ensure(&[one, two]).unwrap().is_empty());
+        sockets.ensure(&[one, two]).unwrap();
         let mut inherited: BTreeMap<String, OwnedFd> =
             sockets.held().map(|(key, fd)| (key, fd.try_clone_to_owned().unwrap())).collect();
         drop(sockets);
         let mut heir = Sockets::from_inherited(&mut inherited, &[]);
-        assert_eq!(heir.ensure(&[two]).unwrap(), [key(one)]);
-        assert_eq!(heir.listening().map(socket::address_of).collect::<Vec<_>>(), [Some(two)]);
+        heir.ensure(&[two]).unwrap();
+        let addresses =
+            |wanted: &[SocketAddr]| heir.listening(wanted).map(socket::address_of).collect::<Vec<_>>();
+        assert_eq!(addresses(&[two, one]), [Some(two), Some(one)]);
+        assert_eq!(addresses(&[two]), [Some(two)]);
+        assert_eq!(heir.close_but(&[two]), [key(one)]);
+        assert_eq!(heir.listening(&[two, one]).map(socket::address_of).collect::<Vec<_>>(), [Some(two)]);
         let failure = Sockets::default().ensure(&[two]).unwrap_err();
         let own = format!("port {} is held by pid {} (", two.port(), std::process::id());
         assert!(failure.cause.starts_with(&own), "{failure}");

@@ -111,7 +111,7 @@ impl Keeper {
         let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
         let node = self.node_options(program)?;
         let view = self.open_view(number);
-        let listen = self.sockets.listening().collect();
+        let listen = self.sockets.listening(&self.spec.listen).collect();
         let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), node };
         let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
@@ -183,8 +183,10 @@ impl Keeper {
 
     pub(super) fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
         let before: Vec<String> = self.sockets.held().map(|(key, _)| key).collect();
-        let closed = self.sockets.ensure(&self.spec.listen)?;
-        self.clients.take_back(closed);
+        self.sockets.ensure(&self.spec.listen)?;
+        if !self.instance.is_being_replaced() {
+            self.close_unwanted_sockets();
+        }
         let path = self.own.notify_sock();
         if matches!(self.spec.ready, Ready::Notify { .. }) {
             if path.as_os_str().len() > LONGEST_SOCKET_PATH {
@@ -204,6 +206,12 @@ impl Keeper {
             self.clients.hand_over([fresh].into_iter());
         }
         Ok(())
+    }
+
+    /// The run that a reload shall replace may go on, and needs its sockets then: so only when nothing is being replaced.
+    pub(super) fn close_unwanted_sockets(&mut self) {
+        let closed = self.sockets.close_but(&self.spec.listen);
+        self.clients.take_back(closed);
     }
 
     /// Makes FIFOs and cgroup of the next run ahead of time; a failure shows when it is needed.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::harness::clients::{Asking, InFlight, get};
+use crate::harness::clients::{Asking, InFlight, get, is_refused};
 use crate::harness::shell::Shell;
 use crate::harness::{Machine, binary, free_address, kill, kill_pid, until};
 
@@ -150,6 +150,26 @@ fn a_new_version_that_fails_leaves_the_old_one_with_its_entry() {
     assert_eq!((&second["restarts"], &second["reload_failure"]), (&1.into(), &Value::Null));
     machine.write(&good);
     machine.ok(&["reload", "web"]);
+}
+
+#[test]
+fn a_new_address_is_had_when_the_new_run_serves_and_the_old_one_kept_until_then() {
+    let (old, new) = (free_address(), free_address());
+    let more = "ready = \"notify\"\nrestart = { delay = \"10ms\" }";
+    let machine = Machine::new(&service(r#"["UNRULY", "serve", "ready", "hang"]"#, old, more));
+    machine.up();
+    let first = machine.until_state("web", "online");
+    machine.write(&service(r#"["UNRULY", "exit", "3"]"#, new, more));
+    assert_eq!(machine.run(&["reload", "web"]).code, 1);
+    until("nobody at the broken one's address", || is_refused(new), |refused| *refused);
+    kill_pid(&first);
+    assert!(!is_refused(old), "dogwatch holds it all the same");
+    machine.write(&service(r#"["UNRULY", "serve", "ready", "hang"]"#, new, more));
+    machine.until_state("web", "online");
+    machine.ok(&["reload", "web"]);
+    let status = until_alone(&machine);
+    assert_eq!(served_by(new), status["pid"]);
+    until("nobody at the old address", || is_refused(old), |refused| *refused);
 }
 
 #[test]
