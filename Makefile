@@ -1,12 +1,12 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak bench bench-services send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak bench bench-services screenshots send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
 HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := -C target-feature=+crt-static -C relocation-model=static
-BINARIES := dogwatch webhook dashboard-api websocket send-test-event
+BINARIES := dogwatch webhook dashboard-api websocket events send-test-event
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -19,6 +19,7 @@ build:
 run: build .env
 	@echo
 	@echo 'webhook     http://127.0.0.1:3000/health'
+	@echo 'dashboard   http://127.0.0.1:3002/dashboard'
 	@echo 'API         http://127.0.0.1:3002/api/webhook/health'
 	@echo 'WebSocket   ws://127.0.0.1:3001/'
 	@echo 'try         make send-test-event      (in another terminal; Ctrl-C here stops all)'
@@ -53,6 +54,12 @@ lint:
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+
+# The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
+screenshots:
+	tests/install-needs
+	cargo build --workspace --bins
+	SCREENSHOTS=$(CURDIR)/docs cargo test -p dashboard-api --test browser it_looks_right
 
 bench: build
 	DOGWATCH=$(CURDIR)/bin/dogwatch cargo bench --profile dev

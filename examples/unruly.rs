@@ -1,11 +1,12 @@
-//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number` and
-//! `serve` go on beside what follows.
+//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number`, `timed`
+//! and `serve` go on beside what follows.
 //!
 //! ```text
 //! ready            say READY=1 on NOTIFY_SOCKET
 //! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
 //! count MS LINES   as number, but each line begins with the number of the run; after SIGTERM it goes on for a
 //!                  third of a second, says "RUN end" and ends with code 0
+//! timed FILE MS LINES  as number; FILE says how many lines there were, and how long the longest write took (ms)
 //! serve            answer every connection on descriptor 3 with "PID RUN\n"
 //! say TEXT         print a line        | shout TEXT     the same on standard error
 //! half TEXT        print without an end of line
@@ -17,6 +18,7 @@
 //! spin             use a whole processor for ever
 //! escape           leave a grandchild in a session of its own
 //! stubborn         ignore SIGTERM
+//! whole            after SIGTERM: print the lines of `number` that are begun to their end, then end with code 0
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
@@ -47,7 +49,12 @@ fn main() {
             }
             "count" => {
                 let (pause, lines) = (number(&text()), number(&text()));
-                begin_to_count(pause, lines);
+                end_between_batches();
+                thread::spawn(move || count_run(pause, lines));
+            }
+            "timed" => {
+                let (file, pause, lines) = (text(), number(&text()), number(&text()));
+                thread::spawn(move || count_and_time(&file, pause, lines));
             }
             "serve" => {
                 thread::spawn(serve);
@@ -79,6 +86,7 @@ fn main() {
                 done.expect("setsid is part of util-linux");
             }
             "stubborn" => ignore_term(),
+            "whole" => end_between_batches(),
             "farewell" => {
                 let pause = number(&text());
                 take_leave(pause, text());
@@ -137,43 +145,42 @@ fn count_for_ever(pause: u64, lines: u64) {
     loop {
         let batch: Vec<u8> = (n..n + lines).flat_map(|n| numbered(n, 50)).collect();
         print_all(&batch);
+        end_if_told();
         n += lines;
         wait(pause);
     }
 }
 
-/// SIGTERM has come.
-static ASKED_TO_END: AtomicBool = AtomicBool::new(false);
-
-fn begin_to_count(pause: u64, lines: u64) {
-    let handler: extern "C" fn(libc::c_int) = note_term;
-    #[expect(unsafe_code, reason = "std cannot handle a signal")]
-    // SAFETY: the handler only stores to an atomic, which is async-signal-safe.
-    unsafe {
-        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
-    }
+fn count_run(pause: u64, lines: u64) {
     let run = std::env::var("DOGWATCH_RUN").expect("DOGWATCH_RUN is set");
-    thread::spawn(move || {
-        let (mut n, mut end) = (0, None);
-        loop {
-            let batch: String =
-                (n..n + lines).map(|n| format!("{run} {n:010} {}\n", "x".repeat(80))).collect();
-            print_all(batch.as_bytes());
-            n += lines;
-            if ASKED_TO_END.load(Ordering::Relaxed) {
-                let end = *end.get_or_insert_with(|| Instant::now() + Duration::from_millis(333));
-                if Instant::now() >= end {
-                    print_all(format!("{run} end\n").as_bytes());
-                    quit(0);
-                }
-            }
-            wait(pause);
+    let (mut n, mut end) = (0, None);
+    loop {
+        let batch: String = (n..n + lines).map(|n| format!("{run} {n:010} {}\n", "x".repeat(80))).collect();
+        print_all(batch.as_bytes());
+        n += lines;
+        if TOLD.load(Ordering::Relaxed)
+            && Instant::now() >= *end.get_or_insert_with(|| Instant::now() + Duration::from_millis(333))
+        {
+            print_all(format!("{run} end\n").as_bytes());
+            quit(0);
         }
-    });
+        wait(pause);
+    }
 }
 
-extern "C" fn note_term(_signal: libc::c_int) {
-    ASKED_TO_END.store(true, Ordering::Relaxed);
+fn count_and_time(file: &str, pause: u64, lines: u64) {
+    let mut longest = 0;
+    for n in 0.. {
+        let first = n * lines;
+        let batch: Vec<u8> = (first..first + lines).flat_map(|n| numbered(n, 50)).collect();
+        let begin = Instant::now();
+        print_all(&batch);
+        longest = begin.elapsed().as_millis().max(longest);
+        let said = std::fs::write(format!("{file}.new"), format!("{} {longest}", first + lines));
+        said.and_then(|()| std::fs::rename(format!("{file}.new"), file)).expect("the file can be written");
+        end_if_told();
+        wait(pause);
+    }
 }
 
 fn burst(lines: u64, width: usize) {
@@ -207,6 +214,27 @@ fn ignore_term() {
     // SAFETY: SIG_IGN is no handler: nothing runs when the signal comes.
     unsafe {
         libc::signal(libc::SIGTERM, libc::SIG_IGN);
+    }
+}
+
+/// SIGTERM has come, and is to be obeyed between two batches.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+fn end_between_batches() {
+    extern "C" fn told(_signal: libc::c_int) {
+        TOLD.store(true, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = told;
+    #[expect(unsafe_code, reason = "std cannot handle a signal")]
+    // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+}
+
+fn end_if_told() {
+    if TOLD.load(Ordering::Relaxed) {
+        quit(0);
     }
 }
 

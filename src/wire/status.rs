@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::incidents::Incidents;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, State};
@@ -89,6 +90,9 @@ pub struct ServiceStatus {
     /// A memory limit was set on the command line and stands until the next restart from the file.
     #[serde(default)]
     pub limit_overridden: bool,
+    /// What has befallen its keeper in this boot, if anything; filled in by whoever asked the keeper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incidents: Option<Incidents>,
 }
 
 /// The second process of a service.
@@ -209,6 +213,7 @@ impl ServiceStatus {
             fingerprint: spec.fingerprint(),
             changed: false,
             limit_overridden: false,
+            incidents: None,
         }
     }
 
@@ -272,6 +277,7 @@ pub(crate) mod tests {
             fingerprint: 0,
             changed: false,
             limit_overridden: false,
+            incidents: None,
         }
     }
 

@@ -17,5 +17,6 @@ mod node;
 mod pm2;
 mod readme;
 mod reload;
+mod stalls;
 mod systemd;
 mod view;

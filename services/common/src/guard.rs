@@ -28,6 +28,13 @@ pub fn is_own_origin(origin: &str, headers: &HeaderMap) -> bool {
     matches!((host, origin_host), (Some(host), Some(own)) if host.eq_ignore_ascii_case(own))
 }
 
+/// Is `origin` what this machine serves at `port`, under the name that the request itself went to?
+#[must_use]
+pub fn is_neighbour_origin(origin: &str, headers: &HeaderMap, port: u16) -> bool {
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).map(without_port);
+    host.is_some_and(|host| origin.eq_ignore_ascii_case(&format!("http://{host}:{port}")))
+}
+
 /// Does the `Authorization` header carry this token as a bearer?
 #[must_use]
 pub fn bearer_matches(headers: &HeaderMap, token: &Secret) -> bool {
@@ -72,7 +79,7 @@ fn without_port(host: &str) -> &str {
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, Uri};
 
-    use super::{Secret, bearer_matches, host_allowed, is_own_origin};
+    use super::{Secret, bearer_matches, host_allowed, is_neighbour_origin, is_own_origin};
 
     fn with(name: &'static str, value: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -105,6 +112,25 @@ mod tests {
         assert!(is_own_origin("http://127.0.0.1:3001", &with("host", "127.0.0.1:3001")));
         assert!(!is_own_origin("http://evil.example.invalid", &with("host", "127.0.0.1:3001")));
         assert!(!is_own_origin("null", &with("host", "127.0.0.1:3001")));
+    }
+
+    #[test]
+    fn a_neighbour_has_the_same_name_and_its_own_port() {
+        let is_neighbour = |origin: &str, host: &str| is_neighbour_origin(origin, &with("host", host), 3002);
+        assert!(is_neighbour("http://127.0.0.1:3002", "127.0.0.1:3001"));
+        assert!(is_neighbour("http://[::1]:3002", "[::1]:3001"));
+        for wrong in [
+            "http://127.0.0.1:3003",
+            "http://localhost:3002",
+            "http://127.0.0.1",
+            "https://127.0.0.1:3002",
+            "http://evil.example.invalid:3002",
+            "http://127.0.0.1:3002.example.invalid",
+            "null",
+        ] {
+            assert!(!is_neighbour(wrong, "127.0.0.1:3001"), "{wrong}");
+        }
+        assert!(!is_neighbour_origin("http://127.0.0.1:3002", &HeaderMap::new(), 3002));
     }
 
     #[test]

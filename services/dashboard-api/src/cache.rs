@@ -13,6 +13,8 @@ const ENTRIES: usize = 64;
 pub(crate) enum Key {
     Metrics { days: u32 },
     Conversations { days: u32, limit: u32 },
+    Numbers { days: u32 },
+    Database,
 }
 
 /// An answer, and how old it is.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::Uri;
 use service_common::{About, ConfigError, Env, Secret};
 
 use crate::probe::Target;
@@ -29,7 +30,9 @@ environment:
   EVENTS_DB           the events database (data/webhook_events.db)
   DOGWATCH_STATUS_FD  set by dogwatch: the socket on which it is asked how all services are (none)
   WEBHOOK_HEALTH_URL  where the webhook says how it is (http://127.0.0.1:3000/health)
-  WS_HEALTH_URL       where the WebSocket says how it is (http://127.0.0.1:3001/health)",
+  WS_HEALTH_URL       where the WebSocket says how it is (http://127.0.0.1:3001/health)
+  WS_URL              the WebSocket for browsers that do not reach it at the port of WS_HEALTH_URL
+                      on the dashboard's own host, such as wss://board.example.invalid/ws (none)",
     flags: &[],
 };
 
@@ -44,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) database: PathBuf,
     pub(crate) webhook: Target,
     pub(crate) websocket: Target,
+    pub(crate) websocket_url: Option<String>,
 }
 
 impl Config {
@@ -58,10 +62,20 @@ impl Config {
             database: env.path("EVENTS_DB", "data/webhook_events.db"),
             webhook: target(&mut env, "WEBHOOK_HEALTH_URL", "http://127.0.0.1:3000/health"),
             websocket: target(&mut env, "WS_HEALTH_URL", "http://127.0.0.1:3001/health"),
+            websocket_url: websocket_url(&mut env),
         };
         env.finish()?;
         Ok(config)
     }
+}
+
+fn websocket_url(env: &mut Env) -> Option<String> {
+    let url = env.text("WS_URL")?;
+    let uri: Option<Uri> = url.parse().ok();
+    if !uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("ws" | "wss")) && uri.host().is_some()) {
+        env.mistake("WS_URL must be an address such as wss://board.example.invalid/ws".to_owned());
+    }
+    Some(url)
 }
 
 fn target(env: &mut Env, name: &str, default: &str) -> Target {

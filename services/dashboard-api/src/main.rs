@@ -13,6 +13,7 @@ mod config;
 mod cors;
 mod dispatch;
 mod endpoints;
+mod page;
 mod params;
 mod pool;
 mod probe;

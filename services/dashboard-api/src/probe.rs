@@ -51,6 +51,11 @@ impl Target {
         ip.is_loopback().then(|| Self { url: url.to_owned(), address, path })
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// The URL as it was given.
     pub(crate) fn url(&self) -> &str {
         &self.url

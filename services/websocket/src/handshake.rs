@@ -99,6 +99,7 @@ fn refusal(service: &Service, head: &Parts) -> Option<Response> {
         let known = origin.to_str().is_ok_and(|origin| {
             service.config.origins.iter().any(|known| known == origin)
                 || guard::is_own_origin(origin, &head.headers)
+                || guard::is_neighbour_origin(origin, &head.headers, service.config.page_port)
         });
         if !known {
             return Some(http::text(

@@ -17,8 +17,6 @@ pub struct Tally {
     pub doubled: u64,
     /// Lines that are no number line.
     pub torn: u64,
-    /// 1 if the very last line is not whole: its writer was ended in the middle of write(2), which is nobody's fault.
-    pub cut: u64,
     /// Files that do not end at the end of a line.
     pub ragged: u64,
 }
@@ -27,7 +25,6 @@ pub struct Tally {
 pub fn tally(files: &[PathBuf]) -> Tally {
     let mut tally = Tally::default();
     let mut next = 0;
-    let mut last_is_whole = true;
     for file in files {
         let mut reader = BufReader::with_capacity(1 << 20, open(file));
         let mut line = Vec::new();
@@ -35,9 +32,7 @@ pub fn tally(files: &[PathBuf]) -> Tally {
             if line.last() != Some(&b'\n') {
                 tally.ragged += 1;
             }
-            let number = number(&line);
-            last_is_whole = number.is_some();
-            match number {
+            match number(&line) {
                 None => tally.torn += 1,
                 Some(n) => {
                     tally.lines += 1;
@@ -51,10 +46,6 @@ pub fn tally(files: &[PathBuf]) -> Tally {
             }
             line.clear();
         }
-    }
-    if !last_is_whole {
-        tally.torn -= 1;
-        tally.cut = 1;
     }
     tally
 }

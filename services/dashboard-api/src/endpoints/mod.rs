@@ -1,8 +1,10 @@
 //! What can be asked, one file each.
 
 pub(crate) mod conversations;
+pub(crate) mod database;
 pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod numbers;
 pub(crate) mod realtime;
 pub(crate) mod recent;
 pub(crate) mod services;
@@ -15,6 +17,7 @@ use serde::Serialize;
 use service_common::http;
 
 use crate::cache::Cached;
+use crate::page::DASHBOARD;
 
 pub(crate) const METRICS: &str = "/api/webhook/metrics";
 pub(crate) const CONVERSATIONS: &str = "/api/webhook/conversations";
@@ -22,11 +25,14 @@ pub(crate) const HEALTH: &str = "/api/webhook/health";
 pub(crate) const REALTIME: &str = "/api/webhook/stats/realtime";
 pub(crate) const RECENT: &str = "/api/webhook/events/recent";
 pub(crate) const SERVICES: &str = "/api/services";
-/// Says that the process answers, and nothing else; the only one that never needs a token.
+pub(crate) const NUMBERS: &str = "/api/numbers";
+pub(crate) const DATABASE: &str = "/api/database";
+/// Says that the process answers, and nothing else; of these the only one that never needs a token.
 pub(crate) const HEALTHZ: &str = "/healthz";
 
 /// All of them; the first five in the order that the original lists them in.
-pub(crate) const PATHS: [&str; 7] = [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, SERVICES, HEALTHZ];
+pub(crate) const PATHS: [&str; 10] =
+    [METRICS, CONVERSATIONS, HEALTH, REALTIME, RECENT, SERVICES, NUMBERS, DATABASE, HEALTHZ, DASHBOARD];
 
 /// A value as the bytes of an answer.
 fn bytes(value: &impl Serialize) -> Bytes {
@@ -34,9 +40,14 @@ fn bytes(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
 }
 
+/// An answer of now.
+fn fresh(body: Bytes) -> Response {
+    http::with_type(StatusCode::OK, "application/json; charset=utf-8", body)
+}
+
 /// A kept or new answer, and which of the two it is.
 fn cached(cached: Cached) -> Response {
-    let mut response = http::with_type(StatusCode::OK, "application/json; charset=utf-8", cached.body);
+    let mut response = fresh(cached.body);
     let headers = response.headers_mut();
     headers.insert(AGE, HeaderValue::from(cached.age.as_secs()));
     let word = if cached.hit { "HIT" } else { "MISS" };

@@ -43,7 +43,7 @@ const MAX_BUTTONS: usize = 1_000;
 pub fn metrics(connection: &Connection, days: u32) -> Result<Metrics, Error> {
     let window = days_ago(days);
     let mut metrics = totals(connection)?;
-    metrics.response_seconds = response_seconds(connection)?;
+    metrics.response_seconds = response_seconds(connection, &days_ago(30))?;
     count_clicks(connection, &window, &mut metrics)?;
     metrics.messages_today = messages_today(connection)?;
     metrics.busiest_hour_seconds = busiest_hour_seconds(connection, &window)?;
@@ -73,12 +73,12 @@ fn add(counts: &mut BTreeMap<String, i64>, name: &str, limit: usize) {
     }
 }
 
-/// Mean time of a delivery in the last 30 days, in seconds.
-pub(super) fn response_seconds(connection: &Connection) -> Result<Option<f64>, Error> {
+/// Mean time of a delivery since the beginning of a UTC day, in seconds.
+pub(super) fn response_seconds(connection: &Connection, first_day: &str) -> Result<Option<f64>, Error> {
     const SQL: &str = "SELECT event_data FROM webhook_events
-        WHERE event_type = 'content_delivery' AND timestamp >= date('now', '-30 days')";
+        WHERE event_type = 'content_delivery' AND timestamp >= date('now', ?1)";
     let mut mean = Mean::default();
-    each(connection, DOING, SQL, [], |row| mean.take(row))?;
+    each(connection, DOING, SQL, [first_day], |row| mean.take(row))?;
     Ok(mean.seconds())
 }
 

@@ -3,17 +3,21 @@
 //! "Today" is the UTC day. Numbers that nobody measured are `None`, never 0.
 
 mod conversations;
+mod extent;
 mod live;
 mod metrics;
+mod numbers;
 mod realtime;
 mod recent;
 
 pub use conversations::{Conversations, Interaction, Session, Trend, conversations};
+pub use extent::{Extent, extent};
 pub use live::{
-    DashboardMetrics, Snapshot, dashboard_metrics, data_version, generation, last_event_id, rows_after,
-    snapshot,
+    DashboardMetrics, Snapshot, before_last, dashboard_metrics, data_version, generation, last_event_id,
+    last_id_given, rows_after, snapshot,
 };
 pub use metrics::{Metrics, metrics};
+pub use numbers::{Numbers, numbers};
 pub use realtime::{Activity, Realtime, realtime};
 pub use recent::{events_of_the_last_hour, recent};
 

@@ -73,6 +73,7 @@ fn send() -> Result<String, Failure> {
     }
     Ok(format!(
         "sent one click on `test_event` from {PHONE}: {status}\n\
+         page:    http://127.0.0.1:{api}/dashboard\n\
          numbers: http://127.0.0.1:{api}/api/webhook/metrics (kept for up to 30 s)\n\
          newest:  http://127.0.0.1:{api}/api/webhook/events/recent\n\
          live:    ws://127.0.0.1:{websocket}/ws"
