@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::alarm::Whom;
 use super::api::error::Refused;
@@ -29,6 +29,9 @@ use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{ServiceStatus, Settled};
+
+/// A log disk that hangs is not waited for.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Carries out an order and waits for the outcome as long as it says. Earlier orders that still wait for their
 /// turn are void.
@@ -182,6 +185,11 @@ pub async fn give(
         },
     };
     let (outcome, last) = wait(plane, link, name, until, over).await?;
+    if outcome == Outcome::Failed
+        && let Some(last) = &last
+    {
+        last_words(plane, name, last).await;
+    }
     answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
 }
 
@@ -443,6 +451,17 @@ async fn wait(
             }
             Err(_) => return Ok((Outcome::NotYet, last)),
         }
+    }
+}
+
+/// Who is told of a failure reads the log next: waits a moment until all that the run wrote is in it, and its FIFOs are
+/// gone.
+async fn last_words(plane: &Plane, name: &ServiceName, failed: &ServiceStatus) {
+    let Some(end) = failed.refused.as_ref().or(failed.last_end.as_ref()) else { return };
+    let fifos = plane.paths.service(name).run_dir(end.run);
+    let deadline = Instant::now() + LAST_WORDS;
+    while fifos.exists() && Instant::now() < deadline {
+        sleep(Duration::from_millis(2)).await;
     }
 }
 
