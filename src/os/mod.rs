@@ -9,6 +9,7 @@ pub mod clock;
 pub mod fault;
 pub mod fifo;
 pub mod file;
+pub mod folder;
 pub mod heap;
 pub mod inherit;
 pub mod launch;
