@@ -15,6 +15,7 @@ pub mod inherit;
 pub mod launch;
 pub mod limits;
 pub mod lock;
+pub mod notify;
 pub mod own;
 pub mod packet;
 pub mod port;
