@@ -11,6 +11,7 @@ mod cli;
 mod failures;
 mod faults;
 mod guide;
+mod hostile;
 mod isolation;
 mod keeper;
 mod node;
