@@ -8,14 +8,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::keeper::archive;
+use crate::model::ladder::HELPERS_OOM_SCORE;
 use crate::os::folder::Missing;
-use crate::os::priority;
+use crate::os::{own, priority};
 use crate::{exit_code, own_log};
 
 /// Compresses `path` to `path.gz` and removes it. Whenever this is killed, either the file or the finished
 /// `.gz` is there. Returns the exit code.
 pub fn run(path: &Path) -> u8 {
     priority::become_background_helper();
+    own::set_oom_score(HELPERS_OOM_SCORE);
     match compress(path) {
         Ok(()) => exit_code::OK,
         Err(error) => {

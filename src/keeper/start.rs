@@ -113,7 +113,8 @@ impl Keeper {
         let node = self.node_options(program)?;
         let view = self.open_view(number);
         let listen = self.sockets.listening().collect();
-        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), node };
+        let nproc = child::most_tasks(&self.spec, run_as, cgroup.as_ref());
+        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), nproc, node };
         let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);

@@ -65,6 +65,11 @@ impl Cgroup {
         path.exists() && fs::write(path, value.to_string()).is_ok()
     }
 
+    /// Whether the kernel counts its processes, so that pids.max holds in it and above.
+    pub fn counts_processes(&self) -> bool {
+        self.path.join("pids.max").exists()
+    }
+
     /// What the out-of-memory killer has done in it: nothing, or nothing that could be seen, is none.
     pub fn oom(&self) -> Option<Oom> {
         let wall = fs::read_to_string(self.path.join("memory.max")).ok()?.trim().parse().ok();
