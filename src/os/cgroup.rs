@@ -137,6 +137,18 @@ fn locate(mounts: &str, groups: &str) -> Option<PathBuf> {
     Some(Path::new(target).join(below))
 }
 
+/// The controllers that hold in a cgroup; with `below`, in those that are made in it.
+pub fn controllers(folder: &Path, below: bool) -> Vec<String> {
+    let file = if below { "cgroup.subtree_control" } else { "cgroup.controllers" };
+    let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether this process may make cgroups in it.
+pub fn is_writable(folder: &Path) -> bool {
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
+}
+
 /// Moves a process into a cgroup.
 ///
 /// # Errors

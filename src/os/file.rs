@@ -49,6 +49,25 @@ pub fn space(folder: &Path) -> io::Result<Space> {
     })
 }
 
+/// How many files a file system has room for, and how many more; none where it makes room as needed.
+///
+/// # Errors
+/// Those of statvfs(3).
+pub fn inodes(folder: &Path) -> io::Result<Option<(u64, u64)>> {
+    let about = nix::sys::statvfs::statvfs(folder)?;
+    Ok((about.files() > 0).then(|| (about.files(), about.files_available())))
+}
+
+/// Whether a folder is in memory, and gone after a reboot.
+///
+/// # Errors
+/// Those of statfs(2).
+pub fn is_in_memory(folder: &Path) -> io::Result<bool> {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let kind = nix::sys::statfs::statfs(folder)?.filesystem_type();
+    Ok(kind == nix::sys::statfs::TMPFS_MAGIC || kind.0 as i64 == RAMFS_MAGIC)
+}
+
 /// Opens a file of fixed size for writing in place, mode 0600, with its blocks allocated: later writes need
 /// no space.
 ///

@@ -32,3 +32,8 @@ pub fn for_children() -> Option<libc::rlimit> {
 pub fn most_tasks() -> u64 {
     getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft)
 }
+
+/// How many files this process may open if it raises its limit ([`raise_open_files`]).
+pub fn most_open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard)
+}

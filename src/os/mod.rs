@@ -12,6 +12,7 @@ pub mod file;
 pub mod folder;
 pub mod heap;
 pub mod inherit;
+pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod lock;

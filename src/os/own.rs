@@ -13,6 +13,11 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The effective group id.
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// From now on nothing that this process makes can be read by others.
 pub fn private_umask() {
     umask(Mode::from_bits_truncate(0o077));
