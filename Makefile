@@ -6,7 +6,7 @@
 # --target keeps these flags away from build scripts and macros.
 HOST   := $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC := -C target-feature=+crt-static -C relocation-model=static
-BINARIES := dogwatch webhook dashboard-api websocket send-test-event
+BINARIES := dogwatch webhook dashboard-api websocket events send-test-event
 PREFIX ?= /usr/local
 DESTDIR ?=
 

@@ -1,9 +1,10 @@
-//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number` and
-//! `serve` go on beside what follows.
+//! A service that misbehaves on request, for the tests. Its words are done one after the other; `number`, `timed`
+//! and `serve` go on beside what follows.
 //!
 //! ```text
 //! ready            say READY=1 on NOTIFY_SOCKET
 //! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
+//! timed FILE MS LINES  as number; FILE says how many lines there were, and how long the longest write took (ms)
 //! serve            answer every connection on descriptor 3 with "PID RUN\n"
 //! say TEXT         print a line        | shout TEXT     the same on standard error
 //! half TEXT        print without an end of line
@@ -15,6 +16,7 @@
 //! spin             use a whole processor for ever
 //! escape           leave a grandchild in a session of its own
 //! stubborn         ignore SIGTERM
+//! whole            after SIGTERM: print the lines of `number` that are begun to their end, then end with code 0
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
@@ -28,8 +30,9 @@ use std::os::fd::FromRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -41,6 +44,10 @@ fn main() {
             "number" => {
                 let (pause, lines) = (number(&text()), number(&text()));
                 thread::spawn(move || count_for_ever(pause, lines));
+            }
+            "timed" => {
+                let (file, pause, lines) = (text(), number(&text()), number(&text()));
+                thread::spawn(move || count_and_time(&file, pause, lines));
             }
             "serve" => {
                 thread::spawn(serve);
@@ -72,6 +79,7 @@ fn main() {
                 done.expect("setsid is part of util-linux");
             }
             "stubborn" => ignore_term(),
+            "whole" => end_between_batches(),
             "farewell" => {
                 let pause = number(&text());
                 take_leave(pause, text());
@@ -130,7 +138,23 @@ fn count_for_ever(pause: u64, lines: u64) {
     loop {
         let batch: Vec<u8> = (n..n + lines).flat_map(|n| numbered(n, 50)).collect();
         print_all(&batch);
+        end_if_told();
         n += lines;
+        wait(pause);
+    }
+}
+
+fn count_and_time(file: &str, pause: u64, lines: u64) {
+    let mut longest = 0;
+    for n in 0.. {
+        let first = n * lines;
+        let batch: Vec<u8> = (first..first + lines).flat_map(|n| numbered(n, 50)).collect();
+        let begin = Instant::now();
+        print_all(&batch);
+        longest = begin.elapsed().as_millis().max(longest);
+        let said = std::fs::write(format!("{file}.new"), format!("{} {longest}", first + lines));
+        said.and_then(|()| std::fs::rename(format!("{file}.new"), file)).expect("the file can be written");
+        end_if_told();
         wait(pause);
     }
 }
@@ -166,6 +190,27 @@ fn ignore_term() {
     // SAFETY: SIG_IGN is no handler: nothing runs when the signal comes.
     unsafe {
         libc::signal(libc::SIGTERM, libc::SIG_IGN);
+    }
+}
+
+/// SIGTERM has come, and is to be obeyed between two batches.
+static TOLD: AtomicBool = AtomicBool::new(false);
+
+fn end_between_batches() {
+    extern "C" fn told(_signal: libc::c_int) {
+        TOLD.store(true, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = told;
+    #[expect(unsafe_code, reason = "std cannot handle a signal")]
+    // SAFETY: the handler only stores into an atomic, which is async-signal-safe.
+    unsafe {
+        libc::signal(libc::SIGTERM, handler as libc::sighandler_t);
+    }
+}
+
+fn end_if_told() {
+    if TOLD.load(Ordering::Relaxed) {
+        quit(0);
     }
 }
 

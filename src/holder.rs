@@ -16,6 +16,15 @@ use crate::wire::keeper::{FIFOS, Reply};
 #[derive(Debug, Default)]
 pub struct Holdings(BTreeMap<ServiceName, Vec<(Key, OwnedFd)>>);
 
+/// One stream of one run.
+#[derive(Debug, Clone, Copy)]
+pub struct Output<'a> {
+    /// The service writes into this one.
+    pub fifo: BorrowedFd<'a>,
+    /// Between it and the file.
+    pub stage: BorrowedFd<'a>,
+}
+
 /// A key without an allocation of its own, where it is one of the four that every service has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Key {
@@ -113,6 +122,23 @@ impl Holdings {
         each.map(|(name, key, fd)| (format!("{name}/{key}"), fd.as_fd())).collect()
     }
 
+    /// What the service writes into, each with the stage behind it, of every run that is held.
+    pub fn outputs(&self, service: &ServiceName) -> Vec<Output<'_>> {
+        let held = self.0.get(service).map_or(&[][..], Vec::as_slice);
+        let stage_of = |run: u32, name: u8| {
+            let wanted = Key::Fifo { run, name: name + 1 };
+            held.iter().find(|(key, _)| *key == wanted).map(|(_, fd)| fd.as_fd())
+        };
+        // In FIFOS each stage stands behind its FIFO.
+        let outputs = held.iter().filter_map(|(key, fd)| match key {
+            Key::Fifo { run, name } if name % 2 == 0 => {
+                Some(Output { fifo: fd.as_fd(), stage: stage_of(*run, *name)? })
+            }
+            Key::Fifo { .. } | Key::Other(_) => None,
+        });
+        outputs.collect()
+    }
+
     /// How many descriptors are held.
     pub fn len(&self) -> usize {
         self.0.values().map(Vec::len).sum()
@@ -152,7 +178,14 @@ mod tests {
         let keys = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         holdings.apply(&web, Reply::Hold { keys: keys(&["1/out.fifo", "notify"]) }, vec![fd(), fd()]);
         holdings.apply(&web, Reply::Hold { keys: keys(&["notify"]) }, vec![fd()]);
-        assert_eq!(holdings.len(), 2);
+        assert_eq!(
+            (holdings.len(), holdings.outputs(&web).len()),
+            (2, 0),
+            "a FIFO without its stage is of no use"
+        );
+        holdings.apply(&web, Reply::Hold { keys: keys(&["1/out.stage"]) }, vec![fd()]);
+        assert_eq!(holdings.outputs(&web).len(), 1);
+        holdings.apply(&web, Reply::Release { keys: keys(&["1/out.stage"]) }, vec![]);
         let names: Vec<String> = holdings.all().into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["web/1/out.fifo", "web/notify"]);
         let inherited = names.into_iter().chain(["warden".to_owned()]).map(|name| (name, fd())).collect();

@@ -20,6 +20,7 @@ pub mod control;
 pub mod exit_code;
 pub mod goals;
 pub mod holder;
+pub mod incidents;
 pub mod keeper;
 pub mod model;
 pub mod os;

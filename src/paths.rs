@@ -10,6 +10,7 @@
 //!     spec.json                           the checked entry, enough to run alone
 //!     state.0 state.1                     state records, written in turn
 //!     keeper.sock notify.sock
+//!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
 //!   lock/control.lock warden.lock <name>.keeper.lock
@@ -178,6 +179,11 @@ impl ServicePaths {
     /// One of the two state records.
     pub fn record(&self, slot: usize) -> PathBuf {
         self.dir.join(format!("state.{slot}"))
+    }
+
+    /// What has befallen the keeper.
+    pub fn incidents(&self) -> PathBuf {
+        self.dir.join("incidents.json")
     }
 
     /// Requests to the keeper.

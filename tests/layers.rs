@@ -15,9 +15,21 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",
-        &["config", "goals", "wire", "os", "model", "paths", "exit_code", "own_log", "holder", "start"],
+        &[
+            "config",
+            "goals",
+            "incidents",
+            "wire",
+            "os",
+            "model",
+            "paths",
+            "exit_code",
+            "own_log",
+            "holder",
+            "start",
+        ],
     ),
-    ("cli", &["config", "wire", "os", "model", "paths", "exit_code", "own_log", "start"]),
+    ("cli", &["config", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log", "start"]),
     ("paths", &["model"]),
 ];
 

@@ -16,11 +16,14 @@ use tokio::time::timeout;
 
 use super::fail::Failure;
 use crate::exit_code;
+use crate::model::units::show_duration;
 use crate::os::unix::short_path;
 use crate::wire::api::Refusal;
 
-/// A look takes this long at most; keepers have half a second to answer the control plane.
-const LOOK: Duration = Duration::from_secs(3);
+/// A look takes this long at most: then the keepers are asked. They have half a second to answer the control plane.
+const LOOK: Duration = Duration::from_millis(1500);
+/// A control plane that carries out an order is given more time before the order is given up.
+const WORKING: Duration = Duration::from_secs(3);
 /// While an order is being carried out, the control plane is asked this often whether it is well.
 const ASK_EVERY: Duration = Duration::from_secs(3);
 /// Longest answer, bytes.
@@ -79,7 +82,8 @@ impl Client {
     async fn hang(&self) -> CallError {
         loop {
             tokio::time::sleep(ASK_EVERY).await;
-            let health = self.get::<serde::de::IgnoredAny>("/v1/health").await;
+            let health =
+                self.call::<serde::de::IgnoredAny>(Method::GET, "/v1/health", Vec::new(), WORKING).await;
             // One that is gone is noticed better by the order's own connection.
             if let Err(error @ CallError::Silent(_)) = health {
                 return error;
@@ -128,7 +132,7 @@ impl Client {
         };
         let (code, body) = timeout(patience, exchange)
             .await
-            .map_err(|_| CallError::Silent(format!("no answer within {} s", patience.as_secs())))??;
+            .map_err(|_| CallError::Silent(format!("no answer within {}", show_duration(patience))))??;
         let text =
             |error: serde_json::Error| CallError::Silent(format!("its answer makes no sense: {error}"));
         if code.is_success() {

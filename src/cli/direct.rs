@@ -4,6 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::fail::{Failure, Outcome};
+use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::os::packet::Connection;
@@ -14,7 +15,7 @@ use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::status::{ServiceStatus, Settled};
 
 /// A keeper answers within this time, or it hangs.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// All services that have a keeper.
 ///
@@ -128,7 +129,7 @@ fn watch(
 fn status(paths: &Paths, name: &ServiceName) -> io::Result<ServiceStatus> {
     let keeper = Connection::connect(&paths.service(name).keeper_sock())?;
     match ask(&keeper, Op::Status)? {
-        Reply::Status(status) => Ok(*status),
+        Reply::Status(status) => Ok(incidents::told(&paths.service(name), *status)),
         other => Err(io::Error::other(format!("it answered {other:?}"))),
     }
 }

@@ -1,6 +1,7 @@
 //! Starting the control plane, and knowing whether it is there.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -11,16 +12,19 @@ use tokio::time::{Instant, sleep};
 use super::client::{CallError, Client};
 use super::fail::{Failure, Outcome};
 use super::here::Here;
+use super::screen::tell;
 use crate::exit_code;
 use crate::model::end::Exit;
 use crate::model::name::ServiceName;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::process::PidFd;
-use crate::os::{lock, own, wait};
+use crate::os::{lock, own, process, wait};
 use crate::wire::api::Health;
 
 /// A control plane answers within this time.
 const START: Duration = Duration::from_secs(15);
+/// One that hangs is replaced within this time.
+const REPLACED: Duration = Duration::from_secs(20);
 
 /// The control plane that answers, if one does.
 ///
@@ -31,6 +35,55 @@ pub async fn health(here: &Here) -> Outcome<Option<Health>> {
         Ok(health) => Ok(Some(health)),
         Err(CallError::Absent) => Ok(None),
         Err(error) => Err(error.into_failure().hint("try again; it replaces itself when it hangs")),
+    }
+}
+
+/// The same, but one that does not answer is waited for until it does or is replaced: whoever watches it needs a few
+/// seconds to be sure. Nobody else may end it.
+///
+/// # Errors
+/// It stays silent.
+pub async fn settled(here: &Here) -> Outcome<Option<Health>> {
+    let deadline = Instant::now() + REPLACED;
+    let mut told = false;
+    loop {
+        let failure = match health(here).await {
+            Ok(health) => return Ok(health),
+            Err(failure) => failure,
+        };
+        let silent = Silent::find(here);
+        if Instant::now() >= deadline {
+            return Err(silent.map_or(failure, Silent::into_failure));
+        }
+        if let Some(silent) = silent.filter(|_| !std::mem::replace(&mut told, true)) {
+            tell(format_args!("{silent}: waiting until it does, or is replaced"));
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A control plane that lives and does not answer.
+struct Silent {
+    pid: i32,
+    stopped: bool,
+}
+
+impl Silent {
+    fn find(here: &Here) -> Option<Silent> {
+        let holder = lock::named(&here.paths.control_lock())?;
+        Some(Silent { pid: holder.pid, stopped: process::is_stopped(holder.pid) })
+    }
+
+    fn into_failure(self) -> Failure {
+        Failure::new(exit_code::NOT_RUNNING, format!("{self}, and nobody has replaced it"))
+            .hint(format!("end it, no service notices; then try again: kill -9 {}", self.pid))
+    }
+}
+
+impl fmt::Display for Silent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stopped = if self.stopped { " (it is stopped)" } else { "" };
+        write!(f, "the control plane (pid {}) does not answer{stopped}", self.pid)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::model::phase::State;
 use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
 use crate::model::units::{show_duration, show_size};
 use crate::os::clock;
+use crate::wire::incidents::Incidents;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::ServiceStatus;
 
@@ -43,8 +44,9 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
         ("out log", log(&service.log_out)),
         ("error log", log(&service.log_error)),
         ("keeper pid", number(service.keeper_pid)),
-        ("fingerprint", format!("{:016x}", service.fingerprint)),
     ]);
+    facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
+    facts.extend([("fingerprint", format!("{:016x}", service.fingerprint))]);
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): (&str, String)| {
         let name = screen.paint(Colour::Grey, &format!("{name:width$}"));
@@ -150,6 +152,28 @@ fn entry(service: &ServiceStatus, spec: Option<&ServiceSpec>) -> Vec<Fact> {
     let (delay, most) = (show_duration(spec.restart.delay), show_duration(spec.restart.max_delay));
     facts.push(("restart", format!("{when}, {delay} up to {most}")));
     facts.push(("stop", format!("{}, SIGKILL after {}", spec.stop.signal, show_duration(spec.stop.timeout))));
+    facts
+}
+
+/// What has befallen its keeper.
+fn befallen(incidents: &Incidents) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Some(last) = &incidents.last {
+        let after = duration(last.after_ms);
+        let times = if incidents.replaced > 1 {
+            format!(", the last of {} times", incidents.replaced)
+        } else {
+            String::new()
+        };
+        facts.push((
+            "keeper stalled",
+            format!("{}; replaced after {after}, {} UTC{times}", last.why, utc(last.at_unix_ms)),
+        ));
+    }
+    if incidents.dropped_bytes > 0 {
+        let (size, lines) = (show_size(incidents.dropped_bytes), incidents.dropped_lines);
+        facts.push(("output dropped", format!("{size}, {lines} lines, so that the service did not wait")));
+    }
     facts
 }
 

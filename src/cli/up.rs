@@ -1,5 +1,6 @@
 //! `dogwatch up`: everything runs. In the foreground its end is the end of everything.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::screen::{Colour, Screen, print, tell};
 use crate::config;
 use crate::exit_code;
 use crate::model::name::ServiceName;
-use crate::wire::api::{self, Answers, Services, Up, Verb};
+use crate::wire::api::{self, Answers, Health, Services, Up, Verb};
 use crate::wire::status::ServiceStatus;
 
 /// How often the foreground looks whether somebody else has taken everything down.
@@ -55,14 +56,29 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
 /// # Errors
 /// It does not start, or runs another file.
 pub async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outcome<Answers> {
-    let health = match engine::health(here).await? {
+    join_or_start(here, file, &names).await?;
+    raise(here, names).await
+}
+
+/// The control plane that runs already, or a new one.
+async fn join_or_start(here: &Here, file: &Path, names: &[ServiceName]) -> Outcome<Health> {
+    let health = match engine::settled(here).await? {
         Some(health) => {
-            tell(format_args!("dogwatch runs here already (control plane pid {}): joining it", health.pid));
+            let by = if health.managed { ", run by systemd" } else { "" };
+            tell(format_args!(
+                "dogwatch runs here already (control plane pid {}{by}): joining it",
+                health.pid
+            ));
             health
         }
-        None => engine::start(here, file, &names).await?,
+        None => engine::start(here, file, names).await?,
     };
     refuse_another_file(here, file, &health.config)?;
+    Ok(health)
+}
+
+/// Has the control plane bring services up.
+async fn raise(here: &Here, names: Vec<ServiceName>) -> Outcome<Answers> {
     let order = Up { names, wait_ms: LONGEST_WAIT.as_millis() as u64 };
     let client = Client::new(here.paths.control_sock());
     let answer = client.post("/v1/up", &order, LONGEST_WAIT).await;
@@ -120,7 +136,11 @@ async fn foreground(
 ) -> Outcome {
     let mut endings = Endings::new()?;
     let mut clock = interval(EVERY);
-    let rising = bring_up(here, file, names);
+    let managed = Cell::new(false);
+    let rising = async {
+        managed.set(join_or_start(here, file, &names).await?.managed);
+        raise(here, names).await
+    };
     tokio::pin!(rising);
     let mut up = false;
     let mut next_look = Instant::now() + LOOK;
@@ -135,7 +155,8 @@ async fn foreground(
                     && !failure.to_string().is_empty() {
                     return Err(failure);
                 }
-                print(&screen.paint(Colour::Grey, "Ctrl-C stops all\n"))?;
+                let end = if managed.get() { "Ctrl-C leaves all running\n" } else { "Ctrl-C stops all\n" };
+                print(&screen.paint(Colour::Grey, end))?;
             }
             () = endings.any() => break,
             _ = clock.tick() => {
@@ -148,6 +169,11 @@ async fn foreground(
                 }
             }
         }
+    }
+    if managed.get() {
+        // What systemd has started is not for whoever happens to look in to stop.
+        tell("left; systemd runs the services; to stop them: dogwatch down");
+        return Ok(());
     }
     tell("stopping all services; once more to leave at once");
     let falling = down::take_down(here);

@@ -32,6 +32,20 @@ pub fn service_lives(paths: &ServicePaths) -> bool {
     })
 }
 
+/// The number of a record that says that the service runs, although its process has ended: its keeper has not
+/// taken note yet.
+pub fn unnoted_end(paths: &ServicePaths) -> Option<u64> {
+    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
+    let record = Record::newest([&slots[0], &slots[1]]).ok()??;
+    let ended = record.instances.iter().any(|instance| {
+        instance.instance.run().is_some_and(|run| {
+            let identity = Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() };
+            !process::is_alive(&identity)
+        })
+    });
+    ended.then_some(record.seq)
+}
+
 /// Whether what stands in the folder was written in this boot.
 pub fn of_this_boot(paths: &ServicePaths) -> bool {
     let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());

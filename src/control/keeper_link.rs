@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::link::Link;
+use super::alarm::Whom;
+use super::link::{Link, PATIENCE};
 use super::plane::Plane;
 use super::say::say;
 use super::viewers;
@@ -51,6 +52,7 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
         }
         if op == Op::Watch {
             plane.roster.lost(&name);
+            plane.alarm.look_at(Whom::Keeper(name.clone()));
         }
         if !paths.dir.exists() {
             plane.end_following(&name);
@@ -75,7 +77,20 @@ async fn converse(
     let link = Link::connect(socket)?;
     let request = |op| Request { v: VERSION, op };
     link.send(&request(op.clone())).await?;
-    while let Some(packet) = link.receive().await? {
+    let mut first = Some(PATIENCE);
+    loop {
+        // Whoever has said something may be silent for ever after.
+        let next = match first {
+            Some(patience) => timeout(patience, link.receive()).await,
+            None => Ok(link.receive().await),
+        };
+        let Ok(next) = next else {
+            plane.alarm.unanswered(Whom::Keeper(name.clone()));
+            first = None;
+            continue;
+        };
+        let Some(packet) = next? else { return Ok(()) };
+        first = None;
         *heard = true;
         match serde_json::from_slice(&packet.bytes)? {
             Reply::Status(status) if status.name == *name => plane.roster.heard(*status, clock::mono()),
@@ -92,7 +107,6 @@ async fn converse(
             }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

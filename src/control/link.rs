@@ -1,7 +1,7 @@
 //! A connection to a keeper or to the warden that tokio can wait on.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,15 +46,28 @@ impl Link {
     /// # Errors
     /// EPIPE if the other end is gone.
     pub async fn send(&self, packet: &impl Serialize) -> io::Result<()> {
-        self.send_bytes(&serde_json::to_vec(packet)?).await
+        self.send_with(packet, &[]).await
+    }
+
+    /// Sends one packet with descriptors attached.
+    ///
+    /// # Errors
+    /// As [`Link::send`].
+    pub async fn send_with(&self, packet: &impl Serialize, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_bytes(&serde_json::to_vec(packet)?, fds).await
     }
 
     /// Sends one packet as it is.
     ///
     /// # Errors
-    /// EPIPE if the other end is gone.
-    pub async fn send_bytes(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.async_io(Interest::WRITABLE, |link| link.get().send(bytes, &[])).await
+    /// As [`Link::send`].
+    pub async fn send_bytes(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.0.async_io(Interest::WRITABLE, |link| link.get().send(bytes, fds)).await
+    }
+
+    /// Whether a packet is there, whatever tokio knows of it: the kernel is asked.
+    pub fn has_packet(&self) -> bool {
+        matches!(self.0.get_ref().get().receive(), Ok(Some(_)))
     }
 
     /// The next packet; none when the other end has closed.

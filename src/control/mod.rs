@@ -8,6 +8,7 @@
 //! api ──► orders, up, down ─────────────────────────────────────► keepers
 //! api ◄── view ◄── roster ◄── keeper_link ◄──────────────────── keepers
 //!          └────► viewers ◄─────────────────► services that may look
+//! all ──► alarm ──► sentinel ──► pings, kills, relief ──────────► warden, keepers
 //! ```
 //! One thread runs all of it. Each service has two tasks (`keeper_link`), and one more if it may look (`viewers`); each
 //! request has one.
@@ -30,6 +31,7 @@ use crate::os::lock::{self, Attempt};
 use crate::os::{file, inherit, limits, own, wait};
 use crate::start::Start;
 
+mod alarm;
 mod api;
 mod book;
 mod down;
@@ -39,11 +41,14 @@ mod keeper_link;
 mod link;
 mod orders;
 mod own_log;
+mod ping;
 mod plane;
 mod reconcile;
+mod relief;
 mod roster;
 mod say;
 mod scope;
+mod sentinel;
 mod serve;
 mod up;
 mod view;
@@ -65,7 +70,11 @@ pub fn run(start: Start) -> u8 {
         Ok(lock) => {
             let (holdings, _) = Holdings::from_inherited(inherited);
             let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
-            let plane = Arc::new(Plane::new(start.paths, start.home, managed, &start.file, holdings));
+            let mut plane = Plane::new(start.paths, start.home, managed, &start.file, holdings);
+            if sd_notify::watchdog_enabled().is_none() {
+                plane.make_switch();
+            }
+            let plane = Arc::new(plane);
             let code = open_book(&plane, start.only_down).unwrap_or_else(|| {
                 unwant_others(&plane, &start.only);
                 in_runtime(&plane, start.only_down)
@@ -166,18 +175,14 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
         reconcile::clear_leftovers(plane);
     }
     parts.spawn(warden_link::watch(Arc::clone(plane)));
+    parts.spawn(sentinel::run(Arc::clone(plane)));
     if only_down {
         let plane = Arc::clone(plane);
         parts.spawn(async move {
             // A service without a keeper can be stopped only when a warden has given it one.
             let mut bell = plane.roster.subscribe();
             let warden = async { while plane.warden_pid().is_none() && bell.changed().await.is_ok() {} };
-            if timeout(WARDEN_PATIENCE, warden).await.is_err() {
-                // It is there and does not answer. Killing it costs nothing: the next one takes over what it held.
-                replace_warden(&plane);
-                let warden = async { while plane.warden_pid().is_none() && bell.changed().await.is_ok() {} };
-                let _ = timeout(WARDEN_PATIENCE, warden).await;
-            }
+            let _ = timeout(WARDEN_PATIENCE, warden).await;
             down::down(&plane).await;
             plane.end(Ending::Down);
         });
@@ -200,17 +205,9 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     Ok(code)
 }
 
-/// How long a warden may take to answer a control plane that is only to take everything down.
-const WARDEN_PATIENCE: Duration = Duration::from_secs(6);
-
-/// Ends a warden that hangs.
-fn replace_warden(plane: &Plane) {
-    let holder = lock::named(&plane.paths.warden_lock());
-    if let Some(process) = holder.and_then(|holder| crate::os::process::open(&holder)) {
-        say("the warden does not answer: it is killed, and another one takes over");
-        let _ = process.signal(crate::model::signal::Signal::KILL);
-    }
-}
+/// How long a control plane that is only to take everything down waits for a warden, also for the successor of one
+/// that hangs.
+const WARDEN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Until the end: signals, children, the watchdog. A hang anywhere in this thread stops the heartbeat, and
 /// the service manager replaces the process.
@@ -261,6 +258,9 @@ async fn open_tcp(plane: Arc<Plane>) {
 /// Reaps every child that has ended: wardens, and keepers and services that fell to this process while there
 /// was no warden. Their keepers may ask how they ended.
 fn reap(plane: &Plane) {
+    while let Some(pid) = wait::next_stopped() {
+        plane.child_stopped(pid);
+    }
     while let Some(ended) = wait::peek(None) {
         plane.note_orphan(ended);
         if wait::reap(ended.pid).is_none() {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use tokio::time::{Instant, timeout_at};
 
+use super::alarm::Whom;
 use super::api::error::Refused;
 use super::book::Look;
 use super::folder;
@@ -107,7 +108,10 @@ pub async fn give(
     let before = loop {
         match link.ask(Op::Status, soon).await {
             Err(error) if is_replaced(&error) => link = connect(plane, name).await?,
-            answer => break as_status(name, answer)?,
+            answer => {
+                note_silence(plane, name, &answer);
+                break as_status(name, answer)?;
+            }
         }
     };
     let tried = before.is_done() || matches!(before.state, State::BackingOff | State::CrashLoop);
@@ -142,7 +146,10 @@ pub async fn give(
                     break (before.run, None);
                 }
             }
-            answer => break as_done(name, answer)?,
+            answer => {
+                note_silence(plane, name, &answer);
+                break as_done(name, answer)?;
+            }
         }
     };
     if verb == Verb::Flush {
@@ -347,6 +354,13 @@ fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<(u64, Option
             StatusCode::SERVICE_UNAVAILABLE,
             format!("asking the keeper of {name}: {error}"),
         )),
+    }
+}
+
+/// A keeper that does not answer an order may be stalled.
+fn note_silence(plane: &Plane, name: &ServiceName, answer: &io::Result<Reply>) {
+    if answer.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::TimedOut) {
+        plane.alarm.unanswered(Whom::Keeper(name.clone()));
     }
 }
 

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::alarm::{Alarm, Whom};
 use super::book::Book;
 use super::roster::Roster;
+use super::say::say;
 use super::viewers::Viewers;
 use crate::holder::Holdings;
 use crate::model::moment::Moment;
@@ -16,6 +19,7 @@ use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::model::spec::ServiceSpec;
 use crate::os::clock;
+use crate::os::switch::Switch;
 use crate::os::wait::Ended;
 use crate::paths::Paths;
 
@@ -41,6 +45,9 @@ pub struct Plane {
     pub roster: Roster,
     /// The services that may look at the others.
     pub viewers: Viewers,
+    /// Who may be stalled.
+    pub alarm: Alarm,
+    switch: Option<Switch>,
     holdings: Mutex<Holdings>,
     warden: Mutex<WardenSeen>,
     followed: Mutex<BTreeSet<ServiceName>>,
@@ -86,6 +93,8 @@ impl Plane {
             book: Book::new(file),
             roster: Roster::new(),
             viewers: Viewers::default(),
+            alarm: Alarm::default(),
+            switch: None,
             holdings: Mutex::new(holdings),
             warden: Mutex::default(),
             followed: Mutex::default(),
@@ -93,6 +102,24 @@ impl Plane {
             problems: Mutex::default(),
             tcp: Mutex::default(),
             ending: watch::Sender::new(None),
+        }
+    }
+
+    /// Whoever gets the switch from now on ends this process when it stalls ([`crate::os::switch`]). Where none can
+    /// be made nobody will.
+    pub fn make_switch(&mut self) {
+        self.switch = Switch::new().ok();
+    }
+
+    /// The switch, if there is one.
+    pub fn switch(&self) -> Option<&Switch> {
+        self.switch.as_ref()
+    }
+
+    /// This process works: the switch stands for this time.
+    pub fn hold_switch(&self, time: Duration) {
+        if let Some(Err(error)) = self.switch.as_ref().map(|switch| switch.hold(time)) {
+            say(format_args!("holding the dead man's switch: {error}"));
         }
     }
 
@@ -134,6 +161,24 @@ impl Plane {
     /// Marks a service as followed; false if it was already.
     pub fn begin_following(&self, name: &ServiceName) -> bool {
         lock(&self.followed).insert(name.clone())
+    }
+
+    /// The services whose keepers are followed.
+    pub fn followed(&self) -> Vec<ServiceName> {
+        lock(&self.followed).iter().cloned().collect()
+    }
+
+    /// The kernel has stopped a child of this process: perhaps the warden, or a keeper that fell to it.
+    pub fn child_stopped(&self, pid: i32) {
+        let keeper = |name: &ServiceName| {
+            let holder = crate::os::lock::named(&self.paths.service(name).lock);
+            holder.is_some_and(|holder| holder.pid == pid)
+        };
+        if self.warden_pid() == Some(pid) {
+            self.alarm.look_at(Whom::Warden);
+        } else if let Some(name) = self.followed().into_iter().find(keeper) {
+            self.alarm.look_at(Whom::Keeper(name));
+        }
     }
 
     /// The service is no more.

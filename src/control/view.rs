@@ -1,5 +1,6 @@
 //! What the API shows of the services: what the keepers say, completed by what only the control plane knows.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,12 @@ use axum::http::StatusCode;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::alarm::Whom;
 use super::api::error::Refused;
 use super::folder;
 use super::link::Link;
 use super::plane::Plane;
+use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
 use crate::os::clock;
@@ -41,9 +44,14 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
 pub async fn one(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     if plane.roster.is_present(name)
         && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
-        && let Ok(Reply::Status(status)) = link.ask(Op::Status, Instant::now() + PATIENCE).await
     {
-        return Some(completed(plane, *status));
+        match link.ask(Op::Status, Instant::now() + PATIENCE).await {
+            Ok(Reply::Status(status)) => return Some(completed(plane, *status)),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                plane.alarm.unanswered(Whom::Keeper(name.clone()));
+            }
+            Ok(_) | Err(_) => {}
+        }
     }
     last_known(plane, name)
 }
@@ -85,7 +93,9 @@ pub fn known(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
 
 /// Adds what a keeper cannot know.
 pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
-    let present = folder::read_spec(&plane.paths.service(&status.name));
+    let paths = plane.paths.service(&status.name);
+    let present = folder::read_spec(&paths);
+    status.incidents = incidents::read(&paths);
     status.limit_overridden = present.is_some_and(|file| file.limit_overridden);
     status.changed = match plane.book.entry(&status.name) {
         None => false,

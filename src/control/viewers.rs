@@ -152,7 +152,7 @@ async fn answer(plane: &Arc<Plane>, viewer: &Link, packet: &[u8]) -> io::Result<
 }
 
 async fn tell(viewer: &Link, packet: &[u8]) -> io::Result<()> {
-    timeout(PATIENCE, viewer.send_bytes(packet)).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+    timeout(PATIENCE, viewer.send_bytes(packet, &[])).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Looks at all services and at the machine.

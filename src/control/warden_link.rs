@@ -2,12 +2,14 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::link::{self, ask_warden};
+use super::alarm::Whom;
+use super::link::{self, Link, ask_warden};
 use super::plane::Plane;
 use super::say::say;
 use super::scope::Scope;
@@ -40,8 +42,12 @@ pub async fn watch(plane: Arc<Plane>) {
             Ok((pid, process)) => {
                 plane.problem(TOPIC, None);
                 plane.warden_found(pid);
-                link::ended(&process).await;
+                tokio::select! {
+                    () = link::ended(&process) => {}
+                    () = listen(&plane) => {}
+                }
                 plane.warden_lost();
+                plane.alarm.look_at(Whom::Warden);
                 if !plane.is_going_down() {
                     say(format_args!("warden {pid} is gone; starting another"));
                 }
@@ -76,7 +82,33 @@ pub async fn keep(plane: &Plane, name: &ServiceName) -> Result<(), String> {
             Ok(())
         }
         Ok(Reply::Error { message }) => Err(message),
-        Err(error) => Err(format!("asking the warden: {error}")),
+        Ok(Reply::Stopped { .. }) => Err("the warden answered something else".to_owned()),
+        Err(error) => {
+            if error.kind() == io::ErrorKind::TimedOut {
+                plane.alarm.unanswered(Whom::Warden);
+            }
+            Err(format!("asking the warden: {error}"))
+        }
+    }
+}
+
+/// Lets the warden watch this process, and hears which keepers were stopped; for ever.
+async fn listen(plane: &Plane) {
+    let converse = async || -> io::Result<()> {
+        let link = Link::connect(&plane.paths.warden_sock())?;
+        let switch = plane.switch().map(AsFd::as_fd);
+        link.send_with(&Request::Watch, switch.as_slice()).await?;
+        while let Some(packet) = link.receive().await? {
+            if let Ok(Reply::Stopped { name }) = serde_json::from_slice(&packet.bytes) {
+                plane.alarm.look_at(Whom::Keeper(name));
+            }
+        }
+        Ok(())
+    };
+    loop {
+        // If the warden has ended, so has this, in a moment.
+        let _ = converse().await;
+        sleep(AGAIN).await;
     }
 }
 
@@ -100,6 +132,7 @@ async fn find_or_start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)>
             return Err(io::Error::other(format!("warden {pid} ended at once; see {}", log.display())));
         }
         if Instant::now() >= deadline {
+            plane.alarm.unanswered(Whom::Warden);
             return Err(io::Error::other(format!("warden {pid} does not answer")));
         }
         sleep(Duration::from_millis(5)).await;

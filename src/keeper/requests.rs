@@ -7,7 +7,7 @@ use super::pump::Command;
 use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::phase::{Goal, Phase};
-use crate::os::{clock, tree};
+use crate::os::{clock, fault, tree};
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
 use crate::wire::status::ServiceStatus;
@@ -30,6 +30,7 @@ impl Keeper {
         let before = self.instance.runs;
         match op {
             Op::Status => Some(Reply::Status(Box::new(self.status()))),
+            Op::Ping => Some(Reply::Done { run: before, not_persisted: None }),
             Op::Watch => {
                 self.clients.watch(by);
                 Some(Reply::Status(Box::new(self.status())))
@@ -50,6 +51,7 @@ impl Keeper {
                 None
             }
             Op::Flush => {
+                fault::point("asked to flush");
                 self.flushing.push(by);
                 self.pump.tell(Command::Flush);
                 None
@@ -159,6 +161,7 @@ impl Keeper {
             fingerprint: self.spec.fingerprint(),
             changed: false,
             limit_overridden: self.limit_overridden,
+            incidents: None,
         }
     }
 }

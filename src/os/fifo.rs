@@ -72,6 +72,11 @@ pub fn capacity(fifo: BorrowedFd<'_>) -> usize {
     fcntl(fifo, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(65536)
 }
 
+/// Whether more than `part`/`whole` of a FIFO is filled; false if that cannot be told.
+pub fn is_fuller_than(fifo: BorrowedFd<'_>, part: usize, whole: usize) -> bool {
+    waiting(fifo).is_ok_and(|bytes| bytes * whole > capacity(fifo) * part)
+}
+
 /// Moves up to `most` bytes from one FIFO to another, as pages, without waiting. Zero: nothing to move, or no
 /// room.
 ///

@@ -24,6 +24,7 @@ pub mod priority;
 pub mod process;
 pub mod socket;
 pub mod spawn;
+pub mod switch;
 pub mod tree;
 pub mod unix;
 pub mod users;

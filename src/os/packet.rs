@@ -194,6 +194,14 @@ impl Connection {
     pub fn peer_uid(&self) -> io::Result<u32> {
         Ok(socket::getsockopt(&self.0, sockopt::PeerCredentials)?.uid())
     }
+
+    /// The process at the other end, as the kernel noted it at connect.
+    ///
+    /// # Errors
+    /// Those of getsockopt(2).
+    pub fn peer_pid(&self) -> io::Result<i32> {
+        Ok(socket::getsockopt(&self.0, sockopt::PeerCredentials)?.pid())
+    }
 }
 
 impl AsFd for Listener {

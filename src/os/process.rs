@@ -69,6 +69,26 @@ fn stat_field(pid: i32, number: usize) -> io::Result<String> {
     field.map(str::to_owned).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// Whether the kernel holds a process still: SIGSTOP, or a tracer (state `T` or `t`, proc_pid_stat(5)).
+pub fn is_stopped(pid: i32) -> bool {
+    stat_field(pid, 3).is_ok_and(|state| state == "T" || state == "t")
+}
+
+/// Whether a process has ended: it is gone, or waits to be reaped. Of a number that may be another process's by
+/// now the answer is worth nothing: see [`is_alive`].
+pub fn seems_ended(pid: i32) -> bool {
+    stat_field(pid, 3).map_or(true, |state| state == "Z" || state == "X")
+}
+
+/// Whether the thread `name` of a process waits for a disk (state `D`).
+pub fn thread_waits_for_disk(pid: i32, name: &str) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok()).any(|stat| {
+        let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
+        parts.is_some_and(|(comm, rest)| comm == name && rest.trim_start().starts_with('D'))
+    })
+}
+
 /// The words that a process was started with; none if it has ended.
 pub fn command_line(pid: i32) -> Vec<String> {
     let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -193,6 +213,26 @@ mod tests {
         assert!(is_alive(&own));
         assert!(!is_alive(&Identity { ticks: own.ticks + 1, ..own.clone() }));
         assert!(!is_alive(&Identity { boot_id: "another".to_owned(), ..own }));
+    }
+
+    #[test]
+    fn sees_who_is_stopped() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id() as i32;
+        let pidfd = PidFd::open(pid).unwrap();
+        assert!(!is_stopped(pid) && !seems_ended(pid) && !thread_waits_for_disk(pid, "sleep"));
+        pidfd.signal(Signal(libc::SIGSTOP)).unwrap();
+        while !is_stopped(pid) {
+            std::thread::yield_now();
+        }
+        assert_eq!(super::super::wait::next_stopped(), Some(pid));
+        assert_eq!(super::super::wait::next_stopped(), None, "told once");
+        child.kill().unwrap();
+        while !seems_ended(pid) {
+            std::thread::yield_now();
+        }
+        child.wait().unwrap();
+        assert!(seems_ended(pid));
     }
 
     #[test]

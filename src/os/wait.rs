@@ -47,6 +47,19 @@ pub fn peek(only: Option<i32>) -> Option<Ended> {
     }
 }
 
+/// A child that was stopped by a signal, each stop told once; none if there is no more news. It leaves children
+/// that have ended alone.
+pub fn next_stopped() -> Option<i32> {
+    #[expect(unsafe_code, reason = "nix's waitid hides the pid in some states")]
+    // SAFETY: a zeroed siginfo is valid, and lives through the call.
+    unsafe {
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        let options = libc::WSTOPPED | libc::WNOHANG;
+        let answer = libc::waitid(libc::P_ALL, 0, &raw mut info, options);
+        (answer == 0 && info.si_pid() != 0).then(|| info.si_pid())
+    }
+}
+
 /// Lets go of a child that has ended. None if it is not a child of this process, or has not ended.
 pub fn reap(pid: i32) -> Option<Ended> {
     let mut status = 0;

@@ -27,6 +27,7 @@ use crate::wire::keeper::{Op, Reply as KeeperReply};
 use crate::wire::warden::{Reply, Request};
 
 use super::orphans::Orphans;
+use super::overseen::Overseen;
 
 /// The control plane that a new warden finds missing may just be starting.
 const CONTROL_GRACE: Duration = Duration::from_millis(300);
@@ -44,6 +45,7 @@ pub struct Warden {
     signals: SignalFd,
     listener: Listener,
     clients: Vec<Connection>,
+    overseen: Option<Overseen>,
     keepers: BTreeMap<ServiceName, KeeperProcess>,
     /// Keepers that are started again at this time.
     due: BTreeMap<ServiceName, Moment>,
@@ -79,6 +81,7 @@ impl Warden {
             signals,
             listener,
             clients: Vec::new(),
+            overseen: None,
             keepers: BTreeMap::new(),
             due: BTreeMap::new(),
             paces: BTreeMap::new(),
@@ -116,6 +119,7 @@ impl Warden {
             self.on_children();
             self.on_control();
             self.on_clients();
+            self.on_overseen();
         }
     }
 
@@ -173,7 +177,8 @@ impl Warden {
         let now = clock::mono();
         let unconnected = self.keepers.values().any(|keeper| keeper.channel.is_none());
         let reconnect = unconnected.then(|| now.plus(RECONNECT));
-        let due = self.due.values().copied().chain(self.control_due).chain(reconnect).min();
+        let overseen = self.overseen.as_ref().and_then(Overseen::deadline);
+        let due = self.due.values().copied().chain(self.control_due).chain(reconnect).chain(overseen).min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             let millis = due.since(now).as_nanos().div_ceil(1_000_000).min(3_600_000);
             PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
@@ -182,6 +187,7 @@ impl Warden {
         let all = std::iter::once(self.signals.as_fd())
             .chain(listener)
             .chain(self.clients.iter().map(AsFd::as_fd))
+            .chain(self.overseen.iter().flat_map(Overseen::polled))
             .chain(self.control.iter().map(|(pidfd, _)| pidfd.as_fd()))
             .chain(self.keepers.values().flat_map(KeeperProcess::polled));
         let mut fds: Vec<PollFd<'_>> =
@@ -287,8 +293,15 @@ impl Warden {
         }
     }
 
-    /// Reaps whatever has come to this process, and remembers how it ended.
+    /// Reaps whatever has come to this process, and remembers how it ended. A keeper that was stopped is reported:
+    /// whether it is to be ended the control plane decides.
     fn on_children(&mut self) {
+        while let Some(pid) = wait::next_stopped() {
+            let keeper = self.keepers.iter().find(|(_, keeper)| keeper.pid == pid);
+            if let Some(((name, _), overseen)) = keeper.zip(self.overseen.as_ref()) {
+                overseen.tell(&Reply::Stopped { name: name.clone() });
+            }
+        }
         while let Some(peeked) = wait::peek(None) {
             let keeper = self
                 .keepers
@@ -365,28 +378,49 @@ impl Warden {
         }
         let clients = std::mem::take(&mut self.clients);
         for client in clients {
-            if self.serve(&client) {
-                self.clients.push(client);
+            match self.serve(&client) {
+                Served::Stays => self.clients.push(client),
+                Served::Gone => {}
+                Served::Watches { switch } => {
+                    if self.control.is_none() {
+                        self.find_control();
+                    }
+                    self.busy = true;
+                    let holder = lock::named(&self.paths.control_lock());
+                    self.overseen = holder.and_then(|holder| Overseen::new(client, &holder, switch));
+                }
             }
         }
     }
 
-    /// Answers what a client has asked; false when it is gone.
-    fn serve(&mut self, client: &Connection) -> bool {
+    /// Answers what a client has asked.
+    fn serve(&mut self, client: &Connection) -> Served {
         loop {
-            let packet = match client.receive() {
+            let mut packet = match client.receive() {
                 Ok(Some(packet)) => packet,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Ok(None) | Err(_) => return false,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Served::Stays,
+                Ok(None) | Err(_) => return Served::Gone,
             };
             let reply = match serde_json::from_slice::<Request>(&packet.bytes) {
+                Ok(Request::Watch) => return Served::Watches { switch: packet.fds.pop() },
                 Ok(request) => self.obey(request),
                 Err(error) => Reply::Error { message: format!("not a request: {error}") },
             };
             let bytes = serde_json::to_vec(&reply).expect("a reply has only strings and numbers");
             if client.send(&bytes, &[]).is_err() {
-                return false;
+                return Served::Gone;
             }
+        }
+    }
+
+    /// A control plane that stalls is ended; that it has ended is noticed as always.
+    fn on_overseen(&mut self) {
+        let Some(overseen) = &mut self.overseen else { return };
+        if let Some(done) = overseen.check(clock::mono()) {
+            log(&done);
+        }
+        if !overseen.is_connected() {
+            self.overseen = None;
         }
     }
 
@@ -409,8 +443,19 @@ impl Warden {
                 self.quitting = true;
                 Reply::Done
             }
+            Request::Watch => Reply::Done, // `serve` has seen to it
         }
     }
+}
+
+/// What becomes of a client's connection.
+enum Served {
+    /// It may ask more.
+    Stays,
+    /// It is closed.
+    Gone,
+    /// It is the control plane's, which wants to be told things, and to be watched by this switch.
+    Watches { switch: Option<std::os::fd::OwnedFd> },
 }
 
 /// Root and the warden's own user may ask.

@@ -2,7 +2,7 @@
 //!
 //! It restarts a keeper that dies, at once; it is the second holder of every FIFO and socket, and hands them
 //! to the new keeper; services whose keeper has died come to it as orphans, and it remembers how they ended
-//! until their new keeper asks. Without systemd it also restarts the control plane.
+//! until their new keeper asks. Without systemd it also restarts the control plane, and ends one that stalls.
 //!
 //! It can be killed at any moment: the control plane, or a keeper when both are gone, starts a new one, which
 //! finds the living keepers by their locks.
@@ -11,6 +11,7 @@ mod cells;
 mod event_loop;
 mod keepers;
 mod orphans;
+mod overseen;
 
 use nix::sys::signal::Signal;
 

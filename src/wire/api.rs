@@ -27,6 +27,9 @@ pub struct Health {
     pub version: String,
     /// The control plane's process.
     pub pid: i32,
+    /// A service manager runs the control plane, and restarts it.
+    #[serde(default)]
+    pub managed: bool,
     /// Since the control plane was started.
     pub uptime_ms: u64,
     /// The ecosystem.toml in force.

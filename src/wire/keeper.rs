@@ -40,6 +40,8 @@ pub struct Request {
 pub enum Op {
     /// Answers [`Reply::Status`].
     Status,
+    /// Does the loop turn? Answers [`Reply::Done`]; one that does not know the word answers too.
+    Ping,
     /// Sets the goal up and starts; answers [`Reply::Done`].
     Start,
     /// Sets the goal up and starts what has not run yet; what has done its work in this boot, or is being tried

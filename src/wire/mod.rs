@@ -6,6 +6,7 @@
 pub mod api;
 pub mod environment;
 pub mod goal;
+pub mod incidents;
 pub mod keeper;
 pub mod names;
 pub mod record;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::incidents::Incidents;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
@@ -74,6 +75,9 @@ pub struct ServiceStatus {
     /// A memory limit was set on the command line and stands until the next restart from the file.
     #[serde(default)]
     pub limit_overridden: bool,
+    /// What has befallen its keeper in this boot, if anything; filled in by whoever asked the keeper.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incidents: Option<Incidents>,
 }
 
 /// What became of a start or a restart.
@@ -152,6 +156,7 @@ impl ServiceStatus {
             fingerprint: spec.fingerprint(),
             changed: false,
             limit_overridden: false,
+            incidents: None,
         }
     }
 
@@ -209,6 +214,7 @@ pub(crate) mod tests {
             fingerprint: 0,
             changed: false,
             limit_overridden: false,
+            incidents: None,
         }
     }
 

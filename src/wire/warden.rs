@@ -15,6 +15,10 @@ pub enum Request {
         /// The service.
         name: ServiceName,
     },
+    /// Asked by the control plane, once. Attached is, where nobody else watches it, its dead man's switch
+    /// (`os::switch`): when that has fallen the warden ends the control plane. From now on [`Reply::Stopped`]
+    /// until either side closes.
+    Watch,
     /// End, once no keeper is left; answers [`Reply::Done`] at once.
     Quit,
 }
@@ -31,6 +35,11 @@ pub enum Reply {
         warden: i32,
         /// Each keeper: service and process.
         keepers: Vec<(ServiceName, i32)>,
+    },
+    /// The kernel has just stopped a keeper that is the warden's child.
+    Stopped {
+        /// Its service.
+        name: ServiceName,
     },
     /// The request could not be carried out.
     Error {

@@ -6,7 +6,7 @@ use crate::harness::{Machine, kill, until};
 /// Numbered lines on the way, a service that says when it is ready.
 const SERVICE: &str = r#"
     [services.web]
-    command = ["UNRULY", "number", "1", "100", "ready", "hang"]
+    command = ["UNRULY", "whole", "number", "1", "100", "ready", "hang"]
     ready = "notify"
     log = { rotate_size = "64KiB", keep = 1000, compress = false }
     "#;

@@ -18,5 +18,6 @@ mod keeper;
 mod node;
 mod pm2;
 mod readme;
+mod stalls;
 mod systemd;
 mod view;

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::sys::stat::{Mode, umask};
+
 use crate::args::{self, Wish};
 use crate::log;
 
@@ -29,6 +31,8 @@ where
     E: Display,
     F: Future<Output = Result<(), E>>,
 {
+    // What the service creates, its group may read and others may not even see.
+    umask(Mode::from_bits_truncate(0o027));
     let name = about.name;
     match args::parse(std::env::args().skip(1), about.flags) {
         Ok(Wish::Serve(flags)) => run(name, service(flags)),

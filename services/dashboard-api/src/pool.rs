@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use events::{Connection, Error, Reader, Trouble};
+use service_common::log;
 use tokio::sync::oneshot;
 
 const THREADS: usize = 2;
@@ -27,7 +28,7 @@ impl Pool {
             let (queue, reader) = (Arc::clone(&queue), Reader::new(database.to_owned()));
             std::thread::Builder::new()
                 .name(format!("query-{number}"))
-                .spawn(move || work(&queue, reader))?;
+                .spawn(move || work(&queue, reader, number == 0))?;
         }
         Ok(Self(jobs))
     }
@@ -51,7 +52,13 @@ impl Pool {
     }
 }
 
-fn work(queue: &Mutex<Receiver<Job>>, mut reader: Reader) {
+/// `telling`: this thread tells for all of them what is wrong with the file.
+fn work(queue: &Mutex<Receiver<Job>>, mut reader: Reader, telling: bool) {
+    // An old file is brought up to date before anybody asks; a file that cannot be opened is tried again then.
+    let opened = reader.refresh().is_ok();
+    if let (true, Some(error)) = (opened && telling, reader.not_up_to_date()) {
+        log::error(format_args!("the events database is read as it is: {error}"));
+    }
     loop {
         let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };

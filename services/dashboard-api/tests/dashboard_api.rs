@@ -388,6 +388,28 @@ fn a_broken_database_is_told_without_its_path() {
 }
 
 #[test]
+fn destroyed_pages_are_told_until_the_file_is_replaced() {
+    let place = Place::filled();
+    let database = || {
+        let api = place.program().start();
+        let health = api.get("/api/webhook/health").json();
+        health["components"]["events_database"].clone()
+    };
+    place.sql().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file");
+    let mut content = std::fs::read(place.database()).expect("it is there");
+    content[4096..].fill(0xa5);
+    std::fs::write(place.database(), content).expect("destroyed");
+    assert_eq!(database(), "corrupt");
+    let note = PathBuf::from(format!("{}.suspect", place.database().display()));
+    assert!(note.exists(), "the writer is told");
+    let report = events::repair(&place.database(), events::RepairOptions { salvage: true }, &mut |_| {
+        events::Pace::GoOn
+    });
+    assert!(report.expect("repaired").damage.is_some() && !note.exists());
+    assert_eq!(database(), "connected");
+}
+
+#[test]
 fn a_writer_does_not_stop_the_readers() {
     let place = Place::filled();
     let api = place.program().start();

@@ -25,6 +25,25 @@ pub enum Error {
     /// The file was made by a newer version of this program.
     #[error("the events database has schema version {0}, this program knows {known}: use the newer program", known = crate::VERSION)]
     Newer(i64),
+    /// Something else about a file or folder did not work: what was being done, to what, why.
+    #[error("cannot {0} {1}: {2}")]
+    Path(&'static str, PathBuf, #[source] io::Error),
+    /// The file is damaged, or is another program's.
+    #[error("{0} is not a whole events database: {1}")]
+    NotWhole(PathBuf, String),
+    /// The disk has too little room; in bytes.
+    #[error("the disk of {folder} has too little room: {needed} bytes needed, {free} free")]
+    NoRoom {
+        /// Where the room is needed.
+        folder: PathBuf,
+        /// How much.
+        needed: u64,
+        /// How much there is.
+        free: u64,
+    },
+    /// The person at the keyboard, or the supervisor, asked for the end.
+    #[error("stopped before the end")]
+    Stopped,
     /// SQLite refused.
     #[error("{0}: {1}")]
     Sql(&'static str, #[source] rusqlite::Error),
@@ -60,14 +79,37 @@ impl Error {
     /// What this failure means.
     #[must_use]
     pub fn trouble(&self) -> Trouble {
-        if matches!(self, Self::Replacing(_)) {
-            return Trouble::Locked;
+        match self {
+            Self::Replacing(_) => return Trouble::Locked,
+            Self::NotWhole(..) => return Trouble::Corrupt,
+            _ => {}
         }
         match self.code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Trouble::Locked,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Trouble::Corrupt,
             Some(ErrorCode::OperationInterrupted) => Trouble::TooSlow,
             _ => Trouble::Unavailable,
+        }
+    }
+
+    /// Is there nothing at the path?
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::File(_, error) | Self::Path(_, _, error) if error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Is the disk full, or too full for what was asked?
+    #[must_use]
+    pub fn is_no_room(&self) -> bool {
+        match self {
+            Self::NoRoom { .. } => true,
+            Self::Folder(_, error)
+            | Self::File(_, error)
+            | Self::Move(_, error)
+            | Self::Path(_, _, error) => {
+                matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            other => other.code() == Some(ErrorCode::DiskFull),
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Error;
-use crate::file::{FILE_MODE, beside};
+use crate::file::{FILE_MODE, beside, folder_of, give_to_owner_of};
 
 /// Between two attempts to get a lock that does not wait.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -30,7 +30,7 @@ impl Lock {
     pub(crate) fn shared(database: &Path) -> Result<Self, Error> {
         let (path, file) = open(database)?;
         match file.try_lock_shared() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(error) => Err(refused(path, error)),
         }
     }
@@ -44,7 +44,7 @@ impl Lock {
         let (path, file) = open(database)?;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { file }),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::park_timeout(PAUSE)
                 }
@@ -52,10 +52,17 @@ impl Lock {
             }
         }
     }
+
+    /// The locked file. It stays where it is whatever happens to the database, and keeps the
+    /// [highest ids](crate::ids) meanwhile.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
 }
 
 fn open(database: &Path) -> Result<(PathBuf, File), Error> {
     let path = beside(database, ".lock");
+    let is_new = !path.exists();
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -64,6 +71,9 @@ fn open(database: &Path) -> Result<(PathBuf, File), Error> {
         .mode(FILE_MODE)
         .open(&path)
         .map_err(|error| Error::File(path.clone(), error))?;
+    if is_new {
+        give_to_owner_of(folder_of(database), &path)?;
+    }
     Ok((path, file))
 }
 

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use crate::connection::{BUSY_TIMEOUT, open_reader};
 use crate::error::Doing;
 use crate::file::FileId;
-use crate::{Error, Trouble, migrate};
+use crate::{Error, Trouble, migrate, suspect};
 
 /// How long a reader waits for a lock to bring a file up to date; it can read an old file as well.
 const MIGRATION_PATIENCE: Duration = Duration::from_millis(200);
@@ -44,8 +44,10 @@ pub enum Freshness {
 enum Migration {
     /// Not tried yet. This first time a missing file is made; later only its writer may make one.
     Untried,
-    Failed(Instant),
+    Failed(Instant, Error),
     Done,
+    /// The file is looked at, not served.
+    Never,
 }
 
 impl Reader {
@@ -55,16 +57,34 @@ impl Reader {
         Self { path, open: None, last: None, migration: Migration::Untried }
     }
 
+    /// A reader for someone who only looks: it makes no file and brings none up to date.
+    #[must_use]
+    pub fn that_only_looks(path: PathBuf) -> Self {
+        Self { migration: Migration::Never, ..Self::new(path) }
+    }
+
+    /// Why the file could not be brought up to date; it is read as it is.
+    #[must_use]
+    pub fn not_up_to_date(&self) -> Option<&Error> {
+        match &self.migration {
+            Migration::Failed(_, error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// Asks `question` of the file that is at the path now.
     ///
     /// # Errors
     /// When the file cannot be opened, or the question fails.
     pub fn ask<T>(&mut self, question: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        let answer = question(self.connection()?);
-        if let Err(error) = &answer
-            && matches!(error.trouble(), Trouble::Corrupt | Trouble::Unavailable)
-        {
-            self.open = None;
+        let answer = match self.connection() {
+            Ok(connection) => question(connection),
+            Err(error) => Err(error),
+        };
+        match answer.as_ref().map_err(Error::trouble) {
+            Err(Trouble::Corrupt) => self.tell_of_damage(),
+            Err(Trouble::Unavailable) => self.open = None,
+            Ok(_) | Err(Trouble::Locked | Trouble::TooSlow) => {}
         }
         answer
     }
@@ -113,17 +133,25 @@ impl Reader {
         self.open.as_ref().map(|(connection, _)| connection).ok_or_else(gone)
     }
 
+    /// The writer looks, unless this was about a file that is gone.
+    fn tell_of_damage(&mut self) {
+        if self.open.take().is_none_or(|(_, file)| file.is_still_at(&self.path)) {
+            suspect::mark(&self.path);
+        }
+    }
+
     /// Failing is no reason not to read: an old file answers the same questions, only slower.
     fn bring_up_to_date(&mut self) {
-        let due = match self.migration {
+        let due = match &self.migration {
             Migration::Untried => true,
-            Migration::Failed(last) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
+            Migration::Failed(last, _) => last.elapsed() >= MIGRATION_RETRY && self.path.exists(),
             Migration::Done => self.open.is_none() && self.path.exists(),
+            Migration::Never => false,
         };
         if due {
             self.migration = match migrate(&self.path, MIGRATION_PATIENCE) {
                 Ok(()) => Migration::Done,
-                Err(_) => Migration::Failed(Instant::now()),
+                Err(error) => Migration::Failed(Instant::now(), error),
             };
         }
     }

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use crate::connection::{open_reader, open_writer};
+use crate::create;
 use crate::error::{Doing, Error, Trouble};
-use crate::file;
+use crate::ids::Ids;
+use crate::lock::Lock;
 
 /// The version of the schema that this program makes and knows.
 pub const VERSION: i64 = 1;
@@ -66,6 +68,55 @@ CREATE TABLE IF NOT EXISTS dogwatch_meta (key TEXT PRIMARY KEY, value TEXT);
 INSERT OR IGNORE INTO dogwatch_meta (key, value) VALUES ('generation', lower(hex(randomblob(16))));
 ";
 
+/// The columns of the original system, which are in every events database.
+pub(crate) const COLUMNS: [(&str, &[&str]); 3] = [
+    (
+        "webhook_events",
+        &[
+            "id",
+            "event_type",
+            "timestamp",
+            "advisor_phone",
+            "event_data",
+            "button_id",
+            "message_type",
+            "processed",
+            "created_at",
+        ],
+    ),
+    (
+        "webhook_metrics",
+        &[
+            "id",
+            "date",
+            "button_clicks",
+            "text_messages",
+            "content_deliveries",
+            "successful_deliveries",
+            "failed_deliveries",
+            "response_time_avg",
+            "created_at",
+        ],
+    ),
+    (
+        "conversations",
+        &[
+            "id",
+            "advisor_phone",
+            "message_type",
+            "content",
+            "direction",
+            "timestamp",
+            "ai_response_time",
+            "satisfaction_score",
+        ],
+    ),
+];
+
+/// The indexes that we add.
+pub(crate) const INDEXES: [&str; 5] =
+    ["idx_timestamp", "idx_event_type", "idx_advisor_phone", "idx_events_type_ts", "idx_conv_ts"];
+
 /// Makes the file or brings it up to date, whichever is needed; several processes may do so at once.
 /// Waits up to `patience` for a lock.
 ///
@@ -88,7 +139,8 @@ fn attempt(path: &Path, patience: Duration) -> Result<(), Error> {
     if path.exists() && open_reader(path, patience).and_then(|reader| is_current(&reader)).unwrap_or(false) {
         return Ok(());
     }
-    file::prepare(path)?;
+    create::ensure(path, None, Ids::default(), patience)?;
+    let _lock = Lock::shared(path)?;
     migrate_with(&mut open_writer(path, patience)?)
 }
 
@@ -129,7 +181,7 @@ fn has_statistics(connection: &Connection) -> Result<bool, Error> {
 }
 
 /// The version of the file, or none for a file of the original or an empty one.
-fn version(connection: &Connection) -> Result<Option<i64>, Error> {
+pub(crate) fn version(connection: &Connection) -> Result<Option<i64>, Error> {
     const DOING: &str = "reading the schema version";
     let known = connection
         .prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'dogwatch_meta'")

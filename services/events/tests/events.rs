@@ -191,7 +191,7 @@ fn a_replaced_file_is_noticed() {
     }
     assert!(logger.log(click("m2")));
     eventually("the second is written", || logger.counters().written == 2);
-    assert_eq!(reader.ask(queries::last_event_id).expect("an id of the new file"), 1);
+    assert_eq!(reader.ask(queries::last_event_id).expect("an id of the new file"), 2, "an id is given once");
     let keys: i64 = reader
         .ask(|db| {
             Ok(db.query_row("SELECT COUNT(*) FROM dogwatch_seen", [], |row| row.get(0)).expect("a count"))

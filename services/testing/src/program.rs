@@ -176,6 +176,12 @@ impl Running {
         self.address
     }
 
+    /// Its process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All it wrote so far, both streams mixed.
     #[must_use]
     pub fn output(&self) -> String {
@@ -194,12 +200,6 @@ impl Running {
     #[track_caller]
     pub fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         request(self.address, method, target, headers, body)
-    }
-
-    /// Its process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// Asks it to end.

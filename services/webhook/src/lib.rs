@@ -5,9 +5,9 @@
 //! 1. `routes`: path and method
 //! 2. `receive`: size, time, signature over the raw bytes, JSON; from here on the answer is 200
 //! 3. `payload`: every message and status in it, whatever else is broken
-//! 4. `gate`: was it here before? The platform repeats itself
-//! 5. `entries`: what is to be written, handed to the [`events::Logger`], which never waits
-//! 6. `delivery`: whoever asked for content, and may, is sent it, by tasks of their own
+//! 4. `entries`: what is to be written, handed to the [`events::Logger`], which never waits and knows what was here
+//!    before: the platform repeats itself
+//! 5. `delivery`: whoever asked for content, and may, is sent it, by tasks of their own
 //!
 //! What is sent stands in `content`, who may ask in `recipients`, how the platform is spoken to in `graph`.
 
@@ -15,7 +15,6 @@ mod config;
 mod content;
 mod delivery;
 mod entries;
-mod gate;
 mod graph;
 mod health;
 mod payload;

@@ -8,7 +8,6 @@ use axum::extract::Request;
 use axum::http::header::CONNECTION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use events::fingerprint;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -144,7 +143,7 @@ fn take_entry(service: &Service, made: Made, kind: &str, person: Option<String>,
     let person = person.unwrap_or_default();
     let (who, key) = (mask(&person), entry.key.clone());
     let id = mask(key.as_deref().unwrap_or_default());
-    let is_new = key.as_deref().is_none_or(|key| service.gate().is_new(fingerprint(key), start));
+    let is_new = key.as_deref().is_none_or(|key| service.logger.is_new(key));
     let mut result = "seen before";
     let mut delivery = None;
     if is_new {

@@ -1,9 +1,9 @@
 //! The service as a whole: what its requests share, and its life from start to end.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use events::{Known, Logger};
@@ -12,7 +12,6 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::delivery::{Desk, LAST_REQUEST};
-use crate::gate::Gate;
 use crate::graph::Client;
 use crate::receive::LARGE_BODIES;
 use crate::routes;
@@ -30,7 +29,6 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) logger: Arc<Logger>,
     pub(crate) desk: Desk,
-    gate: Mutex<Gate>,
     pub(crate) large_bodies: Semaphore,
     pub(crate) messages: Messages,
     pub(crate) started: Instant,
@@ -44,12 +42,6 @@ pub(crate) struct Messages {
     pub(crate) duplicates: AtomicU64,
     pub(crate) rejected_signature: AtomicU64,
     pub(crate) ignored: AtomicU64,
-}
-
-impl Service {
-    pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Serves until the end is asked for. The flags are those of [`crate::ABOUT`].
@@ -73,13 +65,12 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
         config,
         desk: Desk::new(delivery.plan, client, Arc::clone(&logger), shutdown.clone()),
         logger,
-        gate: Mutex::default(),
         large_bodies: Semaphore::new(LARGE_BODIES),
         messages: Messages::default(),
         started: Instant::now(),
         shutdown: shutdown.clone(),
     });
-    load_known_ids(&service, known);
+    wait_for_known_ids(&known);
 
     let limits = Limits { grace: GRACE, ..Limits::default() };
     service_common::serve(listener, routes::router(Arc::clone(&service)), limits, shutdown).await;
@@ -94,26 +85,10 @@ pub async fn serve(flags: Vec<&'static str>) -> Result<(), Box<dyn Error>> {
 }
 
 /// Repeats must be known before the first request; but a database that is away must not keep us from serving.
-fn load_known_ids(service: &Arc<Service>, known: Receiver<Known>) {
-    match known.recv_timeout(KNOWN_IDS) {
-        Ok(Known::Keys(keys)) => service.gate().remember(keys, Instant::now()),
-        Err(RecvTimeoutError::Disconnected) => {}
-        Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) => {
-            log::error(format_args!(
-                "serving without the ids of earlier messages until the database can be read"
-            ));
-            tokio::spawn(add_known_ids_later(Arc::clone(service), known));
-        }
-    }
-}
-
-async fn add_known_ids_later(service: Arc<Service>, known: Receiver<Known>) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        match known.try_recv() {
-            Ok(Known::Keys(keys)) => return service.gate().remember(keys, Instant::now()),
-            Ok(Known::NotYet) | Err(TryRecvError::Empty) => {}
-            Err(TryRecvError::Disconnected) => return,
-        }
+fn wait_for_known_ids(known: &Receiver<Known>) {
+    if let Ok(Known::NotYet) | Err(RecvTimeoutError::Timeout) = known.recv_timeout(KNOWN_IDS) {
+        log::error(format_args!(
+            "serving without the ids of earlier messages until the database can be read"
+        ));
     }
 }

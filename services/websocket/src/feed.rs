@@ -1,7 +1,8 @@
 //! The database, seen as a stream of new rows.
 //!
 //! The cursor is the highest id that was handed out. A file that was put in the place of another one
-//! is never replayed: the cursor only ever moves down to where that file ends.
+//! is never replayed: the cursor only ever moves down to where that file ends, which is the highest id it
+//! ever gave. Old rows that come back into a new file after damage are below that.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -84,6 +85,9 @@ impl Feed {
 
     fn try_look(&mut self) -> Result<News, Error> {
         let freshness = self.reader.refresh()?;
+        if let (Freshness::Replaced, Some(error)) = (freshness, self.reader.not_up_to_date()) {
+            log::error(format_args!("the events database is read as it is: {error}"));
+        }
         let version = self.reader.ask(queries::data_version)?;
         if freshness == Freshness::Same && self.version == Some(version) {
             return Ok(News::default());
@@ -102,7 +106,7 @@ impl Feed {
         let generation = self.reader.ask(queries::generation)?;
         // A file of the original gets a name when it is brought up to date: that is no other content.
         let renamed = self.generation.is_some() && self.generation != generation;
-        let last = self.reader.ask(queries::last_event_id)?;
+        let last = self.reader.ask(queries::last_id_given)?;
         self.cursor = Some(match self.cursor {
             None => last,
             Some(cursor) if freshness == Freshness::Replaced || renamed => cursor.min(last),

@@ -128,8 +128,8 @@ impl Keeper {
     fn run(&mut self, commands: &Receiver<Command>) {
         loop {
             let pause = match (self.clients.is_empty(), self.feed.has_more()) {
-                (true, _) => UNWATCHED,
-                (false, true) => BUSY,
+                (_, true) => BUSY,
+                (true, false) => UNWATCHED,
                 (false, false) => WATCHED,
             };
             match commands.recv_timeout(pause) {

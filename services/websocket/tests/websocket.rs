@@ -1,6 +1,7 @@
 //! The real program, watched as a dashboard watches it.
 
 use std::net::TcpStream;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -305,6 +306,35 @@ fn a_replaced_file_is_followed_and_not_replayed() {
     eventually("the new file is read", || server.get("/health").json()["last_event_id"] == 3);
     place.insert("button_click", 1);
     assert_eq!(client.ids(1), [4]);
+}
+
+#[test]
+fn rows_that_come_back_after_damage_are_not_new() {
+    const ROWS: u32 = 3000;
+    let place = Place::new();
+    place.insert("button_click", ROWS);
+    place.sql().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("one file");
+    let server = place.program().start();
+    let (mut client, _) = Client::join(&server);
+    // The middle of the file.
+    let file = std::fs::File::options().write(true).open(place.database()).expect("it is there");
+    let pages = file.metadata().expect("its length").len() / 4096;
+    file.write_all_at(&[0xa5; 4 * 4096], pages / 2 * 4096).expect("destroyed");
+    let repair = |pace: events::Pace| {
+        events::repair(&place.database(), events::RepairOptions { salvage: true }, &mut |progress| {
+            if progress == events::Progress::Checking { events::Pace::GoOn } else { pace }
+        })
+    };
+    // A new file, and the rows of the old one not there yet.
+    assert!(repair(events::Pace::Stop).is_err());
+    let later = place.program().start();
+    let (mut second, _) = Client::join(&later);
+    assert!(repair(events::Pace::GoOn).is_ok());
+    let count = "SELECT COUNT(*) FROM webhook_events";
+    let back: u32 = place.sql().query_row(count, [], |row| row.get(0)).expect("a count");
+    assert!(back > ROWS / 2, "{back}");
+    place.insert("text_message", 1);
+    assert_eq!((client.ids(1), second.ids(1)), (vec![3001], vec![3001]));
 }
 
 #[test]

@@ -38,6 +38,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         fingerprint: 1,
         changed: false,
         limit_overridden: false,
+        incidents: None,
     };
     let api = ServiceStatus {
         name: ServiceName::new("dashboard-api-server").unwrap(),

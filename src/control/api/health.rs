@@ -30,6 +30,7 @@ pub async fn look(plane: &Arc<Plane>, viewer: Viewer) -> Health {
         v: VERSION,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id() as i32,
+        managed: plane.managed,
         uptime_ms: clock::mono().since(plane.started).as_millis() as u64,
         config: plane.book.path().to_owned(),
         mistakes: plane.book.mistakes().map(|mistakes| match viewer {

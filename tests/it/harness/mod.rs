@@ -145,6 +145,11 @@ impl Machine {
         let bytes = fs::read(self.dir().join(format!("logs/{name}-{kind}.log"))).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
     }
+
+    /// dogwatch's own log.
+    pub fn own_log(&self) -> String {
+        fs::read_to_string(self.paths().own_log()).unwrap_or_default()
+    }
 }
 
 impl Drop for Machine {
@@ -217,6 +222,23 @@ pub fn free_address() -> SocketAddr {
 pub fn kill(identity: &Identity) {
     if let Some(pidfd) = dogwatch::os::process::open(identity) {
         let _ = pidfd.signal(dogwatch::model::signal::Signal::KILL);
+    }
+}
+
+/// SIGSTOPs exactly that process, and waits until it stands still.
+pub fn stop(identity: &Identity) {
+    send(identity, libc::SIGSTOP);
+    until("stopped", || dogwatch::os::process::is_stopped(identity.pid), |stopped| *stopped);
+}
+
+/// Lets a stopped process go on.
+pub fn go_on(identity: &Identity) {
+    send(identity, libc::SIGCONT);
+}
+
+fn send(identity: &Identity, signal: i32) {
+    if let Some(pidfd) = dogwatch::os::process::open(identity) {
+        pidfd.signal(dogwatch::model::signal::Signal(signal)).unwrap();
     }
 }
 

@@ -6,6 +6,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::error::{Doing, Error};
 use crate::event::Delivery;
+use crate::fingerprint::Fingerprint;
+use crate::ids::Ids;
 use crate::{Entry, Kind, NewEvent};
 
 /// What became of a batch.
@@ -16,77 +18,76 @@ pub(super) struct Outcome {
     pub(super) repeated: u64,
     /// The database will never take these.
     pub(super) refused: u64,
+    /// The highest ids afterwards.
+    pub(super) ids: Ids,
 }
 
 const DOING: &str = "writing events";
 
-/// Writes all of `entries` or, on an error, none; and, in the same transaction, how far the spool was
-/// taken over, if that is where they come from.
-pub(super) fn write(
-    connection: &mut Connection,
-    entries: &[Entry],
-    mark: Option<&str>,
-) -> Result<Outcome, Error> {
-    match write_together(connection, entries, mark) {
-        // One row must not keep the others out for ever: find it by writing each entry alone.
-        Err(error) if error.is_fault_of_a_row() => {
-            let mut total = Outcome::default();
-            for entry in entries {
-                match write_together(connection, std::slice::from_ref(entry), None) {
-                    Ok(one) => {
-                        total.written += one.written;
-                        total.repeated += one.repeated;
-                    }
-                    Err(error) if error.is_fault_of_a_row() => total.refused += 1,
-                    // Those before are in the database and will be known by their keys.
-                    Err(error) => return Err(error),
-                }
-            }
-            write_together(connection, &[], mark)?;
-            Ok(total)
-        }
-        outcome => outcome,
-    }
+/// Waits for SQLite's write lock, up to the time limit of the connection. Without a batch in hand: others may take it
+/// meanwhile.
+pub(super) fn begin(connection: &mut Connection) -> Result<Transaction<'_>, Error> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)
 }
 
-fn write_together(
-    connection: &mut Connection,
-    entries: &[Entry],
+/// Writes all of `entries`, but for those that the database refuses for ever, or none on an error; and, in the same
+/// transaction, how far the spool was taken over, if that is where they come from.
+pub(super) fn write<'a>(
+    mut transaction: Transaction<'_>,
+    entries: impl IntoIterator<Item = &'a Entry>,
     mark: Option<&str>,
 ) -> Result<Outcome, Error> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
     let mut outcome = Outcome::default();
     for entry in entries {
-        if is_new(&transaction, entry).doing(DOING)? {
-            for event in &entry.events {
-                write_event(&transaction, event).doing(DOING)?;
-            }
-            outcome.written += 1;
-        } else {
-            outcome.repeated += 1;
+        let alone = transaction.savepoint().doing(DOING)?;
+        match write_entry(&alone, entry).and_then(|is_new| alone.commit().map(|()| is_new)).doing(DOING) {
+            Ok(true) => outcome.written += 1,
+            Ok(false) => outcome.repeated += 1,
+            // One row must not keep the others out for ever; the savepoint takes back what it had so far.
+            Err(error) if error.is_fault_of_a_row() => outcome.refused += 1,
+            Err(error) => return Err(error),
         }
     }
     if let Some(mark) = mark {
         transaction
-            .execute("INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('spool', ?1)", [mark])
+            .prepare_cached("INSERT OR REPLACE INTO dogwatch_meta (key, value) VALUES ('spool', ?1)")
+            .and_then(|mut statement| statement.execute([mark]))
             .doing(DOING)?;
     }
+    outcome.ids = Ids::of(&transaction)?;
     transaction.commit().doing(DOING)?;
     Ok(outcome)
 }
 
-/// Remembers the key of the entry; false: it was known.
-fn is_new(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<bool> {
+/// False: it was known.
+fn write_entry(connection: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
+    if !is_new(connection, entry)? {
+        return Ok(false);
+    }
+    for event in &entry.events {
+        write_event(connection, event)?;
+    }
+    Ok(true)
+}
+
+/// Remembers the key of the entry; false: it was known, as it is or by its fingerprint.
+fn is_new(connection: &Connection, entry: &Entry) -> rusqlite::Result<bool> {
     let (Some(key), Some(first)) = (&entry.key, entry.events.first()) else {
         return Ok(true);
     };
-    let added = transaction
+    let fingerprint = Fingerprint::of(key).to_string();
+    let is_known =
+        connection.prepare_cached("SELECT 1 FROM dogwatch_seen WHERE key = ?1")?.exists([fingerprint])?;
+    if is_known {
+        return Ok(false);
+    }
+    let added = connection
         .prepare_cached("INSERT OR IGNORE INTO dogwatch_seen (key, at) VALUES (?1, ?2)")?
         .execute(params![key, first.at.as_second()])?;
     Ok(added == 1)
 }
 
-fn write_event(transaction: &Transaction<'_>, event: &NewEvent) -> rusqlite::Result<()> {
+fn write_event(transaction: &Connection, event: &NewEvent) -> rusqlite::Result<()> {
     let time = event.database_time();
     transaction
         .prepare_cached(
@@ -127,7 +128,7 @@ fn write_event(transaction: &Transaction<'_>, event: &NewEvent) -> rusqlite::Res
 
 /// The day's numbers, and what went out into the conversation.
 fn write_delivery(
-    transaction: &Transaction<'_>,
+    transaction: &Connection,
     event: &NewEvent,
     delivery: &Delivery,
     time: &str,

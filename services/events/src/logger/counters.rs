@@ -1,11 +1,11 @@
 //! What the logger did so far.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// A reading of the logger's counters; all count entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Waiting to be written.
+    /// Waiting in memory.
     pub queued: u64,
     /// In the database.
     pub written: u64,
@@ -15,17 +15,15 @@ pub struct Counters {
     pub spooled: u64,
     /// Not written, because the database had them already.
     pub repeated: u64,
-    /// How often the writing thread had to be restarted.
+    /// How often a thread of the logger had to be restarted.
     pub restarts: u64,
     /// Can events be written, as far as the last attempt showed?
     pub connected: bool,
 }
 
-/// The counters themselves, shared between the handle and the thread.
+/// The counters themselves, shared between the handle and the threads.
 #[derive(Debug, Default)]
 pub(super) struct Gauges {
-    pub(super) queued: AtomicU64,
-    pub(super) queued_bytes: AtomicUsize,
     pub(super) written: AtomicU64,
     pub(super) dropped: AtomicU64,
     pub(super) spooled: AtomicU64,

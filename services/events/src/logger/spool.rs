@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -17,12 +17,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Delivery;
+use crate::file::beside;
 use crate::{Entry, Kind, NewEvent};
 
 const VERSION: u32 = 1;
 const MAX_BYTES: u64 = 64 << 20;
 /// No line is longer than what a request may bring, escaped once more.
 const MAX_LINE: u64 = 32 << 20;
+/// As much is read at a time, and one line more.
+const CHUNK_BYTES: u64 = 4 << 20;
+const BUFFER: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Spool {
@@ -35,6 +39,15 @@ struct Open {
     file: File,
     name: String,
     length: u64,
+}
+
+/// What became of entries that were to be appended.
+#[derive(Debug)]
+pub(super) struct Appended {
+    /// So many of them, from the first on, are on the disk; for the others there was no room.
+    pub(super) count: usize,
+    /// Something else stood in the place of the spool and is here now.
+    pub(super) set_aside: Option<PathBuf>,
 }
 
 /// What stands between two places of the file.
@@ -77,29 +90,41 @@ impl Spool {
         Self { path, open: None }
     }
 
-    /// Appends as many of the entries as there is room for; tells how many.
-    pub(super) fn append(&mut self, entries: &[Entry]) -> io::Result<usize> {
+    /// Appends as many of the entries as there is room for.
+    pub(super) fn append<'a>(
+        &mut self,
+        entries: impl IntoIterator<Item = &'a Entry>,
+    ) -> io::Result<Appended> {
+        let set_aside = self.set_aside_what_is_no_spool()?;
         let open = self.open_or_create()?;
-        let mut bytes = Vec::new();
+        let mut end = open.length;
         let mut count = 0;
-        for entry in entries {
-            let before = bytes.len();
-            serde_json::to_writer(&mut bytes, &Line::from(entry))?;
-            bytes.push(b'\n');
-            if open.length + bytes.len() as u64 > MAX_BYTES {
-                bytes.truncate(before);
-                break;
+        let write = || {
+            let mut file = BufWriter::with_capacity(BUFFER, &open.file);
+            let mut line = Vec::new();
+            for entry in entries {
+                line.clear();
+                serde_json::to_writer(&mut line, &Line::from(entry))?;
+                line.push(b'\n');
+                if end + line.len() as u64 > MAX_BYTES {
+                    break;
+                }
+                file.write_all(&line)?;
+                end += line.len() as u64;
+                count += 1;
             }
-            count += 1;
-        }
-        let written = open.file.write_all(&bytes).and_then(|()| open.file.sync_data());
-        if written.is_err() {
+            file.flush()?;
+            drop(file);
+            open.file.sync_data()
+        };
+        let written = write();
+        if let Err(error) = written {
             // Half a batch must not stay, for it will come again.
             open.file.set_len(open.length)?;
+            return Err(error);
         }
-        written?;
-        open.length += bytes.len() as u64;
-        Ok(count)
+        open.length = end;
+        Ok(Appended { count, set_aside })
     }
 
     /// The name of the file, if there is one.
@@ -117,13 +142,15 @@ impl Spool {
         let header = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
         let mut chunk = Chunk { end: start.max(header), ..Chunk::default() };
         reader.seek(SeekFrom::Start(chunk.end))?;
-        while chunk.entries.len() < limit {
+        let mut bytes = 0;
+        while chunk.entries.len() < limit && bytes < CHUNK_BYTES {
             line.clear();
             let length = reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
             if length == 0 {
                 break;
             }
             chunk.end += length;
+            bytes += length;
             match serde_json::from_slice::<Line>(&line).ok().and_then(|line| Entry::try_from(line).ok()) {
                 Some(entry) => chunk.entries.push(entry),
                 None => chunk.broken += 1,
@@ -139,6 +166,23 @@ impl Spool {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             outcome => outcome,
         }
+    }
+
+    /// A file that does not begin as a spool does would be in the way for ever.
+    fn set_aside_what_is_no_spool(&mut self) -> io::Result<Option<PathBuf>> {
+        if self.open.is_some() || !self.path.try_exists()? {
+            return Ok(None);
+        }
+        let mut first = Vec::new();
+        BufReader::new(File::open(&self.path)?).take(MAX_LINE).read_until(b'\n', &mut first)?;
+        if first.is_empty() || !first.ends_with(b"\n") || serde_json::from_slice::<Header>(&first).is_ok() {
+            return Ok(None);
+        }
+        let name = |n: u32| beside(&self.path, &format!(".unreadable-{n}"));
+        let target = (1..).map(name).find(|path| !path.exists());
+        let target = target.expect("a folder holds fewer files than there are numbers");
+        fs::rename(&self.path, &target)?;
+        Ok(Some(target))
     }
 
     fn open_or_create(&mut self) -> io::Result<&mut Open> {
@@ -161,7 +205,9 @@ impl Spool {
             OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.path)?;
         let mut first = Vec::new();
         BufReader::new(&file).take(MAX_LINE).read_until(b'\n', &mut first)?;
-        if first.is_empty() {
+        if !first.ends_with(b"\n") {
+            // New, or a crash tore its first line: nothing can stand after it.
+            file.set_len(0)?;
             let random = || RandomState::new().build_hasher().finish();
             let header = Header { spool: format!("{:016x}{:016x}", random(), random()), v: VERSION };
             let line = format!("{}\n", serde_json::to_string(&header)?);
@@ -241,7 +287,8 @@ mod tests {
         let path = folder.path().join("new/events.spool");
         let mut spool = Spool::new(path.clone());
         assert_eq!(spool.name().expect("a look"), None);
-        assert_eq!(spool.append(&[entry("a"), entry("b"), entry("c")]).expect("appended"), 3);
+        let appended = spool.append(&[entry("a"), entry("b"), entry("c")]).expect("appended");
+        assert_eq!((appended.count, appended.set_aside), (3, None));
         let first = spool.read(0, 2).expect("read");
         assert_eq!(first.entries, [entry("a"), entry("b")]);
         let second = spool.read(first.end, 2).expect("read");
@@ -275,6 +322,27 @@ mod tests {
         let mut spool = Spool::new(folder.path().join("events.spool"));
         spool.append(&[entry("a")]).expect("appended");
         spool.open.as_mut().expect("it is open").length = MAX_BYTES - 10;
-        assert_eq!(spool.append(&[entry("b")]).expect("no failure"), 0);
+        assert_eq!(spool.append(&[entry("b")]).expect("no failure").count, 0);
+    }
+
+    #[test]
+    fn a_torn_first_line_is_begun_again() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("events.spool");
+        fs::write(&path, "{\"spoo").expect("torn");
+        let mut spool = Spool::new(path);
+        assert_eq!(spool.append(&[entry("a")]).expect("appended").set_aside, None);
+        assert_eq!(spool.read(0, 10).expect("read").entries, [entry("a")]);
+    }
+
+    #[test]
+    fn what_is_no_spool_is_not_overwritten_and_not_in_the_way() {
+        let folder = tempfile::TempDir::new().expect("a temporary folder");
+        let path = folder.path().join("events.spool");
+        fs::write(&path, "something else\n").expect("written");
+        let mut spool = Spool::new(path);
+        let aside = spool.append(&[entry("a")]).expect("appended").set_aside.expect("it was in the way");
+        assert_eq!(fs::read_to_string(aside).expect("it is kept"), "something else\n");
+        assert_eq!(spool.read(0, 10).expect("read").entries, [entry("a")]);
     }
 }

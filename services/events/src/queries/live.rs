@@ -48,6 +48,30 @@ pub fn last_event_id(connection: &Connection) -> Result<i64, Error> {
     one(connection, DOING, "SELECT COALESCE(MAX(id), 0) FROM webhook_events", [], |row| row.get(0))
 }
 
+/// The id after which the `count` newest rows begin.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn before_last(connection: &Connection, count: u32) -> Result<i64, Error> {
+    if count == 0 {
+        return last_event_id(connection);
+    }
+    const SQL: &str = "SELECT COALESCE(MIN(id), 1) - 1
+        FROM (SELECT id FROM webhook_events ORDER BY id DESC LIMIT ?1)";
+    one(connection, DOING, SQL, [count], |row| row.get(0))
+}
+
+/// The highest id that was ever given, also when the row is gone or not yet back: after damage old rows come back into
+/// a new file, below this. Nothing above it is old.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn last_id_given(connection: &Connection) -> Result<i64, Error> {
+    const SQL: &str = "SELECT MAX((SELECT COALESCE(MAX(id), 0) FROM webhook_events),
+        COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'webhook_events'), 0))";
+    one(connection, DOING, SQL, [], |row| row.get(0))
+}
+
 /// Up to `limit` rows with a higher id than `cursor`, in their order.
 ///
 /// # Errors

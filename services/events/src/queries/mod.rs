@@ -13,8 +13,8 @@ mod recent;
 pub use conversations::{Conversations, Interaction, Session, Trend, conversations};
 pub use extent::{Extent, extent};
 pub use live::{
-    DashboardMetrics, Snapshot, dashboard_metrics, data_version, generation, last_event_id, rows_after,
-    snapshot,
+    DashboardMetrics, Snapshot, before_last, dashboard_metrics, data_version, generation, last_event_id,
+    last_id_given, rows_after, snapshot,
 };
 pub use metrics::{Metrics, metrics};
 pub use numbers::{Numbers, numbers};

@@ -1,0 +1,362 @@
+//! Processes of dogwatch that live and do nothing: stopped, or hanging. They are found without waking anybody in
+//! peace, and replaced like dead ones. And locks: whoever comes second says who was first.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use dogwatch::os::process::Identity;
+
+use crate::harness::lines::{Tally, tally};
+use crate::harness::{Machine, go_on, kill, kill_pid, pause, stop, until};
+
+/// From the moment when a keeper or the warden stalls.
+const REPLACED: Duration = Duration::from_secs(10);
+/// The same for the control plane.
+const CONTROL_REPLACED: Duration = Duration::from_secs(20);
+/// A command that finds somebody stalled answers within this time; twice what is promised, for busy machines.
+const ANSWER: Duration = Duration::from_secs(4);
+
+/// Waits until another process holds that lock.
+#[track_caller]
+fn until_replaced(old: &Identity, longest: Duration, holder: impl Fn() -> Option<Identity>) -> Identity {
+    let begin = Instant::now();
+    let new = until("a successor", holder, |new| new.as_ref().is_some_and(|new| new != old));
+    let took = begin.elapsed();
+    assert!(took < longest, "replaced after {took:?}");
+    new.unwrap()
+}
+
+#[test]
+fn the_service_of_a_stopped_keeper_is_restarted_when_it_dies() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    let begin = Instant::now();
+    stop(&keeper);
+    kill_pid(&before);
+    until("another run", || machine.status("web"), |now| now["run"] == 2 && now["pid"].is_i64());
+    assert!(begin.elapsed() < REPLACED, "{:?}", begin.elapsed());
+    assert!(machine.until_state("web", "online")["reason"].as_str().unwrap().contains("killed by SIGKILL"));
+}
+
+#[test]
+fn a_stopped_keeper_costs_its_service_nothing_and_is_told_of() {
+    let machine = Machine::new(
+        "[services.web]\ncommand = [\"UNRULY\", \"whole\", \"number\", \"5\", \"100\", \"hang\"]\nlog = { compress = false, keep = 100 }\n",
+    );
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    stop(&keeper);
+    until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    let after = until("told", || machine.status("web"), |now| now["incidents"]["replaced"] == 1);
+    assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+    assert!(machine.ok(&["show", "web"]).contains("stopped; replaced after "));
+    assert!(machine.own_log().contains("control: the keeper of web was stalled (stopped): replaced after "));
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]); // the keeper ends when the last byte is in its file
+    let found = tally(&machine.log_files("web", "out"));
+    assert!(found.lines > 1000, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+}
+
+#[test]
+fn a_keeper_that_hangs_is_replaced_and_the_order_it_hung_over_is_carried_out() {
+    if cfg!(not(debug_assertions)) || std::env::var_os("DOGWATCH").is_some() {
+        return; // a release build has no moments to hang at
+    }
+    let mut machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"say\", \"hello\", \"hang\"]\n");
+    let marker = machine.dir().join("hangs");
+    machine.set("DOGWATCH_HANG", &format!("asked to flush={}", marker.display()));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    let mut flush = machine.command(&["flush", "web"]).spawn().unwrap();
+    until("it hangs", || marker.exists(), |hangs| *hangs);
+    // Whoever looks at the services notices.
+    machine.run(&["status"]);
+    until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    assert_eq!(flush.wait().unwrap().code(), Some(0));
+    assert_eq!(machine.log("web", "out"), "");
+    let after = until("told", || machine.status("web"), |now| now["incidents"]["replaced"] == 1);
+    assert_eq!(after["incidents"]["last"]["why"], "it did not answer");
+    assert_eq!(after["pid"], before["pid"]);
+}
+
+#[test]
+fn a_stopped_warden_is_replaced() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let (warden, keeper) = (machine.warden().unwrap(), machine.keeper("web").unwrap());
+    stop(&warden);
+    // Both at once: for a few seconds nobody can restart the service.
+    kill(&keeper);
+    until_replaced(&warden, REPLACED, || machine.warden());
+    until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    assert_eq!(machine.until_state("web", "online")["pid"], before["pid"]);
+    let told = "control: the warden was stalled (stopped): replaced after ";
+    until("told", || machine.own_log(), |log| log.contains(told));
+}
+
+#[test]
+fn a_stopped_control_plane_affects_nothing_and_is_replaced() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let control = machine.control().unwrap();
+    stop(&control);
+    let stopped = Instant::now();
+    let answered = |args: &[&str]| {
+        let begin = Instant::now();
+        let outcome = machine.run(args);
+        assert!(outcome.code == 0 && begin.elapsed() < ANSWER, "{:?}: {outcome:#?}", begin.elapsed());
+        assert!(outcome.err.contains("asked the keepers directly"), "{outcome:#?}");
+    };
+    answered(&["status"]);
+    let joining = machine.command(&["up", "-d"]).stderr(Stdio::piped()).spawn().unwrap();
+    kill_pid(&before);
+    answered(&["restart", "web"]);
+    let joined = joining.wait_with_output().unwrap();
+    assert!(joined.status.success(), "{joined:#?}");
+    let joined = String::from_utf8(joined.stderr).unwrap();
+    let waited = format!("the control plane (pid {}) does not answer (it is stopped)", control.pid);
+    assert!(joined.contains(&waited) && joined.contains("joining it"), "{joined}");
+    assert!(stopped.elapsed() < CONTROL_REPLACED, "{:?}", stopped.elapsed());
+    assert_ne!(machine.control().unwrap(), control);
+    let told = format!("warden: the control plane (pid {}) was stalled (stopped)", control.pid);
+    assert!(machine.own_log().contains(&told), "{}", machine.own_log());
+}
+
+/// Lines so far, and the longest write, milliseconds.
+fn timed(file: &Path) -> (u64, u64) {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let (lines, longest) = text.split_once(' ').unwrap_or(("0", "0"));
+    (lines.parse().unwrap(), longest.parse().unwrap())
+}
+
+#[test]
+fn a_critical_service_never_waits_for_a_stopped_keeper() {
+    let machine = Machine::new("");
+    let timing = machine.dir().join("timing");
+    machine.write(&format!(
+        r#"
+        [compartments.production]
+        critical = true
+        [services.web]
+        compartment = "production"
+        command = ["UNRULY", "whole", "timed", "{}", "5", "400", "hang"]
+        log = {{ keep = 1000, compress = false }}
+        "#,
+        timing.display()
+    ));
+    machine.up();
+    machine.until_state("web", "online");
+    let first = machine.keeper("web").unwrap();
+    stop(&first);
+    until_replaced(&first, REPLACED, || machine.keeper("web"));
+    until("told", || machine.status("web"), |now| now["incidents"]["replaced"] == 1);
+    // One kill a minute: the next one stays stopped for a while, ten times as long as its FIFO lasts.
+    let second = machine.keeper("web").unwrap();
+    stop(&second);
+    let (begun, _) = timed(&timing);
+    until("200 000 lines more", || timed(&timing).0, |lines| *lines > begun + 200_000);
+    go_on(&second);
+    until(
+        "it is told",
+        || machine.status("web"),
+        |now| now["incidents"]["dropped_lines"].as_u64().is_some_and(|lines| lines > 100_000),
+    );
+    assert_eq!(machine.keeper("web"), Some(second));
+    let (_, longest) = timed(&timing);
+    eprintln!("the longest write took {longest} ms");
+    assert!(longest < 2000, "a write took {longest} ms");
+    assert!(machine.ok(&["show", "web"]).contains("so that the service did not wait"));
+    machine.ok(&["stop", "web"]);
+    let counted = || machine.status("web")["incidents"]["dropped_lines"].as_u64();
+    let (found, _) = until(
+        "each line that is missing was counted, and no other",
+        || (tally(&machine.log_files("web", "out")), counted()),
+        |(found, counted)| *counted == Some(found.lost),
+    );
+    let marks = marks(&machine);
+    assert!(marks > 0, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, lost: found.lost, torn: marks, ..Tally::default() });
+}
+
+/// How often the log says that lines are missing.
+fn marks(machine: &Machine) -> u64 {
+    let texts = machine.log_files("web", "out").into_iter().map(|file| fs::read_to_string(file).unwrap());
+    texts.map(|text| text.matches("dogwatch: lines are missing here").count() as u64).sum()
+}
+
+/// A file system that can be made to hang.
+struct Disk(PathBuf);
+
+impl Disk {
+    /// Makes and mounts it; none where that is not allowed.
+    fn mount(at: PathBuf) -> Option<Disk> {
+        let image = at.with_extension("image");
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(64 << 20).unwrap();
+        let run = |program: &str, words: &[&Path]| {
+            Command::new(program)
+                .args(words)
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let made = run("mkfs.ext4", &["-q".as_ref(), &image])
+            && run("mount", &["-o".as_ref(), "loop".as_ref(), &image, &at]);
+        made.then_some(Disk(at))
+    }
+
+    fn freeze(&self, option: &str) {
+        // One that is not frozen cannot be thawed, and need not be.
+        let _ = Command::new("fsfreeze").arg(option).arg(&self.0).stderr(Stdio::null()).status();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.freeze("-u");
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+    let machine = Machine::new("");
+    let timing = machine.dir().join("timing");
+    let Some(disk) = Disk::mount(machine.dir().join("disk")) else {
+        eprintln!("left out: no file system can be mounted here");
+        return;
+    };
+    machine.write(&format!(
+        r#"
+        [dogwatch]
+        log_dir = "disk"
+        [compartments.production]
+        critical = true
+        [services.web]
+        compartment = "production"
+        command = ["UNRULY", "whole", "timed", "{}", "5", "400", "hang"]
+        "#,
+        timing.display()
+    ));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web");
+    disk.freeze("-f");
+    let told = "the log disk of web hangs: its output waits";
+    until("it is told", || machine.ok(&["status"]), |text| text.contains(told));
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 100_000);
+    assert!(machine.status("web")["incidents"]["dropped_lines"].as_u64() > Some(50_000));
+    disk.freeze("-u");
+    until("it is over", || machine.ok(&["status"]), |text| !text.contains(told));
+    let after = machine.until_state("web", "online");
+    assert_eq!((machine.keeper("web"), &after["pid"]), (keeper, &before["pid"]));
+}
+
+/// How often each thread of a process has gone to sleep so far.
+fn sleeps(pid: i32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let status = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("status")).unwrap());
+    let count =
+        |text: String| text.lines().find(|line| line.starts_with("voluntary_ctxt")).map(str::to_owned);
+    status.filter_map(count).collect()
+}
+
+#[test]
+fn in_peace_nobody_is_woken() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    machine.until_state("web", "online");
+    let pids = [machine.warden().unwrap().pid, machine.keeper("web").unwrap().pid];
+    let quiet_for = |time: Duration| {
+        let (before, begin) = (pids.map(sleeps), Instant::now());
+        while begin.elapsed() < time {
+            pause();
+        }
+        (before.clone(), pids.map(sleeps))
+    };
+    // What the start has set in motion comes to rest.
+    until("rest", || quiet_for(Duration::from_secs(1)), |(before, after)| before == after);
+    let (before, after) = quiet_for(Duration::from_secs(11));
+    assert_eq!(before, after, "woken within two looks of the control plane");
+}
+
+#[test]
+fn of_twenty_that_start_it_one_does() {
+    let machine = Machine::new(
+        "[services.a]\ncommand = [\"UNRULY\", \"hang\"]\n[services.b]\ncommand = [\"UNRULY\", \"hang\"]\n",
+    );
+    let started: Vec<_> = (0..20).map(|_| machine.command(&["up", "-d"]).spawn().unwrap()).collect();
+    for mut one in started {
+        assert_eq!(one.wait().unwrap().code(), Some(0));
+    }
+    for name in ["a", "b"] {
+        assert_eq!(machine.until_state(name, "online")["run"], 1);
+    }
+    let log = machine.own_log();
+    assert_eq!(log.matches("control: started warden ").count(), 1, "{log}");
+    let home = machine.dir().join("home");
+    let ours = |pid: i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|byte| *byte == 0)
+            .any(|word| word == format!("DOGWATCH_HOME={}", home.display()).as_bytes())
+    };
+    let count = |kind: &str| {
+        let entries =
+            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let kinds = entries.filter(|pid| {
+            dogwatch::os::process::command_line(*pid).get(1).is_some_and(|word| word == kind) && ours(*pid)
+        });
+        kinds.count()
+    };
+    until(
+        "the others have ended",
+        || ["control", "warden", "keeper"].map(count),
+        |found| *found == [1, 1, 2],
+    );
+}
+
+#[test]
+fn up_beside_systemd_says_who_runs_it_and_leaves_it_alone() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    // As systemd starts it.
+    let socket = machine.dir().join("notify");
+    let _manager = UnixDatagram::bind(&socket).unwrap();
+    let mut unit = machine.command(&["control"]).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
+    machine.until_state("web", "online");
+    let pid = machine.control().unwrap().pid;
+    assert_eq!(pid, unit.id() as i32);
+    let joined = machine.run(&["up", "-d"]);
+    let said = format!("dogwatch runs here already (control plane pid {pid}, run by systemd): joining it");
+    assert!(joined.code == 0 && joined.err.contains(&said), "{joined:#?}");
+    let second = machine.run(&["control"]);
+    assert_eq!(second.code, 6, "{second:#?}");
+    assert!(
+        second.err.contains(&format!("another control plane runs here already: pid {pid}")),
+        "{second:#?}"
+    );
+    // In the foreground, too, it is only a guest.
+    let output = fs::File::create(machine.dir().join("output")).unwrap();
+    let mut guest = machine.command(&["up"]).stdout(output).spawn().unwrap();
+    let shown = || fs::read_to_string(machine.dir().join("output")).unwrap();
+    until("it follows", shown, |text| text.contains("Ctrl-C leaves all running"));
+    dogwatch::os::process::PidFd::open(guest.id() as i32)
+        .unwrap()
+        .signal(dogwatch::model::signal::Signal(libc::SIGINT))
+        .unwrap();
+    assert_eq!(guest.wait().unwrap().code(), Some(0));
+    assert_eq!(machine.until_state("web", "online")["run"], 1);
+    machine.ok(&["down"]);
+    unit.wait().unwrap();
+}
