@@ -48,6 +48,8 @@ pub enum Command {
     Logs(Logs),
     /// Empty the log files of services
     Flush(Flush),
+    /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
+    Doctor(Json),
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),

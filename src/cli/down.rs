@@ -15,7 +15,9 @@ use crate::os::lock;
 use crate::wire::api::Down;
 
 /// Another control plane may come and go while this one tries.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 10;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Takes all of dogwatch down.
 ///
@@ -82,7 +84,8 @@ pub async fn take_down(here: &Here) -> Outcome<Option<Down>> {
                 print("dogwatch is down\n")?;
                 return Ok(None);
             }
-            exit_code::LOCKED => {}
+            // Somebody else has just begun: in a moment it can be asked.
+            exit_code::LOCKED => tokio::time::sleep(PAUSE).await,
             code => {
                 let log = here.paths.own_log();
                 return Err(Failure::new(code, "not everything could be stopped")

@@ -10,6 +10,7 @@ mod ask;
 pub mod check;
 mod client;
 mod direct;
+mod doctor;
 mod down;
 mod engine;
 pub mod fail;
@@ -80,6 +81,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,
         Command::Flush(options) => order::flush(&here, &options)?,
+        Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

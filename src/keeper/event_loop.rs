@@ -23,7 +23,7 @@ use crate::model::moment::Moment;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
-use crate::os::socket::{self, Notice};
+use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
@@ -32,6 +32,8 @@ use crate::{exit_code, own_log};
 
 /// Between two looks at a tree that is being killed.
 const CLEARING: Duration = Duration::from_millis(2);
+/// Between two looks whether a message with descriptors is gone ([`Notify::is_swallowing`]).
+const SWALLOWING: Duration = Duration::from_millis(50);
 /// A retiring keeper waits this long for a log disk that hangs.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages of a service that are read in one turn.
@@ -194,7 +196,8 @@ impl Keeper {
         });
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let children = self.children.iter().filter_map(Child::polled);
-        let all = fixed.into_iter().chain(children).chain(self.sockets.notify()).chain(self.clients.polled());
+        let notify = self.sockets.notify().and_then(Notify::polled);
+        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -206,7 +209,9 @@ impl Keeper {
         let ending = self.children.iter().any(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring]
+        let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
+        let swallowing = swallowing.then(|| now.plus(SWALLOWING));
+        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring, swallowing]
             .into_iter()
             .flatten()
             .min()
@@ -319,10 +324,8 @@ impl Keeper {
     /// What the service reports.
     fn on_notices(&mut self) {
         for _ in 0..MOST_NOTICES {
-            let Some(fd) = self.sockets.notify() else { return };
-            let Ok(Some(notice)) = socket::receive_notice(&fd) else {
-                return;
-            };
+            let Some(notice) = self.sockets.next_notice() else { return };
+            // Who speaks is found out last: it costs a look at the whole tree.
             if notice.text.lines().any(|line| line == "READY=1")
                 && let Some(run) = self.speaker(&notice)
             {

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 
 use crate::model::end::{Exit, Why};
+use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::machine::Event;
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, Then};
@@ -43,7 +44,7 @@ use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
-use crate::os::{heap, inherit, wait};
+use crate::os::{heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::keeper::Reply;
@@ -60,6 +61,7 @@ use store::Store;
 /// Keeps the service `name`. Returns the exit code.
 pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
     heap::keep_small();
+    own::set_oom_score(OWN_OOM_SCORE);
     let inherited = inherit::take();
     let own = paths.service(name);
     let who = format!("keeper {name}");

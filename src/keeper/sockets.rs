@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::model::failure::{StartFailure, Step};
+use crate::os::notify::{Notice, Notify};
 use crate::os::packet::Connection;
 use crate::os::{port, socket};
 use crate::wire::keeper::{run_of_view, view_key};
@@ -17,7 +18,7 @@ use crate::wire::keeper::{run_of_view, view_key};
 #[derive(Debug, Default)]
 pub struct Sockets {
     listening: Vec<(SocketAddr, OwnedFd)>,
-    notify: Option<OwnedFd>,
+    notify: Option<Notify>,
     /// dogwatch's ends of the views of the living runs. The keeper never reads them: the control plane does.
     views: Vec<(u64, OwnedFd)>,
 }
@@ -29,7 +30,7 @@ impl Sockets {
     /// Takes over what a predecessor had: inherited descriptors under their keys, and of the views those of the
     /// runs that still live.
     pub fn from_inherited(inherited: &mut BTreeMap<String, OwnedFd>, living: &[u64]) -> Sockets {
-        let notify = inherited.remove(NOTIFY);
+        let notify = inherited.remove(NOTIFY).map(Notify::from_owned);
         let views =
             living.iter().filter_map(|run| Some((*run, inherited.remove(&view_key(*run))?))).collect();
         inherited.retain(|key, _| run_of_view(key).is_none());
@@ -39,6 +40,14 @@ impl Sockets {
             Some((socket::address_of(fd.as_fd())?, fd))
         });
         Sockets { listening: listening.collect(), notify, views }
+    }
+
+    /// Closes those that the service has shut down: they would refuse everybody for ever. Returns their keys.
+    pub fn close_deaf(&mut self) -> Vec<String> {
+        let (good, deaf) =
+            self.listening.drain(..).partition::<Vec<_>, _>(|(_, fd)| socket::is_listening(fd.as_fd()));
+        self.listening = good;
+        deaf.into_iter().map(|(address, _)| key(address)).collect()
     }
 
     /// Listens on all of `wanted`.
@@ -77,13 +86,18 @@ impl Sockets {
         if self.notify.is_some() && path.exists() {
             return Ok(false);
         }
-        self.notify = Some(socket::notify_socket(path, owner)?);
+        self.notify = Some(Notify::bind(path, owner)?);
         Ok(true)
     }
 
     /// The socket that the service reports on.
-    pub fn notify(&self) -> Option<BorrowedFd<'_>> {
-        self.notify.as_ref().map(AsFd::as_fd)
+    pub fn notify(&self) -> Option<&Notify> {
+        self.notify.as_ref()
+    }
+
+    /// The next report on it.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notify.as_mut()?.receive().ok()?
     }
 
     /// Makes the view of a run. Returns the service's end.

@@ -16,9 +16,10 @@ mod overseen;
 use nix::sys::signal::Signal;
 
 use crate::holder::Holdings;
+use crate::model::ladder::OWN_OOM_SCORE;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Listener;
-use crate::os::{heap, inherit, limits, wait};
+use crate::os::{heap, inherit, limits, own, wait};
 use crate::paths::Paths;
 use crate::wire::environment::{BY_SYSTEMD, MANAGED};
 use crate::{exit_code, own_log};
@@ -28,6 +29,7 @@ use event_loop::Warden;
 pub fn run(paths: &Paths) -> u8 {
     heap::keep_small();
     limits::raise_open_files();
+    own::set_oom_score(OWN_OOM_SCORE);
     let (holdings, _) = Holdings::from_inherited(inherit::take());
     let lock = match lock::try_lock(&paths.warden_lock()) {
         Ok(Attempt::Held(lock)) => lock,
