@@ -29,6 +29,20 @@ pub(crate) struct Seed {
     pub(crate) spool: Option<String>,
 }
 
+/// A -wal that was open, and the database that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wal {
+    pub(crate) database: FileId,
+    pub(crate) file: FileId,
+}
+
+impl Wal {
+    /// Does it stand beside a database that is another one? As long as its own is there, it holds what was written last.
+    fn is_leftover_at(self, database: &Path) -> bool {
+        self.file.is_still_at(&beside(database, "-wal")) && !self.database.is_still_at(database)
+    }
+}
+
 /// A new database that is not at its place yet.
 #[derive(Debug)]
 pub(crate) struct Built {
@@ -36,18 +50,13 @@ pub(crate) struct Built {
 }
 
 /// Sees to it that a database can be opened at the path: makes one if there is none, and takes away what an old one
-/// left: `wal` is the one that belonged to another file at this path. A new one goes on from `ids`.
+/// left: `wal` is the one that was open last. A new one goes on from `ids`.
 ///
 /// # Errors
 /// When that is not possible, or someone else held the lock for all of `patience`.
-pub(crate) fn ensure(
-    database: &Path,
-    wal: Option<FileId>,
-    ids: Ids,
-    patience: Duration,
-) -> Result<(), Error> {
+pub(crate) fn ensure(database: &Path, wal: Option<Wal>, ids: Ids, patience: Duration) -> Result<(), Error> {
     file::make_folder(folder_of(database))?;
-    let has_leftover = || wal.is_some_and(|wal| wal.is_still_at(&beside(database, "-wal")));
+    let has_leftover = || wal.is_some_and(|wal| wal.is_leftover_at(database));
     if exists(database)? && !has_leftover() {
         return file::tighten(database);
     }
@@ -138,7 +147,14 @@ mod tests {
 
         // Another file at the path, beside the -wal of the one before.
         fs::write(beside(&database, "-wal"), "stale").expect("left");
-        let wal = FileId::of(&beside(&database, "-wal")).expect("it is there");
+        let file = FileId::of(&beside(&database, "-wal")).expect("it is there");
+        let mut wal = Wal { database: FileId::of(&database).expect("it is there"), file };
+        ensure(&database, Some(wal), Ids::default(), Duration::ZERO).expect("looked at");
+        assert!(
+            beside(&database, "-wal").exists(),
+            "its database is still there: it holds what was written last"
+        );
+        wal.database = file;
         ensure(&database, Some(wal), Ids::default(), Duration::ZERO).expect("cleared");
         assert!(!beside(&database, "-wal").exists());
         assert_eq!(fs::read_dir(&aside).expect("set aside").count(), 2);

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use crate::connection::open_writer;
+use crate::create::Wal;
 use crate::error::{Doing, Error};
 use crate::file::{FileId, beside};
 use crate::ids::Ids;
@@ -20,7 +21,7 @@ const BUSY: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Left {
     /// Its -wal: it stays beside the path when the file itself is taken away.
-    pub(super) wal: Option<FileId>,
+    pub(super) wal: Option<Wal>,
     /// The highest ids it gave.
     pub(super) ids: Ids,
 }
@@ -41,7 +42,7 @@ impl Open {
         if counted.max(known) != counted {
             known.raise(&connection)?;
         }
-        let wal = FileId::of(&beside(database, "-wal")).ok();
+        let wal = FileId::of(&beside(database, "-wal")).ok().map(|wal| Wal { database: file, file: wal });
         let mut open = Self { connection, file, left: Left { wal, ids: known } };
         open.remember(counted.max(known), lock);
         Ok(open)
