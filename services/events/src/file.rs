@@ -104,14 +104,26 @@ pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Takes from a file that is ours what others must not have.
-pub(crate) fn tighten(path: &Path) -> Result<(), Error> {
+/// Takes from a database that is ours what others must not have. Its -wal and -shm follow: SQLite gives them the mode
+/// that the database had when they were made, and a -wal of a time when nobody might write stays so.
+pub(crate) fn tighten(database: &Path) -> Result<(), Error> {
     OpenOptions::new()
         .read(true)
         .write(true)
-        .open(path)
-        .and_then(|file| tighten_open(&file))
-        .map_err(|error| Error::File(path.to_owned(), error))
+        .open(database)
+        .and_then(|file| {
+            tighten_open(&file)?;
+            let mode = file.metadata()?.permissions();
+            for part in ["-wal", "-shm"] {
+                let part = beside(database, part);
+                if fs::metadata(&part).is_ok_and(|about| about.permissions() != mode) {
+                    // Another user's, or gone meanwhile: opening the database says what is wrong.
+                    let _ = fs::set_permissions(part, mode.clone());
+                }
+            }
+            Ok(())
+        })
+        .map_err(|error| Error::File(database.to_owned(), error))
 }
 
 fn tighten_open(file: &File) -> io::Result<()> {
