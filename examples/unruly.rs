@@ -4,6 +4,8 @@
 //! ```text
 //! ready            say READY=1 on NOTIFY_SOCKET
 //! number MS LINES  for ever: LINES numbered lines at once, then a pause of MS milliseconds
+//! count MS LINES   as number, but each line begins with the number of the run; after SIGTERM it goes on for a
+//!                  third of a second, says "RUN end" and ends with code 0
 //! timed FILE MS LINES  as number; FILE says how many lines there were, and how long the longest write took (ms)
 //! serve            answer every connection on descriptor 3 with "PID RUN\n"
 //! say TEXT         print a line        | shout TEXT     the same on standard error
@@ -44,6 +46,11 @@ fn main() {
             "number" => {
                 let (pause, lines) = (number(&text()), number(&text()));
                 thread::spawn(move || count_for_ever(pause, lines));
+            }
+            "count" => {
+                let (pause, lines) = (number(&text()), number(&text()));
+                end_between_batches();
+                thread::spawn(move || count_run(pause, lines));
             }
             "timed" => {
                 let (file, pause, lines) = (text(), number(&text()), number(&text()));
@@ -140,6 +147,23 @@ fn count_for_ever(pause: u64, lines: u64) {
         print_all(&batch);
         end_if_told();
         n += lines;
+        wait(pause);
+    }
+}
+
+fn count_run(pause: u64, lines: u64) {
+    let run = std::env::var("DOGWATCH_RUN").expect("DOGWATCH_RUN is set");
+    let (mut n, mut end) = (0, None);
+    loop {
+        let batch: String = (n..n + lines).map(|n| format!("{run} {n:010} {}\n", "x".repeat(80))).collect();
+        print_all(batch.as_bytes());
+        n += lines;
+        if TOLD.load(Ordering::Relaxed)
+            && Instant::now() >= *end.get_or_insert_with(|| Instant::now() + Duration::from_millis(333))
+        {
+            print_all(format!("{run} end\n").as_bytes());
+            quit(0);
+        }
         wait(pause);
     }
 }

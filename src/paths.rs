@@ -176,6 +176,21 @@ impl ServicePaths {
         self.dir.join("spec.json")
     }
 
+    /// The entry that the next reload takes.
+    pub fn next_spec(&self) -> PathBuf {
+        self.dir.join("spec.next.json")
+    }
+
+    /// The entry that holds again if the present reload does not work.
+    pub fn previous_spec(&self) -> PathBuf {
+        self.dir.join("spec.previous.json")
+    }
+
+    /// Names the run whose bytes one of the log files ends with, while there are several.
+    pub fn log_source(&self, stream: &str) -> PathBuf {
+        self.dir.join(format!("{stream}.source"))
+    }
+
     /// One of the two state records.
     pub fn record(&self, slot: usize) -> PathBuf {
         self.dir.join(format!("state.{slot}"))

@@ -37,6 +37,8 @@ pub enum Command {
     Stop(Orders),
     /// Restart services as the file has them now, and wait until they are up
     Restart(Orders),
+    /// Restart services that have `listen` without a gap: the new process takes over before the old one ends
+    Reload(Orders),
     /// Show all services
     #[command(visible_aliases = ["list", "ls"])]
     Status(Json),
@@ -83,7 +85,7 @@ pub struct Json {
     pub json: bool,
 }
 
-/// `start`, `stop` and `restart`.
+/// `start`, `stop`, `restart` and `reload`.
 #[derive(Debug, Arguments)]
 pub struct Orders {
     /// Which services, or `all`

@@ -72,10 +72,11 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
         Verb::Start => Op::Start,
         Verb::Stop => Op::Stop,
         Verb::Restart => Op::Restart,
+        Verb::Reload => Op::Reload,
         Verb::Flush => Op::Flush,
     };
-    let (run, not_persisted) = match ask(&keeper, op).map_err(failed)? {
-        Reply::Done { run, not_persisted } => (run, not_persisted),
+    let (run, not_persisted, note) = match ask(&keeper, op).map_err(failed)? {
+        Reply::Done { run, not_persisted, note } => (run, not_persisted, note),
         Reply::Error { message } => return Err(Failure::failed(format!("{name}: {message}"))),
         other => return Err(Failure::failed(format!("the keeper of {name} answered {other:?}"))),
     };
@@ -85,19 +86,19 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
             before.run.saturating_sub(1)
         }
         Verb::Start => before.run,
-        Verb::Stop | Verb::Restart | Verb::Flush => run,
+        Verb::Stop | Verb::Restart | Verb::Reload | Verb::Flush => run,
     };
     let over = |status: &ServiceStatus| match verb {
         Verb::Flush => Some(api::Outcome::Done),
         Verb::Stop => (status.state == State::Stopped).then_some(api::Outcome::Down),
-        Verb::Start | Verb::Restart => match status.settled(mark) {
+        Verb::Start | Verb::Restart | Verb::Reload => match status.settled(mark) {
             Settled::Up => Some(api::Outcome::Up),
             Settled::Failed => Some(api::Outcome::Failed),
             Settled::NotYet => None,
         },
     };
     let (outcome, service) = watch(&keeper, deadline, over).map_err(failed)?;
-    Ok(Answer { v: VERSION, outcome, service, not_persisted, notes: Vec::new() })
+    Ok(Answer { v: VERSION, outcome, service, not_persisted, notes: note.into_iter().collect() })
 }
 
 fn watch(

@@ -76,6 +76,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Start(options) => order::run(&here, Verb::Start, &options)?,
         Command::Stop(options) => order::run(&here, Verb::Stop, &options)?,
         Command::Restart(options) => order::run(&here, Verb::Restart, &options)?,
+        Command::Reload(options) => order::run(&here, Verb::Reload, &options)?,
         Command::Status(options) => status::run(&here, &options)?,
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,

@@ -1,4 +1,4 @@
-//! `dogwatch start`, `stop`, `restart`, `flush`: orders to services, and what became of them.
+//! `dogwatch start`, `stop`, `restart`, `reload`, `flush`: orders to services, and what became of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 16;
 /// So many of the latest lines of stderr are shown after a start that failed.
 const LAST_WORDS: usize = 10;
 
-/// Carries out `start`, `stop` or `restart`.
+/// Carries out `start`, `stop`, `restart` or `reload`.
 ///
 /// # Errors
 /// Nothing runs here; there is no such service; it did not work.
@@ -97,10 +97,13 @@ async fn carry_out(
             answers.push(match result {
                 Ok(answer) => answer,
                 Err(error @ CallError::Refused(..)) => return Err(error.into_failure()),
-                Err(CallError::Absent | CallError::Silent(_)) if verb == Verb::Restart => {
+                Err(CallError::Absent | CallError::Silent(_))
+                    if matches!(verb, Verb::Restart | Verb::Reload) =>
+                {
                     // Whether it had the order already nobody knows, and once is enough.
                     return Err(Failure::failed(format!(
-                        "the control plane went away while restarting {name}"
+                        "the control plane went away with the order to {} {name}",
+                        verb.word()
                     ))
                     .hint(format!("see how it is: dogwatch show {name}")));
                 }
@@ -131,7 +134,9 @@ async fn by_control(
     verb: Verb,
 ) -> Vec<(ServiceName, Order, Result<Answer, CallError>)> {
     let mut given = JoinSet::new();
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
+    // Each reload needs room for two runs: one after the other, as with pm2.
+    let at_once = if verb == Verb::Reload { 1 } else { AT_ONCE };
+    let turns = Arc::new(Semaphore::new(at_once));
     for (position, (name, order)) in orders.into_iter().enumerate() {
         let client = Client::new(here.paths.control_sock());
         let turns = Arc::clone(&turns);
@@ -255,6 +260,13 @@ pub fn trouble(answer: &Answer, verb: Verb) -> Vec<String> {
 /// Reason, advice, last words.
 fn failure(answer: &Answer, verb: Verb) -> String {
     let service = &answer.service;
+    if let (Verb::Reload, Some(why)) = (verb, &service.reload_failure) {
+        let mut text = format!("reload of {} failed: {why}; the old run goes on", service.name);
+        if service.refused.as_ref().is_some_and(|end| end.exit.is_some()) {
+            text += &last_words(&service.log_error);
+        }
+        return text;
+    }
     let reason = service.reason.as_deref().unwrap_or("it ended, and nobody knows why");
     let mut text = format!("cannot {} {}: {reason}", verb.word(), service.name);
     if let Some(hint) = &service.hint {

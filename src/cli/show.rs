@@ -14,7 +14,7 @@ use crate::model::units::{show_duration, show_size};
 use crate::os::clock;
 use crate::wire::incidents::Incidents;
 use crate::wire::spec::SpecFile;
-use crate::wire::status::ServiceStatus;
+use crate::wire::status::{Role, ServiceStatus};
 
 /// Shows one service.
 ///
@@ -79,6 +79,17 @@ fn state(service: &ServiceStatus, screen: Screen) -> Vec<Fact> {
         ("run", service.run.to_string()),
         ("restarts", service.restarts.to_string()),
     ];
+    if let Some(other) = &service.beside {
+        let role = match other.role {
+            Role::Starting => "starting, takes over when it is ready",
+            Role::Failing => "does not take over, is being killed",
+            Role::Draining => "was replaced, finishes what it has begun",
+        };
+        facts.push(("beside it", format!("run {} (pid {}): {role}", other.run, other.pid)));
+    }
+    if let Some(why) = &service.reload_failure {
+        facts.push(("last reload", format!("failed: {why}; the old run goes on")));
+    }
     if service.unstable > 0 {
         facts.push(("unstable starts", format!("{} in a row", service.unstable)));
     }
@@ -111,11 +122,25 @@ fn resources(service: &ServiceStatus) -> Vec<Fact> {
         false => "",
     };
     vec![
-        ("memory", service.memory_bytes.map_or("-".to_owned(), show_size)),
+        ("memory", service.memory_bytes.map_or("-".to_owned(), show_size) + &forecast(service)),
         ("memory limit", format!("{limit}{overridden}")),
         ("cpu", service.cpu_percent.map_or("-".to_owned(), |cpu| format!("{cpu:.1}%"))),
         ("processes", service.processes.map_or("-".to_owned(), |count| count.to_string())),
     ]
+}
+
+/// `, rising 1.2 MiB/min, limit in about 3h 20m`; nothing if it does not rise.
+fn forecast(service: &ServiceStatus) -> String {
+    let Some(rise) = service.memory_bytes_per_minute else { return String::new() };
+    let limit = service.memory_limit_in_ms.map(|ms| format!(", limit in about {}", about(ms)));
+    format!(", rising {}/min{}", show_size(rise), limit.unwrap_or_default())
+}
+
+/// A duration as exact as a forecast can be: no seconds beside minutes.
+fn about(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let step = if seconds < 60 { 1 } else { 60 };
+    show_duration(Duration::from_secs(seconds / step * step))
 }
 
 fn entry(service: &ServiceStatus, spec: Option<&ServiceSpec>) -> Vec<Fact> {
@@ -222,6 +247,17 @@ mod tests {
     #[test]
     fn times_can_be_read() {
         assert_eq!(utc(1_795_373_591_999), "2026-11-22 18:53:11");
+    }
+
+    #[test]
+    fn a_leak_is_forecast() {
+        let mut service = crate::wire::status::tests::status(State::Online, 1, None);
+        assert_eq!(forecast(&service), "");
+        service.memory_bytes_per_minute = Some(1_258_291);
+        assert_eq!(forecast(&service), ", rising 1.2 MiB/min");
+        service.memory_limit_in_ms = Some(12_059_000);
+        assert_eq!(forecast(&service), ", rising 1.2 MiB/min, limit in about 3h 20m");
+        assert_eq!((about(42_700), about(61_000), about(0)), ("42 s".into(), "1m".into(), "0 ms".into()));
     }
 
     #[test]

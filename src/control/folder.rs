@@ -1,6 +1,7 @@
 //! The folder of one service: what its keeper will find there, and whether somebody lives in it.
 
 use std::io;
+use std::path::Path;
 
 use crate::goals;
 use crate::model::phase::Goal;
@@ -26,7 +27,7 @@ pub fn service_lives(paths: &ServicePaths) -> bool {
         return false;
     };
     record.instances.iter().any(|instance| {
-        instance.instance.run().is_some_and(|run| {
+        instance.instance.living().any(|run| {
             process::is_alive(&Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() })
         })
     })
@@ -38,7 +39,7 @@ pub fn unnoted_end(paths: &ServicePaths) -> Option<u64> {
     let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
     let record = Record::newest([&slots[0], &slots[1]]).ok()??;
     let ended = record.instances.iter().any(|instance| {
-        instance.instance.run().is_some_and(|run| {
+        instance.instance.living().any(|run| {
             let identity = Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() };
             !process::is_alive(&identity)
         })
@@ -68,10 +69,21 @@ pub fn as_written(spec: ServiceSpec) -> SpecFile {
 /// # Errors
 /// A sentence that names the file.
 pub fn write_spec(paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
-    let path = paths.spec();
+    write_to(&paths.spec(), paths, spec)
+}
+
+/// Leaves an entry for the next reload.
+///
+/// # Errors
+/// As [`write_spec`].
+pub fn write_next_spec(paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
+    write_to(&paths.next_spec(), paths, spec)
+}
+
+fn write_to(path: &Path, paths: &ServicePaths, spec: &SpecFile) -> Result<(), String> {
     let write = || -> io::Result<()> {
         own::make_folder(&paths.dir)?;
-        file::replace(&path, &SpecFile::encode(&spec.spec, spec.limit_overridden), false)
+        file::replace(path, &SpecFile::encode(&spec.spec, spec.limit_overridden), false)
     };
     write().map_err(|error| format!("cannot write {}: {error}", path.display()))
 }

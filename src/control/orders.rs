@@ -1,4 +1,4 @@
-//! What the operator orders of one service: start, stop, restart, flush.
+//! What the operator orders of one service: start, stop, restart, reload, flush.
 //!
 //! Each order has a connection of its own to the keeper. The keeper answers in turn, so what it says on that
 //! connection after the order is about the time after the order.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::alarm::Whom;
 use super::api::error::Refused;
@@ -24,11 +24,15 @@ use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::model::units::{parse_size, show_size};
 use crate::os::folder::{Folder, Missing};
+use crate::paths::ServicePaths;
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{ServiceStatus, Settled};
+
+/// A log disk that hangs is not waited for.
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// Carries out an order and waits for the outcome as long as it says. Earlier orders that still wait for their
 /// turn are void.
@@ -43,12 +47,12 @@ pub async fn carry_out(
 ) -> Result<Answer, Refused> {
     refuse_when_going_down(plane)?;
     let mut notes = Vec::new();
-    if matches!(verb, Verb::Start | Verb::Restart) {
+    if matches!(verb, Verb::Start | Verb::Restart | Verb::Reload) {
         notes.extend(look_again(plane));
     }
     view::known(plane, name)?;
     // A stop or a restart ends the waiting of an earlier start; another start changes nothing for it.
-    if matches!(verb, Verb::Stop | Verb::Restart) {
+    if matches!(verb, Verb::Stop | Verb::Restart | Verb::Reload) {
         plane.roster.new_order(name);
     }
     give(plane, name, Given::Alone, verb, order, notes).await
@@ -131,19 +135,27 @@ pub async fn give(
             if given == Given::ByUp { Op::Up } else { Op::Start }
         }
         Verb::Restart => {
-            prepare_restart(plane, name, order, &mut notes)?;
+            prepare_restart(plane, name, order, folder::write_spec, &mut notes)?;
             Op::Restart
+        }
+        Verb::Reload => {
+            prepare_restart(plane, name, order, folder::write_next_spec, &mut notes)?;
+            Op::Reload
         }
         Verb::Stop => Op::Stop,
         Verb::Flush => Op::Flush,
     };
-    let (run, not_persisted) = loop {
+    let taken = loop {
         match link.ask(op.clone(), soon).await {
             Err(error) if is_replaced(&error) => {
                 link = connect(plane, name).await?;
                 // The keeper died with the order in its hands. All but a restart may be given twice.
-                if op == Op::Restart && restarted_since(&link, &before, soon).await {
-                    break (before.run, None);
+                if matches!(op, Op::Restart | Op::Reload) && restarted_since(&link, &before, soon).await {
+                    break Taken { run: before.run, ..Taken::default() };
+                }
+                if op == Op::Reload {
+                    // It may have died with the new entry, too.
+                    prepare_restart(plane, name, order, folder::write_next_spec, &mut Vec::new())?;
                 }
             }
             answer => {
@@ -152,6 +164,8 @@ pub async fn give(
             }
         }
     };
+    let Taken { run, not_persisted, note } = taken;
+    notes.extend(note);
     if verb == Verb::Flush {
         return answer(plane, name, Outcome::Done, None, notes);
     }
@@ -172,6 +186,11 @@ pub async fn give(
         },
     };
     let (outcome, last) = wait(plane, link, name, until, over).await?;
+    if outcome == Outcome::Failed
+        && let Some(last) = &last
+    {
+        last_words(plane, name, last).await;
+    }
     answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
 }
 
@@ -252,11 +271,12 @@ async fn prepare_start(
     Ok(())
 }
 
-/// The keeper reads the spec when it restarts the service.
+/// The keeper reads the spec when it restarts or reloads the service; `write` leaves it where it looks for it then.
 fn prepare_restart(
     plane: &Plane,
     name: &ServiceName,
     order: Order,
+    write: fn(&ServicePaths, &SpecFile) -> Result<(), String>,
     notes: &mut Vec<String>,
 ) -> Result<(), Refused> {
     let paths = plane.paths.service(name);
@@ -275,7 +295,7 @@ fn prepare_restart(
             limited(spec, limit)
         }
     };
-    folder::write_spec(&paths, &file).map_err(Refused::failed)
+    write(&paths, &file).map_err(Refused::failed)
 }
 
 /// How long a limit from the command line holds, and how to keep it.
@@ -332,22 +352,28 @@ async fn connect(plane: &Arc<Plane>, name: &ServiceName) -> Result<Link, Refused
     }
 }
 
-/// Gives an order, and returns the latest run from before it, and why the goal could not be written.
+/// What a keeper says of an order that it has taken.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The latest run from before it.
+    run: u64,
+    /// Why the goal could not be written.
+    not_persisted: Option<String>,
+    /// How it was taken, if not as it was given.
+    note: Option<String>,
+}
+
+/// Gives an order.
 ///
 /// # Errors
 /// What the keeper says against it.
-pub async fn done(
-    link: &Link,
-    name: &ServiceName,
-    op: Op,
-    deadline: Instant,
-) -> Result<(u64, Option<String>), Refused> {
+pub async fn done(link: &Link, name: &ServiceName, op: Op, deadline: Instant) -> Result<Taken, Refused> {
     as_done(name, link.ask(op, deadline).await)
 }
 
-fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<(u64, Option<String>), Refused> {
+fn as_done(name: &ServiceName, answer: io::Result<Reply>) -> Result<Taken, Refused> {
     match answer {
-        Ok(Reply::Done { run, not_persisted }) => Ok((run, not_persisted)),
+        Ok(Reply::Done { run, not_persisted, note }) => Ok(Taken { run, not_persisted, note }),
         Ok(Reply::Error { message }) => Err(Refused::failed(format!("{name}: {message}"))),
         Ok(_) => Err(Refused::failed(format!("the keeper of {name} answered something else"))),
         Err(error) => Err(Refused::new(
@@ -370,10 +396,14 @@ fn is_replaced(error: &io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-/// Whether a restart that was ordered after `before` is under way or done.
+/// Whether a restart or a reload that was ordered after `before` is under way or done.
 async fn restarted_since(link: &Link, before: &ServiceStatus, deadline: Instant) -> bool {
     match link.ask(Op::Status, deadline).await {
-        Ok(Reply::Status(now)) => now.run > before.run || now.state == State::Stopping,
+        Ok(Reply::Status(now)) => {
+            let successor = now.beside.is_some_and(|beside| beside.run > before.run);
+            let refused = now.refused.is_some() && now.refused != before.refused;
+            now.run > before.run || now.state == State::Stopping || successor || refused
+        }
         _ => false,
     }
 }
@@ -425,6 +455,17 @@ async fn wait(
             }
             Err(_) => return Ok((Outcome::NotYet, last)),
         }
+    }
+}
+
+/// Who is told of a failure reads the log next: waits a moment until all that the run wrote is in it, and its FIFOs are
+/// gone.
+async fn last_words(plane: &Plane, name: &ServiceName, failed: &ServiceStatus) {
+    let Some(end) = failed.refused.as_ref().or(failed.last_end.as_ref()) else { return };
+    let fifos = plane.paths.service(name).run_dir(end.run);
+    let deadline = Instant::now() + LAST_WORDS;
+    while fifos.exists() && Instant::now() < deadline {
+        sleep(Duration::from_millis(2)).await;
     }
 }
 

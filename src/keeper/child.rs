@@ -12,15 +12,18 @@ use crate::model::attributes::Attributes;
 use crate::model::end::Exit;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::ladder;
+use crate::model::memory::Line;
 use crate::model::moment::Moment;
 use crate::model::phase::Run;
 use crate::model::spec::ServiceSpec;
+use crate::model::trend::Trend;
 use crate::os::attributes::Prepared;
 use crate::os::cgroup::Cgroup;
 use crate::os::landlock::Writable;
 use crate::os::notify::Notice;
 use crate::os::process::{Identity, PidFd};
 use crate::os::spawn::{Ids, Plan};
+use crate::os::tree::Whose;
 use crate::os::{clock, limits, own, process, tree, users, wait};
 use crate::wire::environment::STATUS_FD;
 
@@ -40,6 +43,12 @@ pub struct Child {
     pidfd: Option<PidFd>,
     /// Its cgroup, where there is one.
     pub cgroup: Option<Cgroup>,
+    /// It was let go after it was recorded; if not, it never became the service.
+    pub released: bool,
+    /// How its memory grows.
+    pub trend: Trend,
+    /// On which side of the memory limit it is.
+    pub line: Line,
     ending: Ending,
 }
 
@@ -74,14 +83,19 @@ pub enum Look {
 impl Child {
     /// A child that was just started.
     pub fn started(run: Run, pidfd: PidFd, cgroup: Option<Cgroup>) -> Child {
-        Child { run, pidfd: Some(pidfd), cgroup, ending: Ending::No }
+        Child::new(run, Some(pidfd), cgroup, true)
     }
 
     /// The child of a predecessor.
-    pub fn adopted(run: Run, cgroup: Option<Cgroup>) -> Child {
+    pub fn adopted(run: Run, cgroup: Option<Cgroup>, released: bool) -> Child {
         let boot_id = clock::boot_id().unwrap_or_default();
         let pidfd = process::open(&Identity { pid: run.pid, ticks: run.ticks, boot_id });
-        Child { run, pidfd, cgroup, ending: Ending::No }
+        Child::new(run, pidfd, cgroup, released)
+    }
+
+    fn new(run: Run, pidfd: Option<PidFd>, cgroup: Option<Cgroup>, released: bool) -> Child {
+        let (trend, line) = (Trend::default(), Line::default());
+        Child { run, pidfd, cgroup, released, trend, line, ending: Ending::No }
     }
 
     /// Whether the main process lives.
@@ -106,8 +120,8 @@ impl Child {
         matches!(self.ending, Ending::Asking { .. })
     }
 
-    /// Looks whether it has ended, finds out how, and clears up after it.
-    pub fn look(&mut self, service: &str, now: Moment) -> Look {
+    /// Looks whether it has ended, finds out how, and clears up after it. `spared` is the main process of another run.
+    pub fn look(&mut self, service: &str, spared: Option<i32>, now: Moment) -> Look {
         if self.ending == Ending::No {
             if self.is_alive() {
                 return Look::Alive;
@@ -132,7 +146,8 @@ impl Child {
         };
         // An unreaped child's number is its own. One that was reaped by somebody else may be anybody's by now.
         let certain = wait::peek(Some(self.run.pid)).is_some();
-        let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, certain, service);
+        let whose = Whose { service, run: self.run.number, spared };
+        let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, certain, whose);
         if !clear && now < until {
             return Look::Ending;
         }
@@ -148,16 +163,18 @@ impl Child {
             .or_else(|| self.pidfd.as_ref().and_then(PidFd::exit_from_kernel))
     }
 
-    /// Whether a report is the service's: its sender is in the tree, or was a helper of the same user that has
-    /// ended since.
-    pub fn may_speak(&self, notice: &Notice) -> bool {
-        let pid = notice.pid;
+    /// Whether a report is the run's: its sender is in the tree.
+    pub fn speaks(&self, notice: &Notice) -> bool {
+        notice.pid == self.run.pid || self.members().contains(&notice.pid)
+    }
+
+    /// Whether a report may be the run's: its sender was a helper of the same user that has ended since.
+    pub fn may_have_spoken(&self, notice: &Notice) -> bool {
         let same_user = || {
             let own = std::fs::metadata(format!("/proc/{}", self.run.pid));
             own.is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == notice.uid)
         };
-        let gone = || !Path::new(&format!("/proc/{pid}")).exists();
-        pid == self.run.pid || self.members().contains(&pid) || (gone() && same_user())
+        !Path::new(&format!("/proc/{}", notice.pid)).exists() && same_user()
     }
 
     /// The processes of the tree.

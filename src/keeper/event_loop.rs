@@ -13,21 +13,21 @@ use super::child::{Child, Look};
 use super::clients::Clients;
 use super::compress::Compressor;
 use super::guard::Guard;
-use super::meter::{CpuShare, next_look};
-use super::pump::{Command, Notice, Pump};
+use super::meter::CpuShare;
+use super::pump::{Command, Notice as Said, Pump};
 use super::sockets::Sockets;
 use super::store::Store;
 use crate::model::end::Exit;
 use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
-use crate::model::phase::{Goal, Instance, Phase, State};
+use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
-use crate::os::notify::Notify;
-use crate::os::{clock, fault, heap, spawn, tree, wait};
+use crate::os::notify::{Notice, Notify};
+use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
-use crate::wire::record::InstanceRecord;
+use crate::wire::record::{InstanceRecord, Second};
 use crate::{exit_code, own_log};
 
 /// Between two looks at a tree that is being killed.
@@ -48,8 +48,10 @@ pub struct Keeper {
     pub(super) limit_overridden: bool,
     pub(super) goal: Goal,
     pub(super) instance: Instance,
-    pub(super) released: bool,
-    pub(super) child: Option<Child>,
+    /// The processes of the living runs: one, or two while one takes over from the other.
+    pub(super) children: Vec<Child>,
+    /// The spec of the run that a reload shall replace is kept aside.
+    pub(super) spec_is_new: bool,
     /// FIFOs and cgroup of the next run, made ahead of time: a restart waits for nobody.
     pub(super) next: Option<(Channels, Option<Cgroup>)>,
     /// FIFOs that the pump still empties.
@@ -103,54 +105,85 @@ impl Keeper {
     /// Tells the machine, writes down what it says, does what it asks.
     pub(super) fn tell(&mut self, event: Event) {
         let now = clock::now();
+        let before = self.instance.run();
         let (next, action) = machine::step(&self.spec, self.instance.clone(), event, now, roll(now.mono));
         self.instance = next;
+        if self.instance.run() != before {
+            self.cpu.reset();
+        }
         match action {
             Action::None => self.save(),
-            Action::Signal(signal) => {
+            Action::Signal { run, signal } => {
                 self.save();
-                if let Some(child) = &self.child {
+                fault::point("between record and signal");
+                if let Some(child) = self.child(run) {
                     child.signal(signal);
                 }
             }
-            Action::Kill => {
+            Action::Kill { run } => {
                 self.save();
                 fault::point("between record and kill");
-                if let Some(child) = &self.child {
+                if let Some(child) = self.child(run) {
                     child.kill();
                 }
             }
             // `start` writes the record itself, between the birth of the process and its release.
-            Action::Spawn { number } => match self.start(number) {
-                Ok(run) => self.tell(Event::Spawned(run)),
-                Err(failure) => {
-                    self.log(&format!("cannot start: {failure}"));
-                    self.tell(Event::SpawnFailed(failure));
+            Action::Spawn { number } => {
+                if self.instance.beside.as_ref().is_some_and(Beside::is_successor) {
+                    self.save(); // a reload goes on after a crash
+                    fault::point("between reload and fork");
                 }
-            },
+                match self.start(number) {
+                    Ok(run) => self.tell(Event::Spawned(run)),
+                    Err(failure) => {
+                        self.log(&format!("cannot start: {failure}"));
+                        self.tell(Event::SpawnFailed(failure));
+                    }
+                }
+            }
         }
         if matches!(self.instance.state(), State::Stopped | State::Failed) {
             self.close_sockets();
         }
+        self.settle_spec();
     }
 
-    pub(super) fn save(&mut self) {
-        let cgroup = self.child.as_ref().and_then(|child| child.cgroup.as_ref());
-        let cgroup = cgroup.map(|cgroup| cgroup.path().to_string_lossy().into_owned());
-        self.save_as(self.instance.clone(), cgroup);
+    /// The process of a run.
+    pub(super) fn child(&self, run: u64) -> Option<&Child> {
+        self.children.iter().find(|child| child.run.number == run)
+    }
+
+    /// The process of the phase: the one that serves, or shall.
+    pub(super) fn main_child(&self) -> Option<&Child> {
+        self.instance.run().and_then(|run| self.child(run.number))
+    }
+
+    /// The numbers of the living runs.
+    pub(super) fn living(&self) -> Vec<u64> {
+        self.children.iter().map(|child| child.run.number).collect()
     }
 
     /// Writes the record; a failure is said, and does not stop anything.
-    fn save_as(&mut self, instance: Instance, cgroup: Option<String>) {
-        if let Err(error) = self.try_save(instance, cgroup) {
+    pub(super) fn save(&mut self) {
+        if let Err(error) = self.try_save(self.instance.clone(), None) {
             self.log(&format!("cannot write the state record: {error}"));
         }
     }
 
-    /// Writes the record.
-    pub(super) fn try_save(&mut self, instance: Instance, cgroup: Option<String>) -> std::io::Result<()> {
-        let record = InstanceRecord { instance, released: self.released, cgroup };
-        self.store.save(&record)
+    /// Writes the record. `newborn` is the cgroup of a process that is not let go yet.
+    pub(super) fn try_save(&mut self, instance: Instance, newborn: Option<&Cgroup>) -> std::io::Result<()> {
+        let path = |cgroup: &Cgroup| cgroup.path().to_string_lossy().into_owned();
+        let known = |run: Option<Run>| {
+            let child = run.and_then(|run| self.child(run.number));
+            let cgroup = child.map_or(newborn, |child| child.cgroup.as_ref());
+            (child.is_some_and(|child| child.released), cgroup.map(path))
+        };
+        let (released, cgroup) = known(instance.run());
+        let second = instance.beside.as_ref().map(|beside| {
+            let (released, cgroup) = known(beside.run());
+            Second { released, cgroup }
+        });
+        self.store.save(&InstanceRecord { instance, released, cgroup, second })
     }
 
     fn wait(&self) {
@@ -162,9 +195,9 @@ impl Keeper {
             PollTimeout::try_from(millis.min(3_600_000) as i32).unwrap_or(PollTimeout::MAX)
         });
         let fixed = [self.signals.as_fd(), self.pump.readable()];
-        let child = self.child.as_ref().and_then(Child::polled);
+        let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
-        let all = fixed.into_iter().chain(child).chain(notify).chain(self.clients.polled());
+        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -173,7 +206,7 @@ impl Keeper {
 
     fn deadline(&self) -> Option<Moment> {
         let now = clock::mono();
-        let ending = self.child.as_ref().is_some_and(|child| child.polled().is_none());
+        let ending = self.children.iter().any(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
@@ -207,38 +240,13 @@ impl Keeper {
         }
     }
 
-    fn check_memory(&mut self, now: Moment) {
-        self.look_at_memory = None;
-        let (Some(limits), Some(child)) = (self.spec.memory, &self.child) else {
-            return;
-        };
-        if child.polled().is_none() {
-            return;
-        }
-        let members = child.members();
-        let mut used = tree::resident(&members);
-        if used > limits.limit && members.len() > 1 {
-            used = tree::proportional(&members); // forked workers share pages, which count for each
-        }
-        self.look_at_memory = Some(now.plus(next_look(used, limits.limit)));
-        if used > limits.limit {
-            self.log(&format!("memory {used} bytes over the limit of {}", limits.limit));
-            self.tell(Event::OverMemory { used, limit: limits.limit });
-        }
-    }
-
-    /// Begins to watch the memory of a run, if there is a limit.
-    pub(super) fn watch_memory(&mut self) {
-        self.look_at_memory = (self.spec.memory.is_some() && self.child.is_some()).then(clock::mono);
-    }
-
     fn on_children(&mut self) {
         while let Ok(Some(_)) = self.signals.read_signal() {}
-        self.look_after_child();
+        self.look_after_children();
         // Orphans that came to this process, and helpers.
         while let Some(ended) = wait::peek(None) {
-            if self.child.as_ref().is_some_and(|child| child.run.pid == ended.pid) {
-                self.look_after_child();
+            if self.children.iter().any(|child| child.run.pid == ended.pid) {
+                self.look_after_children();
                 if wait::peek(Some(ended.pid)).is_some() {
                     break; // its tree is still being killed; it is reaped after that
                 }
@@ -250,56 +258,54 @@ impl Keeper {
         self.compressor.next(&self.paths);
     }
 
-    fn look_after_child(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        match child.look(self.spec.name.as_str(), clock::mono()) {
-            Look::Alive | Look::Ending => {}
-            Look::AskWarden => {
-                let pid = child.run.pid;
-                self.clients.tell_holders(&Reply::WhatOf { pid });
+    fn look_after_children(&mut self) {
+        for run in self.living() {
+            let spared =
+                self.children.iter().find(|child| child.run.number != run).map(|child| child.run.pid);
+            let Some(child) = self.children.iter_mut().find(|child| child.run.number == run) else {
+                continue;
+            };
+            match child.look(self.spec.name.as_str(), spared, clock::mono()) {
+                Look::Alive | Look::Ending => {}
+                Look::AskWarden => {
+                    let pid = child.run.pid;
+                    self.clients.tell_holders(&Reply::WhatOf { pid });
+                }
+                Look::Gone(exit) => self.gone(run, exit),
             }
-            Look::Gone(exit) => self.gone(exit),
         }
     }
 
-    /// The child and its tree are gone.
-    fn gone(&mut self, exit: Exit) {
-        let Some(child) = self.child.take() else { return };
+    /// The process of a run and its tree are gone.
+    fn gone(&mut self, run: u64, exit: Exit) {
+        let Some(at) = self.children.iter().position(|child| child.run.number == run) else { return };
+        let child = self.children.remove(at);
         let oom = child.cgroup.as_ref().and_then(Cgroup::oom);
         self.stale_cgroups.extend(child.cgroup);
-        self.pump.tell(Command::Finish { run: child.run.number });
-        self.close_view();
-        self.cpu.reset();
-        self.look_at_memory = None;
-        let released = std::mem::replace(&mut self.released, false);
-        let wanted = self.goal == Goal::Up && self.retiring.is_none();
-        let starting = matches!(self.instance.phase, Phase::Starting { .. });
-        if !released && exit == Exit::Code(spawn::NEVER_LET_GO) && wanted && starting {
-            // Our predecessor died between its birth and its release: it never was the service.
-            self.instance.phase = Phase::Stopped;
-            self.tell(Event::Start);
-            return;
-        }
-        self.tell(Event::Exited(exit, oom));
-        self.log(&format!("run {} (pid {}) {exit}", child.run.number, child.run.pid));
+        self.pump.tell(Command::Finish { run });
+        self.close_old_views();
+        self.watch_memory();
+        let was_none = !child.released && exit == Exit::Code(spawn::NEVER_LET_GO);
+        self.tell(if was_none { Event::NeverWas(run, exit) } else { Event::Exited(run, exit, oom) });
+        self.log(&format!("run {run} (pid {}) {exit}", child.run.pid));
     }
 
     fn on_pump(&mut self) {
         for notice in self.pump.notices() {
             match notice {
-                Notice::Finished { run } => self.forget_channels(run),
-                Notice::Flushed(result) => {
+                Said::Finished { run } => self.forget_channels(run),
+                Said::Flushed(result) => {
                     let reply = match result {
-                        Ok(()) => Reply::Done { run: self.instance.runs, not_persisted: None },
+                        Ok(()) => Reply::done(self.instance.runs),
                         Err(message) => Reply::Error { message },
                     };
                     for asker in std::mem::take(&mut self.flushing) {
                         self.clients.answer(asker, &reply);
                     }
                 }
-                Notice::Rotated(path) => self.compressor.add(path),
-                Notice::Trouble(text) => self.log(&text),
-                Notice::Recovered => self.log("the log can be written again"),
+                Said::Rotated(path) => self.compressor.add(path),
+                Said::Trouble(text) => self.log(&text),
+                Said::Recovered => self.log("the log can be written again"),
             }
         }
     }
@@ -319,16 +325,25 @@ impl Keeper {
     fn on_notices(&mut self) {
         for _ in 0..MOST_NOTICES {
             let Some(notice) = self.sockets.next_notice() else { return };
-            let Some(child) = &self.child else { continue };
-            // Who speaks is found out last: it costs a look at the whole tree.
-            if notice.text.lines().any(|line| line == "READY=1") && child.may_speak(&notice) {
-                self.tell(Event::Ready);
+            // Who speaks is found out last: it costs a look at whole trees.
+            if notice.text.lines().any(|line| line == "READY=1")
+                && let Some(run) = self.speaker(&notice)
+            {
+                self.tell(Event::Ready(run));
             }
         }
     }
 
+    /// Whose report it is. What a helper said that is gone by now is taken for the latest run's: it is the one that has
+    /// something to report.
+    fn speaker(&self, notice: &Notice) -> Option<u64> {
+        let certain = self.children.iter().find(|child| child.speaks(notice));
+        let likely = || self.children.iter().rev().find(|child| child.may_have_spoken(notice));
+        certain.or_else(likely).map(|child| child.run.number)
+    }
+
     fn close_sockets(&mut self) {
-        let closed = self.sockets.close();
+        let closed = self.sockets.close_but(&[]);
         self.clients.take_back(closed);
     }
 
@@ -359,7 +374,7 @@ impl Keeper {
             return false;
         };
         let empty = self.emptying.is_empty() || deadline <= clock::mono();
-        self.child.is_none() && self.instance.phase == Phase::Stopped && empty
+        self.children.is_empty() && self.instance.phase == Phase::Stopped && empty
     }
 
     pub(super) fn log(&self, what: &str) {

@@ -17,11 +17,14 @@ pub mod clients;
 pub mod compress;
 pub mod event_loop;
 pub mod guard;
+mod memory;
 pub mod meter;
 mod node;
 pub mod pump;
+mod reload;
 mod requests;
 pub mod sockets;
+pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
@@ -32,11 +35,11 @@ use std::path::PathBuf;
 
 use nix::sys::signal::Signal;
 
-use crate::model::end::Why;
+use crate::model::end::{Exit, Why};
 use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::machine::Event;
 use crate::model::name::ServiceName;
-use crate::model::phase::{Goal, Instance, Phase, Then};
+use crate::model::phase::{Beside, Goal, Instance, Phase, Run, Then};
 use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
@@ -100,12 +103,13 @@ fn set_up(
     let (store, record) = Store::open(&own)?;
     let file = store.spec()?;
     let record = record.unwrap_or_default();
-    let living = record.instance.run().map(|run| run.number);
-    let sockets = Sockets::from_inherited(&mut inherited, living);
+    let living: Vec<u64> = record.instance.living().map(|run| run.number).collect();
+    let sockets = Sockets::from_inherited(&mut inherited, &living);
     let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
     let clients = Clients::listen(&own.keeper_sock(), warden)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
-    let pump = Pump::start(file.spec.name.as_str(), &file.spec.log).map_err(failed("start the log pump"))?;
+    let pump =
+        Pump::start(file.spec.name.as_str(), &own, &file.spec.log).map_err(failed("start the log pump"))?;
     let goal = store.goal();
     let mut keeper = Keeper {
         paths: paths.clone(),
@@ -114,8 +118,8 @@ fn set_up(
         limit_overridden: file.limit_overridden,
         goal,
         instance: record.instance.clone(),
-        released: record.released,
-        child: None,
+        children: Vec::new(),
+        spec_is_new: false,
         next: None,
         emptying: VecDeque::new(),
         sockets,
@@ -143,40 +147,44 @@ impl Keeper {
     /// Adopts the process and the FIFOs of a predecessor, then does what the goal says.
     fn take_over(&mut self, record: &InstanceRecord) -> Result<(), String> {
         let runs = channels::existing(&self.own);
-        let living = self.instance.run();
-        if let Some(run) = living {
-            let cgroup = record.cgroup.as_ref().and_then(|path| Cgroup::open(path.as_ref()).ok());
-            self.child = Some(Child::adopted(run, cgroup));
-            self.watch_memory();
-        }
+        let adopt = |run: Run, cgroup: Option<&String>, released: bool| {
+            Child::adopted(run, cgroup.and_then(|path| Cgroup::open(path.as_ref()).ok()), released)
+        };
+        let main = self.instance.run().map(|run| adopt(run, record.cgroup.as_ref(), record.released));
+        let second = record.second.clone().unwrap_or_default();
+        let beside = self.instance.beside.as_ref().and_then(Beside::run);
+        let beside = beside.map(|run| adopt(run, second.cgroup.as_ref(), second.released));
+        self.children.extend(main.into_iter().chain(beside));
+        self.children.sort_by_key(|child| child.run.number);
+        self.watch_memory();
+        let living = self.living();
         // A record that was lost must not lead to FIFOs of an old run being used for a new one.
         let newest = runs.last().copied().unwrap_or(0);
         if self.instance.runs == 0 && newest > 1 {
             self.instance = Instance { runs: newest, ..self.instance.clone() };
         }
         let owner = child::RunAs::find(&self.spec).map_or(None, |run_as| run_as.owner);
+        let mut attached = Vec::new();
         for run in runs.into_iter().filter(|run| *run <= self.instance.runs) {
             let taken = Channels::prepare(&self.own, run, owner, self.spec.critical)
                 .and_then(|channels| Ok((channels.for_pump()?, channels)));
             let (for_pump, channels) =
                 taken.map_err(|error| format!("cannot open the FIFOs of run {run}: {error}"))?;
-            self.pump.tell(Command::Attach { run, channels: for_pump });
+            attached.push((run, for_pump));
             self.emptying.push_back(channels);
-            if living.is_none_or(|living| living.number != run) {
-                self.pump.tell(Command::Finish { run });
-            }
         }
+        let over: Vec<u64> =
+            attached.iter().map(|(run, _)| *run).filter(|run| !living.contains(run)).collect();
+        self.pump.tell(Command::Attach(attached));
+        over.into_iter().for_each(|run| self.pump.tell(Command::Finish { run }));
         self.prepare_next();
-        if let Some(run) = living {
-            let alive = self.child.as_ref().is_some_and(Child::is_alive);
-            self.log(&format!(
-                "took over run {} (pid {}), {}",
-                run.number,
-                run.pid,
-                if alive { "alive" } else { "ended" }
-            ));
+        for child in &self.children {
+            let alive = if child.is_alive() { "alive" } else { "ended" };
+            self.log(&format!("took over run {} (pid {}), {alive}", child.run.number, child.run.pid));
         }
-        self.resume(living.is_some());
+        self.spec_is_new = self.store.has_previous_spec();
+        self.resume();
+        self.settle_spec();
         let keys = self.emptying.iter().flat_map(Channels::held).chain(self.sockets.held());
         let keys = keys.map(|(key, _)| key).collect();
         self.clients.tell_holders(&Reply::Retain { keys });
@@ -201,13 +209,17 @@ impl Keeper {
     }
 
     /// Goes on with what the predecessor may have been doing when it died.
-    fn resume(&mut self, living: bool) {
-        if living && matches!(self.spec.ready, Ready::Notify { .. }) && self.sockets.notify().is_none() {
+    fn resume(&mut self) {
+        if !self.children.is_empty()
+            && matches!(self.spec.ready, Ready::Notify { .. })
+            && self.sockets.notify().is_none()
+        {
             // Nobody has held it: what was said on it is lost, but not what will be.
             if let Ok(run_as) = child::RunAs::find(&self.spec) {
                 let _ = self.open_sockets(&run_as);
             }
         }
+        self.resume_beside();
         match (self.goal, self.instance.phase.clone()) {
             // It has done its work, and the policy said that this is all (in this boot).
             (Goal::Up, Phase::Stopped) if self.is_over() => {}
@@ -216,11 +228,8 @@ impl Keeper {
                 self.tell(Event::Start);
             }
             (Goal::Down, Phase::Starting { .. } | Phase::Online { .. }) => self.tell(Event::Stop),
-            (goal, Phase::Stopping { forced, then, .. }) => {
-                // The signal may not have been sent; sent twice, it does no harm.
-                if let Some(child) = &self.child {
-                    if forced { child.kill() } else { child.signal(self.spec.stop.signal) }
-                }
+            (goal, Phase::Stopping { run, forced, then, .. }) => {
+                self.ask_again(run, forced);
                 match (goal, then) {
                     (Goal::Up, Then::Stay) => self.tell(Event::Start),
                     (Goal::Down, Then::Start | Then::BackOff) => self.tell(Event::Stop),
@@ -236,6 +245,24 @@ impl Keeper {
                 Goal::Up,
                 Phase::Failed | Phase::Starting { .. } | Phase::Online { .. } | Phase::BackingOff { .. },
             ) => {}
+        }
+    }
+
+    /// The same for the second process.
+    fn resume_beside(&mut self) {
+        match self.instance.beside {
+            // What was spawned before it could be written down has vanished.
+            Some(Beside::Spawning { .. }) => self.tell(Event::NeverWas(self.instance.runs, Exit::Unknown)),
+            Some(Beside::Draining { run, forced, .. }) => self.ask_again(run, forced),
+            Some(Beside::Failing { run, forced: true, .. }) => self.ask_again(run, true),
+            Some(Beside::Starting { .. } | Beside::Failing { forced: false, .. }) | None => {}
+        }
+    }
+
+    /// The signal may not have been sent; sent twice, it does no harm.
+    fn ask_again(&self, run: Run, forced: bool) {
+        if let Some(child) = self.child(run.number) {
+            if forced { child.kill() } else { child.signal(self.spec.stop.signal) }
         }
     }
 }

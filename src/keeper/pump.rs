@@ -15,6 +15,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use super::stream::{Channel, Stream, Turn};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
+use crate::paths::ServicePaths;
 
 /// Stack of the thread, bytes; only the pages it touches cost memory.
 const STACK: usize = 128 * 1024;
@@ -25,13 +26,9 @@ const GATHER: u16 = 2;
 /// What the main thread says.
 #[derive(Debug)]
 pub enum Command {
-    /// A run has these FIFOs, for standard output and standard error.
-    Attach {
-        /// The run.
-        run: u64,
-        /// Standard output, standard error.
-        channels: [Channel; 2],
-    },
+    /// These runs have these FIFOs, for standard output and standard error. What a predecessor left must come at once:
+    /// its last line may be of any of them.
+    Attach(Vec<(u64, [Channel; 2])>),
     /// The run is over.
     Finish {
         /// The run.
@@ -83,15 +80,15 @@ impl Pump {
     ///
     /// # Errors
     /// EMFILE or EAGAIN.
-    pub fn start(service: &str, policy: &LogPolicy) -> io::Result<Pump> {
+    pub fn start(service: &str, paths: &ServicePaths, policy: &LogPolicy) -> io::Result<Pump> {
         let new_event = || {
             Ok::<_, io::Error>(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?))
         };
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let streams =
-            [Stream::new(service, "out", policy.clone())?, Stream::new(service, "error", policy.clone())?];
+        let stream = |kind| Stream::new(service, kind, paths.log_source(kind), policy.clone());
+        let streams = [stream("out")?, stream("error")?];
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
@@ -205,9 +202,11 @@ impl Worker {
     /// True for the last command.
     fn obey(&mut self, command: Command) -> bool {
         match command {
-            Command::Attach { run, channels } => {
-                for (stream, channel) in self.streams.iter_mut().zip(channels) {
-                    stream.attach(run, channel);
+            Command::Attach(runs) => {
+                for (run, channels) in runs {
+                    for (stream, channel) in self.streams.iter_mut().zip(channels) {
+                        stream.attach(run, channel);
+                    }
                 }
             }
             Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
@@ -269,10 +268,10 @@ impl Worker {
     /// Waits for output, a command, or the end of a pause.
     fn wait(&self) {
         let now = clock::mono();
-        let pause = self.streams.iter().filter_map(Stream::pause_until).min();
+        let pause = self.streams.iter().filter_map(Stream::wakes_at).min();
         let timeout = pause.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
-        let fifos = self.streams.iter().filter_map(|stream| stream.waits_for(now));
+        let fifos = self.streams.iter().flat_map(|stream| stream.waits_for(now));
         fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));
         wait(&mut fds, timeout);
         let commanded = fds[0].any().unwrap_or(false);
@@ -290,7 +289,9 @@ fn wait(fds: &mut [PollFd<'_>], millis: i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::name::ServiceName;
     use crate::os::fifo;
+    use crate::paths::Paths;
     use std::path::Path;
 
     fn channels(dir: &Path, run: u64) -> ([Channel; 2], [std::os::fd::OwnedFd; 2]) {
@@ -322,9 +323,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let policy =
             LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
-        let pump = Pump::start("web", &policy).unwrap();
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
-        pump.tell(Command::Attach { run: 1, channels: mine });
+        pump.tell(Command::Attach(vec![(1, mine)]));
         for n in 0..1000 {
             nix::unistd::write(&ends[n % 2], format!("{n}\n").as_bytes()).unwrap();
         }

@@ -10,7 +10,7 @@ use crate::model::phase::{Goal, Phase};
 use crate::os::{clock, fault, tree};
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
-use crate::wire::status::ServiceStatus;
+use crate::wire::status::{Other, ServiceStatus};
 
 /// Beyond the stop's own timeout, for the last bytes of the log.
 const RETIRE_EXTRA: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ impl Keeper {
         let before = self.instance.runs;
         match op {
             Op::Status => Some(Reply::Status(Box::new(self.status()))),
-            Op::Ping => Some(Reply::Done { run: before, not_persisted: None }),
+            Op::Ping => Some(Reply::done(before)),
             Op::Watch => {
                 self.clients.watch(by);
                 Some(Reply::Status(Box::new(self.status())))
@@ -38,14 +38,14 @@ impl Keeper {
             Op::Hold => {
                 let all = self.emptying.iter().flat_map(|channels| channels.held());
                 self.clients.hold(by, all.chain(self.sockets.held()));
-                if let Some(child) = self.child.as_ref().filter(|child| child.is_asking()) {
+                for child in self.children.iter().filter(|child| child.is_asking()) {
                     let pid = child.run.pid;
                     self.clients.answer(by, &Reply::WhatOf { pid });
                 }
                 None
             }
             Op::Orphan { pid, status } => {
-                if let Some(child) = &mut self.child {
+                for child in &mut self.children {
                     child.ended_like(pid, status, clock::mono());
                 }
                 None
@@ -70,26 +70,30 @@ impl Keeper {
                 Reply::Error { message } => Some(Reply::Error { message }),
                 _ => Some(self.order(Goal::Up, Event::Restart, before)),
             },
+            Op::Reload => Some(self.reload(before)),
             Op::Retire => {
                 self.tell(Event::Stop);
                 self.retiring = Some(clock::mono().plus(self.spec.stop.timeout + RETIRE_EXTRA));
-                Some(Reply::Done { run: before, not_persisted: None })
+                Some(Reply::done(before))
             }
         }
     }
 
     /// Writes the goal down, then acts.
-    fn order(&mut self, goal: Goal, event: Event, before: u64) -> Reply {
+    pub(super) fn order(&mut self, goal: Goal, event: Event, before: u64) -> Reply {
+        if matches!(event, Event::Stop | Event::Restart) {
+            self.keep_spec(); // it calls a reload off, but the entry is the one that is wanted
+        }
         let written = self.store.set_goal(goal);
         self.goal = goal;
         self.retiring = None;
         self.log(&format!("asked to {}", format!("{event:?}").to_lowercase()));
         self.tell(event);
         let not_persisted = written.err().map(|error| error.to_string());
-        Reply::Done { run: before, not_persisted }
+        Reply::Done { run: before, not_persisted, note: None }
     }
 
-    fn reread(&mut self, run: u64) -> Reply {
+    pub(super) fn reread(&mut self, run: u64) -> Reply {
         match self.store.spec() {
             Ok(file) if file.spec.name == self.spec.name => {
                 if file.spec.log != self.spec.log {
@@ -98,16 +102,16 @@ impl Keeper {
                 if file.spec.user != self.spec.user {
                     self.next = None; // its FIFOs belong to another user
                 }
-                if let (Some(memory), Some(cgroup)) =
-                    (file.spec.memory, self.child.as_ref().and_then(|child| child.cgroup.as_ref()))
-                {
-                    cgroup.limit("memory.max", memory.max);
+                if let Some(memory) = file.spec.memory {
+                    for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {
+                        cgroup.limit("memory.max", memory.max);
+                    }
                 }
                 self.spec = file.spec;
                 self.limit_overridden = file.limit_overridden;
                 self.watch_memory();
                 self.published = None;
-                Reply::Done { run, not_persisted: None }
+                Reply::done(run)
             }
             Ok(file) => Reply::Error { message: format!("the spec on disk is for {}", file.spec.name) },
             Err(message) => Reply::Error { message },
@@ -117,7 +121,10 @@ impl Keeper {
     /// The service, now.
     pub(super) fn status(&mut self) -> ServiceStatus {
         let now = clock::mono();
-        let child = self.child.as_ref().filter(|child| child.is_alive());
+        let child = self.main_child().filter(|child| child.is_alive());
+        let rise = child.and_then(|child| child.trend.rise());
+        let limit = self.spec.memory.map(|memory| memory.limit);
+        let limit_in = limit.and_then(|limit| child?.trend.until(limit));
         let usage = child.map(|child| tree::usage(&child.members()));
         let started = child.map(|child| child.run.started);
         let pid = child.map(|child| child.run.pid);
@@ -139,7 +146,10 @@ impl Keeper {
             goal: self.goal,
             state: self.instance.state(),
             pid,
-            run: self.instance.runs,
+            run: self.instance.run().map_or(self.instance.runs, |run| run.number),
+            beside: self.instance.beside.as_ref().and_then(Other::of),
+            reload_failure: self.instance.refused.as_ref().map(|refused| refused.end.to_string()),
+            refused: self.instance.refused.as_ref().map(|refused| refused.end.clone()),
             uptime_ms: started.map(|started| now.since(started).as_millis() as u64),
             restarts: self.instance.restarts,
             unstable: self.instance.unstable,
@@ -148,7 +158,9 @@ impl Keeper {
             hint,
             last_end: end,
             memory_bytes: usage.map(|usage| usage.resident),
-            memory_limit_bytes: self.spec.memory.map(|memory| memory.limit),
+            memory_limit_bytes: limit,
+            memory_bytes_per_minute: rise.map(|rise| rise.bytes_per_minute),
+            memory_limit_in_ms: limit_in.map(|left| left.as_millis() as u64),
             cpu_percent: cpu,
             processes: usage.map(|usage| usage.processes),
             listen: self.spec.listen.clone(),

@@ -19,61 +19,64 @@ use crate::wire::keeper::{run_of_view, view_key};
 pub struct Sockets {
     listening: Vec<(SocketAddr, OwnedFd)>,
     notify: Option<Notify>,
-    /// dogwatch's end of the view of a run. The keeper never reads it: the control plane does.
-    view: Option<(u64, OwnedFd)>,
+    /// dogwatch's ends of the views of the living runs. The keeper never reads them: the control plane does.
+    views: Vec<(u64, OwnedFd)>,
 }
 
 /// Key of the socket that the service reports on.
 const NOTIFY: &str = "notify";
 
 impl Sockets {
-    /// Takes over what a predecessor had: inherited descriptors under their keys, and of the views that of the run
-    /// which still lives.
-    pub fn from_inherited(inherited: &mut BTreeMap<String, OwnedFd>, living: Option<u64>) -> Sockets {
+    /// Takes over what a predecessor had: inherited descriptors under their keys, and of the views those of the
+    /// runs that still live.
+    pub fn from_inherited(inherited: &mut BTreeMap<String, OwnedFd>, living: &[u64]) -> Sockets {
         let notify = inherited.remove(NOTIFY).map(Notify::from_owned);
-        let view = living.and_then(|run| Some((run, inherited.remove(&view_key(run))?)));
+        let views =
+            living.iter().filter_map(|run| Some((*run, inherited.remove(&view_key(*run))?))).collect();
         inherited.retain(|key, _| run_of_view(key).is_none());
         let keys: Vec<String> = inherited.keys().filter(|key| key.starts_with("listen.")).cloned().collect();
         let listening = keys.into_iter().filter_map(|key| {
             let fd = inherited.remove(&key)?;
             Some((socket::address_of(fd.as_fd())?, fd))
         });
-        Sockets { listening: listening.collect(), notify, view }
+        Sockets { listening: listening.collect(), notify, views }
     }
 
-    /// Listens on all of `wanted` and on nothing else. Returns the keys of sockets that were closed.
+    /// Listens on all of `wanted`.
     ///
     /// # Errors
     /// The first address that cannot be had, with the holder of a taken port. Sockets that are open stay so.
-    pub fn ensure(&mut self, wanted: &[SocketAddr]) -> Result<Vec<String>, StartFailure> {
-        let mut closed = Vec::new();
-        self.listening.retain(|(address, fd)| {
-            // One that the service has shut down would refuse everybody for ever.
-            let keep = wanted.contains(address) && socket::is_listening(fd.as_fd());
-            if !keep {
-                closed.push(key(*address));
-            }
-            keep
-        });
+    pub fn ensure(&mut self, wanted: &[SocketAddr]) -> Result<(), StartFailure> {
         for address in wanted {
             if self.listening.iter().all(|(have, _)| have != address) {
                 let fd = socket::listen_tcp(*address).map_err(|error| refused(*address, &error))?;
                 self.listening.push((*address, fd));
             }
         }
-        // The service counts on the order of its file.
-        self.listening.sort_by_key(|(address, _)| wanted.iter().position(|other| other == address));
-        Ok(closed)
+        Ok(())
     }
 
-    /// Closes the listening sockets: the service is wanted down. Returns their keys.
-    pub fn close(&mut self) -> Vec<String> {
-        self.listening.drain(..).map(|(address, _)| key(address)).collect()
+    /// Closes the listening sockets that the service has shut down: they would refuse everybody for ever. Returns their
+    /// keys.
+    pub fn close_dead(&mut self) -> Vec<String> {
+        self.listening
+            .extract_if(.., |(_, fd)| !socket::is_listening(fd.as_fd()))
+            .map(|(address, _)| key(address))
+            .collect()
     }
 
-    /// The listening sockets, in the order of the file.
-    pub fn listening(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.listening.iter().map(|(_, fd)| fd.as_fd())
+    /// Closes the listening sockets that are not `wanted`. Returns their keys.
+    pub fn close_but(&mut self, wanted: &[SocketAddr]) -> Vec<String> {
+        self.listening
+            .extract_if(.., |(address, _)| !wanted.contains(address))
+            .map(|(address, _)| key(address))
+            .collect()
+    }
+
+    /// The listening sockets of these addresses, in their order: the service counts on that of its file.
+    pub fn listening(&self, wanted: &[SocketAddr]) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let find = |address| self.listening.iter().find(move |(have, _)| have == address);
+        wanted.iter().filter_map(find).map(|(_, fd)| fd.as_fd())
     }
 
     /// Makes sure that the service can report on `path`; true if the socket is new.
@@ -98,31 +101,36 @@ impl Sockets {
         self.notify.as_mut()?.receive().ok()?
     }
 
-    /// Makes the view of a run, in place of an older one. Returns the service's end.
+    /// Makes the view of a run. Returns the service's end.
     ///
     /// # Errors
     /// EMFILE.
     pub fn open_view(&mut self, run: u64) -> io::Result<OwnedFd> {
         let (ours, theirs) = Connection::pair_with_service()?;
-        self.view = Some((run, ours.into_owned()));
+        self.views.push((run, ours.into_owned()));
         Ok(theirs)
     }
 
-    /// The view of the present run, as holders hold it.
-    pub fn view(&self) -> Option<(String, BorrowedFd<'_>)> {
-        self.view.as_ref().map(|(run, fd)| (view_key(*run), fd.as_fd()))
+    /// The views of the living runs, as holders hold them.
+    pub fn views(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
+        self.views.iter().map(|(run, fd)| (view_key(*run), fd.as_fd()))
     }
 
-    /// Closes the view: its run is over. Returns its key.
-    pub fn close_view(&mut self) -> Option<String> {
-        self.view.take().map(|(run, _)| view_key(run))
+    /// The view of a run, likewise.
+    pub fn view(&self, run: u64) -> Option<(String, BorrowedFd<'_>)> {
+        self.views().find(|(key, _)| run_of_view(key) == Some(run))
+    }
+
+    /// Closes all views but those of these runs. Returns their keys.
+    pub fn close_views_but(&mut self, living: &[u64]) -> Vec<String> {
+        self.views.extract_if(.., |(run, _)| !living.contains(run)).map(|(run, _)| view_key(run)).collect()
     }
 
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
         let listening = self.listening.iter().map(|(address, fd)| (key(*address), fd.as_fd()));
         let notify = self.notify.iter().map(|fd| (NOTIFY.to_owned(), fd.as_fd()));
-        listening.chain(notify).chain(self.view())
+        listening.chain(notify).chain(self.views())
     }
 }
 
@@ -151,30 +159,43 @@ mod tests {
         let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let (one, two) = (free(), free());
         let mut sockets = Sockets::default();
-        assert!(sockets.ensure(&[one, two]).unwrap().is_empty());
+        sockets.ensure(&[one, two]).unwrap();
         let mut inherited: BTreeMap<String, OwnedFd> =
             sockets.held().map(|(key, fd)| (key, fd.try_clone_to_owned().unwrap())).collect();
         drop(sockets);
-        let mut heir = Sockets::from_inherited(&mut inherited, None);
-        assert_eq!(heir.ensure(&[two]).unwrap(), [key(one)]);
-        assert_eq!(heir.listening().map(socket::address_of).collect::<Vec<_>>(), [Some(two)]);
+        let mut heir = Sockets::from_inherited(&mut inherited, &[]);
+        heir.ensure(&[two]).unwrap();
+        let addresses =
+            |wanted: &[SocketAddr]| heir.listening(wanted).map(socket::address_of).collect::<Vec<_>>();
+        assert_eq!(addresses(&[two, one]), [Some(two), Some(one)]);
+        assert_eq!(addresses(&[two]), [Some(two)]);
+        assert_eq!(heir.close_but(&[two]), [key(one)]);
+        assert_eq!(heir.listening(&[two, one]).map(socket::address_of).collect::<Vec<_>>(), [Some(two)]);
         let failure = Sockets::default().ensure(&[two]).unwrap_err();
         let own = format!("port {} is held by pid {} (", two.port(), std::process::id());
         assert!(failure.cause.starts_with(&own), "{failure}");
     }
+
     #[test]
     fn a_view_is_handed_on_while_its_run_lives_and_no_longer() {
         let mut sockets = Sockets::default();
-        assert!(sockets.view().is_none() && sockets.close_view().is_none());
+        assert!(sockets.view(3).is_none() && sockets.close_views_but(&[]).is_empty());
         let service = Connection::from_owned(sockets.open_view(3).unwrap());
+        let next = Connection::from_owned(sockets.open_view(4).unwrap());
         let all = |sockets: &Sockets| -> BTreeMap<String, OwnedFd> {
             sockets.held().map(|(key, fd)| (key, fd.try_clone_to_owned().unwrap())).collect()
         };
-        let heir = |living| Sockets::from_inherited(&mut all(&sockets), living);
-        assert_eq!(heir(Some(3)).view().map(|(key, _)| key).as_deref(), Some("view.3"));
-        assert!(heir(Some(4)).view().is_none() && heir(None).view().is_none());
+        let heir = |living: &[u64]| {
+            let heir = Sockets::from_inherited(&mut all(&sockets), living);
+            heir.views().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(heir(&[4, 3]), ["view.4", "view.3"]);
+        assert_eq!(heir(&[3]), ["view.3"]);
+        assert!(heir(&[5]).is_empty() && heir(&[]).is_empty());
         service.send(b"a question", &[]).unwrap();
-        assert_eq!(sockets.close_view().as_deref(), Some("view.3"));
+        assert_eq!(sockets.close_views_but(&[4]), ["view.3"]);
         assert!(service.send(b"another one", &[]).is_err(), "nobody has the other end any more");
+        next.send(b"a question", &[]).unwrap();
+        assert_eq!(sockets.view(4).map(|(key, _)| key).as_deref(), Some("view.4"));
     }
 }

@@ -44,12 +44,11 @@ impl Keeper {
         };
         let output = channels.open_service().map_err(log_failed)?;
         let for_pump = channels.for_pump().map_err(log_failed)?;
-        self.pump.tell(Command::Attach { run: number, channels: for_pump });
+        self.pump.tell(Command::Attach(vec![(number, for_pump)]));
         self.emptying.push_back(channels);
         let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
         if result.is_err() {
-            self.released = false;
-            self.close_view();
+            self.close_old_views();
             self.pump.tell(Command::Finish { run: number });
         }
         result
@@ -61,7 +60,6 @@ impl Keeper {
         if self.spec.access != Access::View {
             return None;
         }
-        self.close_view(); // of a run whose end was never seen
         match self.sockets.open_view(number) {
             Ok(service) => Some(service),
             Err(error) => {
@@ -71,9 +69,10 @@ impl Keeper {
         }
     }
 
-    /// The run is over, and with it its view.
-    pub(super) fn close_view(&mut self) {
-        self.clients.take_back(self.sockets.close_view().into_iter().collect());
+    /// When a run is over, so is its view.
+    pub(super) fn close_old_views(&mut self) {
+        let closed = self.sockets.close_views_but(&self.living());
+        self.clients.take_back(closed);
     }
 
     /// While the disk takes nothing, each run leaves FIFOs that are still full. Beyond a few, a critical service
@@ -92,7 +91,9 @@ impl Keeper {
                 Some(hint),
             ));
         }
-        if let Some(oldest) = self.emptying.front().map(|channels| channels.run) {
+        let mut over =
+            self.emptying.iter().map(|channels| channels.run).filter(|run| self.child(*run).is_none());
+        if let Some(oldest) = over.next() {
             self.log(&format!("the disk takes nothing: the output of run {oldest} is dropped"));
             self.pump.tell(Command::Drop { run: oldest });
             self.forget_channels(oldest);
@@ -112,7 +113,7 @@ impl Keeper {
         let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
         let node = self.node_options(program)?;
         let view = self.open_view(number);
-        let listen = self.sockets.listening().collect();
+        let listen = self.sockets.listening(&self.spec.listen).collect();
         let nproc = child::most_tasks(&self.spec, run_as, cgroup.as_ref());
         let writable = child::writable(&self.spec, &self.own.run_dir(number))?;
         let writable = writable.as_ref().map(AsFd::as_fd);
@@ -127,7 +128,7 @@ impl Keeper {
         if let Some(channels) = self.emptying.back() {
             self.clients.hand_over(channels.held());
         }
-        if let Some(view) = self.sockets.view() {
+        if let Some(view) = self.sockets.view(number) {
             self.clients.hand_over([view].into_iter());
         }
         self.forget_old_notices();
@@ -138,9 +139,7 @@ impl Keeper {
         let run = Run { number, pid, ticks, started: now.mono };
         // The record says what will be true once the process is let go.
         let (recorded, _) = machine::step(&self.spec, self.instance.clone(), Event::Spawned(run), now, 0.5);
-        self.released = false;
-        let path = cgroup.as_ref().map(|cgroup| cgroup.path().to_string_lossy().into_owned());
-        if let Err(error) = self.try_save(recorded, path) {
+        if let Err(error) = self.try_save(recorded, cgroup.as_ref()) {
             // Without a record a second one could be started beside it: it is not let go, and vanishes.
             let pidfd = held.give_up();
             wait_for_end(&pidfd);
@@ -152,9 +151,7 @@ impl Keeper {
         match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
             Ok(pidfd) => {
                 fault::point("between go and record");
-                self.released = true;
-                self.child = Some(Child::started(run, pidfd, cgroup));
-                self.cpu.reset();
+                self.children.push(Child::started(run, pidfd, cgroup));
                 self.watch_memory();
                 Ok(run)
             }
@@ -191,9 +188,13 @@ impl Keeper {
     }
 
     pub(super) fn open_sockets(&mut self, run_as: &RunAs) -> Result<(), StartFailure> {
+        let dead = self.sockets.close_dead();
+        self.clients.take_back(dead);
         let before: Vec<String> = self.sockets.held().map(|(key, _)| key).collect();
-        let closed = self.sockets.ensure(&self.spec.listen)?;
-        self.clients.take_back(closed);
+        self.sockets.ensure(&self.spec.listen)?;
+        if !self.instance.is_being_replaced() {
+            self.close_unwanted_sockets();
+        }
         let path = self.own.notify_sock();
         if matches!(self.spec.ready, Ready::Notify { .. }) {
             if path.as_os_str().len() > LONGEST_SOCKET_PATH {
@@ -213,6 +214,12 @@ impl Keeper {
             self.clients.hand_over([fresh].into_iter());
         }
         Ok(())
+    }
+
+    /// The run that a reload shall replace may go on, and needs its sockets then: so only when nothing is being replaced.
+    pub(super) fn close_unwanted_sockets(&mut self) {
+        let closed = self.sockets.close_but(&self.spec.listen);
+        self.clients.take_back(closed);
     }
 
     /// Makes FIFOs and cgroup of the next run ahead of time; a failure shows when it is needed.

@@ -8,7 +8,6 @@ use crate::goals;
 use crate::model::phase::Goal;
 use crate::os::{clock, file};
 use crate::paths::ServicePaths;
-use crate::wire::VERSION;
 use crate::wire::record::{InstanceRecord, Record, RecordError, SIZE};
 use crate::wire::spec::SpecFile;
 
@@ -53,14 +52,18 @@ impl Store {
     /// Those of pwrite(2), or a record that is too long.
     pub fn save(&mut self, instance: &InstanceRecord) -> io::Result<()> {
         let mut record = Record {
-            v: VERSION,
+            v: instance.version(),
             seq: self.seq + 1,
             boot_id: self.boot_id.clone(),
             instances: vec![instance.clone()],
         };
         let bytes = record.encode().or_else(|_| {
-            // Better without the last end than no record at all.
+            // Better without what was than no record of what is.
             record.instances.iter_mut().for_each(|instance| instance.instance.last_end = None);
+            record.encode()
+        });
+        let bytes = bytes.or_else(|_| {
+            record.instances.iter_mut().for_each(|instance| instance.instance.refused = None);
             record.encode()
         });
         let bytes = bytes.map_err(io::Error::other)?;
@@ -92,6 +95,38 @@ impl Store {
         SpecFile::decode(&bytes).map_err(|error| format!("cannot use {}: {error}", path.display()))
     }
 
+    /// Puts the spec that was left for a reload in the place of the present one, which is kept aside. False if none was.
+    ///
+    /// # Errors
+    /// Those of link(2) and rename(2).
+    pub fn take_next_spec(&self) -> io::Result<bool> {
+        if !self.paths.next_spec().exists() {
+            return Ok(false);
+        }
+        let _ = fs::remove_file(self.paths.previous_spec()); // of a reload that was settled
+        fs::hard_link(self.paths.spec(), self.paths.previous_spec())?;
+        fs::rename(self.paths.next_spec(), self.paths.spec())?;
+        Ok(true)
+    }
+
+    /// Whether a spec is kept aside.
+    pub fn has_previous_spec(&self) -> bool {
+        self.paths.previous_spec().exists()
+    }
+
+    /// The reload has worked: what was kept aside is not needed any more.
+    pub fn keep_spec(&self) {
+        let _ = fs::remove_file(self.paths.previous_spec()); // one that is left is settled by the next keeper
+    }
+
+    /// The reload has not worked: the spec that was kept aside holds again.
+    ///
+    /// # Errors
+    /// Those of rename(2).
+    pub fn restore_spec(&self) -> io::Result<()> {
+        fs::rename(self.paths.previous_spec(), self.paths.spec())
+    }
+
     /// Removes the spec: nobody shall keep the service any more. The records go with it: who keeps it again
     /// begins anew.
     ///
@@ -99,6 +134,8 @@ impl Store {
     /// Those of unlink(2).
     pub fn forget(&self) -> io::Result<()> {
         fs::remove_file(self.paths.spec())?;
+        let _ = fs::remove_file(self.paths.next_spec());
+        let _ = fs::remove_file(self.paths.previous_spec());
         fs::remove_file(self.paths.record(0))?;
         fs::remove_file(self.paths.record(1))
     }
@@ -125,6 +162,19 @@ mod tests {
             store.save(&InstanceRecord { instance, ..InstanceRecord::default() }).unwrap();
             let (_, found) = Store::open(&service).unwrap();
             assert_eq!(found.unwrap().instance.runs, runs);
+        }
+        let spec = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
+        fs::write(service.spec(), "old").unwrap();
+        assert!(!store.take_next_spec().unwrap() && !store.has_previous_spec());
+        for _ in 0..2 {
+            fs::write(service.next_spec(), "new").unwrap();
+            assert!(store.take_next_spec().unwrap() && store.has_previous_spec());
+            assert_eq!(
+                (spec(service.spec()).as_str(), spec(service.previous_spec()).as_str()),
+                ("new", "old")
+            );
+            store.restore_spec().unwrap();
+            assert_eq!((spec(service.spec()).as_str(), store.has_previous_spec()), ("old", false));
         }
         for goal in [Goal::Down, Goal::Up, Goal::Down] {
             store.set_goal(goal).unwrap();

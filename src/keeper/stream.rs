@@ -7,10 +7,10 @@
 //! FIFO, in the stage or in the file. Two stages, because a splice into a file holds the pipe's lock while the
 //! disk is slow, and the service's own write would wait for it.
 //!
-//! Each run has FIFOs of its own. They are emptied one after the other, so that lines of two runs never mix,
-//! and a run that ends in mid-line gets its end of line.
+//! Each run has FIFOs of its own. Runs that have ended are emptied one after the other. Two that live, while one takes
+//! over from the other, take turns, which change where a line has ended ([`super::sources`]). So lines of two runs never
+//! mix, and a run that ends in mid-line, or stays in mid-line while another one waits, gets its end of line.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,6 +19,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::archive;
+pub use super::sources::Channel;
+use super::sources::Sources;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::folder::{FileId, Folder, Missing};
@@ -37,23 +39,10 @@ const LONGEST_WAIT: u64 = 1 << 20;
 const STAGE: usize = 1 << 16;
 /// Gone through in one turn, so that the other stream gets its own.
 const TURN: usize = 4 << 20;
-
-/// The FIFOs of one stream of one run.
-#[derive(Debug)]
-pub struct Channel {
-    /// The service writes into this one.
-    pub fifo: OwnedFd,
-    /// Between it and the file.
-    pub stage: OwnedFd,
-}
-
-#[derive(Debug)]
-struct Source {
-    run: u64,
-    channel: Channel,
-    /// The run is over: when this is empty, it is done.
-    finishing: bool,
-}
+/// Of one run, while another one waits for its turn.
+const SHARE: u64 = 256 << 10;
+/// A run that stays in mid-line this long, while another one waits, gets its end of line.
+const HALF_LINE: Duration = Duration::from_secs(1);
 
 /// One stream.
 #[derive(Debug)]
@@ -63,7 +52,11 @@ pub struct Stream {
     folder: Option<Folder>,
     open: Option<Open>,
     looked: Option<Moment>,
-    sources: VecDeque<Source>,
+    sources: Sources,
+    /// Bytes since the turn last changed.
+    share: u64,
+    /// Since when another run waits for the end of a line of the one whose turn it is, which says nothing.
+    half_line: Option<Moment>,
     scratch: (OwnedFd, OwnedFd),
     pause_until: Option<Moment>,
     rotate_again: Option<Moment>,
@@ -90,11 +83,11 @@ pub struct Turn {
 }
 
 impl Stream {
-    /// A stream without a source; `kind` is `out` or `error`.
+    /// A stream without a source; `kind` is `out` or `error`, and at `turns` stands whose turn it is.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn new(service: &str, kind: &str, policy: LogPolicy) -> io::Result<Stream> {
+    pub fn new(service: &str, kind: &str, turns: PathBuf, policy: LogPolicy) -> io::Result<Stream> {
         let scratch = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
         Ok(Stream {
             stem: format!("{service}-{kind}"),
@@ -102,7 +95,9 @@ impl Stream {
             folder: None,
             open: None,
             looked: None,
-            sources: VecDeque::new(),
+            sources: Sources::new(turns),
+            share: 0,
+            half_line: None,
             scratch,
             pause_until: None,
             rotate_again: None,
@@ -126,21 +121,20 @@ impl Stream {
         self.policy = policy;
     }
 
-    /// Adds the FIFOs of a run behind those that are there.
+    /// Adds the FIFOs of a run.
     pub fn attach(&mut self, run: u64, channel: Channel) {
-        self.sources.push_back(Source { run, channel, finishing: false });
+        self.sources.attach(run, channel);
     }
 
     /// The run is over; what it has written is still to come.
     pub fn finish(&mut self, run: u64) {
-        for source in self.sources.iter_mut().filter(|source| source.run == run) {
-            source.finishing = true;
-        }
+        self.sources.finish(run);
     }
 
     /// The run's bytes are not wanted any more.
     pub fn forget(&mut self, run: u64) {
-        self.sources.retain(|source| source.run != run);
+        self.sources.forget(run);
+        self.half_line = None;
     }
 
     /// Archives that wait to be compressed, if they shall be.
@@ -151,12 +145,12 @@ impl Stream {
         }
     }
 
-    /// The FIFO to wait for; none if there is no source, or the disk gets a pause.
-    pub fn waits_for(&self, now: Moment) -> Option<BorrowedFd<'_>> {
-        if self.pause_until.is_some_and(|until| until > now) {
-            return None;
-        }
-        self.sources.front().map(|source| source.channel.fifo.as_fd())
+    /// The FIFOs to wait for; none if the disk gets a pause. A run whose turn it is not can have written something, and
+    /// wait for the end of a line of the one whose turn it is.
+    pub fn waits_for(&self, now: Moment) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let paused = self.pause_until.is_some_and(|until| until > now);
+        let all = self.half_line.is_none();
+        self.sources.fifos(all).filter(move |_| !paused)
     }
 
     /// When a pause ends.
@@ -164,9 +158,15 @@ impl Stream {
         self.pause_until
     }
 
+    /// When there is something to do, even if nobody writes anything.
+    pub fn wakes_at(&self) -> Option<Moment> {
+        let half_line = self.half_line.map(|since| since.plus(HALF_LINE));
+        self.pause_until.or(half_line)
+    }
+
     /// Whether it pays to wait a moment for more bytes: little is there and nobody is in a hurry.
     pub fn is_trickle(&self) -> bool {
-        self.sources.front().is_none_or(|source| {
+        self.sources.iter().all(|source| {
             let fifo = source.channel.fifo.as_fd();
             !source.finishing && fifo::waiting(fifo).is_ok_and(|bytes| bytes < fifo::capacity(fifo) / 8)
         })
@@ -187,7 +187,7 @@ impl Stream {
     /// Moves what is there.
     pub fn turn(&mut self, now: Now) -> Turn {
         let mut turn = Turn::default();
-        if self.sources.is_empty() {
+        if self.sources.current().is_none() {
             return turn;
         }
         self.pause_until = None;
@@ -202,34 +202,88 @@ impl Stream {
 
     fn try_turn(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
         let mut moved = 0;
-        while !self.sources.is_empty() {
+        self.half_line = self.half_line.filter(|_| self.sources.another_waits());
+        while let Some(source) = self.sources.current() {
+            let finishing = source.finishing;
+            let before = moved;
             moved += self.empty_stage(now, turn)?;
-            let source = &self.sources[0];
-            let taken = fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), STAGE)?;
+            let taken = self.fill_stage()?;
             if taken > 0 {
                 fault::point("between the splices");
+                self.half_line = None;
+                self.share += (moved - before) as u64;
+                if self.share >= SHARE && self.sources.another_waits() && self.come_to_line_end(now)? {
+                    self.change_turns()?;
+                }
                 if moved >= TURN {
                     turn.more = true;
                     return Ok(());
                 }
                 continue;
             }
-            if !source.finishing || fifo::waiting(source.channel.stage.as_fd())? > 0 {
+            if self.staged()? > 0 {
                 return Ok(());
             }
-            let run = source.run;
-            self.end_line(now)?;
-            self.sources.pop_front();
-            turn.finished.push(run);
+            if finishing {
+                self.end_line(now)?;
+                turn.finished.extend(self.sources.pop());
+                (self.share, self.half_line) = (0, None);
+                continue;
+            }
+            if !self.sources.another_waits() {
+                return Ok(());
+            }
+            if !self.at_line_start()? {
+                let since = *self.half_line.get_or_insert(now.mono);
+                if now.mono.since(since) < HALF_LINE {
+                    return Ok(());
+                }
+                self.end_line(now)?;
+            }
+            self.change_turns()?;
         }
         Ok(())
+    }
+
+    /// Bytes in the stage of the run whose turn it is.
+    fn staged(&self) -> io::Result<usize> {
+        self.sources.current().map_or(Ok(0), |source| fifo::waiting(source.channel.stage.as_fd()))
+    }
+
+    /// Moves what the run whose turn it is has written into its stage.
+    fn fill_stage(&self) -> io::Result<usize> {
+        self.sources.current().map_or(Ok(0), |source| {
+            fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), STAGE)
+        })
+    }
+
+    fn change_turns(&mut self) -> io::Result<()> {
+        self.sources.change()?;
+        (self.share, self.half_line) = (0, None);
+        Ok(())
+    }
+
+    /// Moves what is staged up to the end of the line that is being written. False if that is not there yet; a line
+    /// that is too long is ended.
+    fn come_to_line_end(&mut self, now: Now) -> io::Result<bool> {
+        self.ensure_open(now.mono)?;
+        if self.at_line_start()? {
+            return Ok(true);
+        }
+        let staged = self.staged()?;
+        let most = self.up_to_line_end(staged)?;
+        let written = self.write(now, most)?;
+        if written == most && !self.at_line_start()? && self.share >= LONGEST_WAIT {
+            self.end_line(now)?;
+        }
+        self.at_line_start()
     }
 
     /// Moves everything from the stage into the file, rotating at the ends of lines.
     fn empty_stage(&mut self, now: Now, turn: &mut Turn) -> io::Result<usize> {
         let mut moved = 0;
         loop {
-            let waiting = fifo::waiting(self.sources[0].channel.stage.as_fd())?;
+            let waiting = self.staged()?;
             if waiting == 0 {
                 return Ok(moved);
             }
@@ -250,9 +304,7 @@ impl Stream {
             } else {
                 self.up_to_line_end(waiting)?
             };
-            let source = self.sources[0].channel.stage.as_fd();
-            let open = self.open.as_mut().expect("ensure_open has just opened it");
-            let written = fifo::to_file(source, &open.file, &mut open.offset, most)?;
+            let written = self.write(now, most)?;
             if written == 0 {
                 return Ok(moved);
             }
@@ -260,10 +312,18 @@ impl Stream {
         }
     }
 
+    /// Moves up to `most` bytes from the stage into the file.
+    fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
+        self.ensure_open(now.mono)?;
+        let (Some(source), Some(open)) = (self.sources.current(), &mut self.open) else { return Ok(0) };
+        fifo::to_file(source.channel.stage.as_fd(), &open.file, &mut open.offset, most)
+    }
+
     /// How many of the waiting bytes belong to the line that is being written.
     fn up_to_line_end(&mut self, waiting: usize) -> io::Result<usize> {
         let mut scratch = File::from(self.scratch.0.try_clone()?);
-        let seen = fifo::peek(self.sources[0].channel.stage.as_fd(), self.scratch.1.as_fd(), waiting)?;
+        let Some(source) = self.sources.current() else { return Ok(waiting) };
+        let seen = fifo::peek(source.channel.stage.as_fd(), self.scratch.1.as_fd(), waiting)?;
         let mut bytes = vec![0; seen];
         scratch.read_exact(&mut bytes)?;
         Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
@@ -361,7 +421,8 @@ mod tests {
         fn new(rotate_size: u64) -> Bench {
             let dir = tempfile::tempdir().unwrap();
             let policy = LogPolicy { dir: dir.path().join("logs"), rotate_size, keep: 100, compress: false };
-            Bench { dir, stream: Stream::new("web", "out", policy).unwrap(), now: Now::default() }
+            let turns = dir.path().join("out.source");
+            Bench { dir, stream: Stream::new("web", "out", turns, policy).unwrap(), now: Now::default() }
         }
 
         /// Attaches the FIFOs of a run; returns the service's end.
@@ -410,6 +471,78 @@ mod tests {
         bench.stream.finish(1);
         assert_eq!(bench.turn().finished, [1]);
         assert_eq!(bench.log(), "one\nhalf\ntwo\n");
+    }
+
+    #[test]
+    fn two_living_runs_take_turns_at_the_ends_of_lines() {
+        let mut bench = Bench::new(1 << 20);
+        let (old, new) = (bench.run(1), bench.run(2));
+        write(&old, "old 1\nold ");
+        write(&new, "new 1\n");
+        bench.turn();
+        assert_eq!(bench.log(), "old 1\nold ");
+        assert_eq!(
+            bench.stream.waits_for(bench.now.mono).count(),
+            1,
+            "the new one would wake it for nothing"
+        );
+        write(&old, "2\n");
+        write(&new, "new ");
+        bench.turn();
+        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
+        assert_eq!(bench.stream.waits_for(bench.now.mono).count(), 2);
+        write(&old, "old 3\n");
+        // The new one says no more for a second: then its line is ended for it.
+        for _ in 0..4 {
+            bench.turn();
+            assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
+        }
+        assert!(bench.stream.wakes_at().is_some());
+        bench.turn();
+        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n");
+        assert_eq!(bench.stream.wakes_at(), None);
+        bench.stream.finish(1);
+        write(&new, "2\n");
+        assert_eq!(bench.turn().finished, [1]);
+        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n2\n");
+    }
+
+    #[test]
+    fn a_flood_lets_the_other_run_have_its_turn() {
+        let mut bench = Bench::new(1 << 30);
+        let (flood, other) = (bench.run(1), bench.run(2));
+        let lines: String = (0..1300).map(|n| format!("flood {n:042}\n")).collect();
+        let mut written = 0;
+        write(&other, "other\n");
+        while written < 20 && !bench.log().contains("other") {
+            write(&flood, &lines);
+            bench.turn();
+            write(&flood, "flood half"); // never idle, never at the end of a line
+            bench.turn();
+            write(&flood, "\n");
+            written += 1;
+        }
+        assert!(written < 20, "it never had its turn");
+        bench.turn();
+        let whole = |line: &str| line == "other" || line == "flood half" || line.len() == 48;
+        assert!(bench.log().lines().all(whole), "{:?}", bench.log().lines().find(|line| !whole(line)));
+    }
+
+    #[test]
+    fn a_keeper_that_dies_in_mid_line_is_followed_by_one_that_goes_on_with_that_line() {
+        let mut bench = Bench::new(1 << 20);
+        let (old, new) = (bench.run(1), bench.run(2));
+        write(&new, "new one\n");
+        bench.turn();
+        write(&new, "new t");
+        bench.turn();
+        let turns = bench.dir.path().join("out.source");
+        bench.stream = Stream::new("web", "out", turns, bench.stream.policy.clone()).unwrap();
+        write(&old, "old one\n");
+        write(&new, "wo\n");
+        drop((bench.run(1), bench.run(2)));
+        bench.turn();
+        assert_eq!(bench.log(), "new one\nnew two\nold one\n");
     }
 
     #[test]

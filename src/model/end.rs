@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::failure::StartFailure;
+use super::memory::Over;
+use super::moment::Now;
 use super::signal::Signal;
 use super::units::{millis, show_duration, show_size};
 
@@ -46,15 +48,10 @@ pub enum Why {
     ByItself,
     /// `stop` or `down`.
     Stopped,
-    /// `restart`.
+    /// `restart` or `reload`.
     Restarted,
     /// Over its memory limit.
-    Memory {
-        /// Bytes in use when it was noticed.
-        used: u64,
-        /// The limit it crossed.
-        limit: u64,
-    },
+    Memory(Over),
     /// It did not become ready in time.
     NotReady {
         /// The time it had.
@@ -88,13 +85,32 @@ pub struct End {
     /// The kernel killed it for want of memory; known where there is a memory controller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom: Option<Oom>,
-    /// SIGKILL was needed because the graceful signal was not obeyed in time.
+    /// SIGKILL was needed: the graceful signal was not obeyed in time, or memory went on growing meanwhile.
     #[serde(default)]
     pub forced: bool,
+    /// The next run served before this one was asked to end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaced: bool,
     /// How long the process lived, milliseconds.
     pub lived_ms: u64,
     /// When, milliseconds since 1970; for display.
     pub at_unix_ms: u64,
+}
+
+impl End {
+    /// The end of a run that could not be started at all.
+    pub fn of_failure(run: u64, failure: StartFailure, now: Now) -> End {
+        End {
+            run,
+            why: Why::StartFailed(failure),
+            exit: None,
+            oom: None,
+            forced: false,
+            replaced: false,
+            lived_ms: 0,
+            at_unix_ms: now.unix_ms,
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -111,9 +127,12 @@ impl fmt::Display for End {
             (Why::ByItself, Some(exit)) => write!(f, "{exit}"),
             (Why::ByItself, None) => write!(f, "{}", Exit::Unknown),
             (Why::Stopped, _) => write!(f, "stopped on request{forced}"),
+            (Why::Restarted, _) if self.replaced => write!(f, "reloaded on request{forced}"),
             (Why::Restarted, _) => write!(f, "restarted on request{forced}"),
-            (Why::Memory { used, limit }, _) => {
-                write!(f, "memory {} over the limit of {}{forced}", show_size(*used), show_size(*limit))
+            (Why::Memory(over), _) => {
+                let forced = if over.grew_on { "" } else { forced };
+                let replaced = if self.replaced { "; replaced without a gap" } else { "" };
+                write!(f, "{over}{forced}{replaced}")
             }
             (Why::NotReady { timeout }, _) => {
                 write!(f, "not ready within {}{forced}", show_duration(*timeout))

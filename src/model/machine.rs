@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::backoff;
 use super::end::{End, Exit, Oom, Why};
 use super::failure::StartFailure;
+use super::memory::{Growth, Over};
 use super::moment::{Moment, Now};
 use super::phase::{Instance, Phase, Run, Then};
 use super::signal::Signal;
 use super::spec::{Ready, RestartWhen, ServiceSpec};
+use super::takeover;
 
 /// A restart that waits for nothing is granted at most this often.
 pub const IMMEDIATE_EVERY: Duration = Duration::from_secs(10);
@@ -25,20 +27,29 @@ pub enum Event {
     Stop,
     /// It shall run anew.
     Restart,
+    /// It shall run anew, and serve until it does; where none serves, as [`Event::Restart`]. To be told only where both
+    /// runs can have the service's sockets.
+    Reload,
     /// The spawn that was asked for succeeded.
     Spawned(Run),
     /// It failed; no process is left of it.
     SpawnFailed(StartFailure),
-    /// The service said that it is ready.
-    Ready,
-    /// The process and its whole tree are gone.
-    Exited(Exit, Option<Oom>),
+    /// The run of this number said that it is ready.
+    Ready(u64),
+    /// The process of the run of this number and its whole tree are gone.
+    Exited(u64, Exit, Option<Oom>),
+    /// The same, of a process that was never let go, for the keeper that started it died first: it never was the service.
+    NeverWas(u64, Exit),
     /// The tree uses more memory than it may.
     OverMemory {
-        /// Bytes in use.
-        used: u64,
-        /// Bytes allowed.
-        limit: u64,
+        /// The number of the run.
+        run: u64,
+        /// What was seen.
+        over: Over,
+        /// How it has come to that.
+        growth: Growth,
+        /// A second run fits beside it, and can have its sockets.
+        room: bool,
     },
     /// The deadline of the phase has come, or something else woke the keeper.
     Due,
@@ -55,10 +66,18 @@ pub enum Action {
         /// Its number.
         number: u64,
     },
-    /// Send this to the process group.
-    Signal(Signal),
-    /// SIGKILL the whole tree.
-    Kill,
+    /// Send a signal to the process group of a run.
+    Signal {
+        /// Its number.
+        run: u64,
+        /// What to send.
+        signal: Signal,
+    },
+    /// SIGKILL the whole tree of a run.
+    Kill {
+        /// Its number.
+        run: u64,
+    },
 }
 
 /// Answers `event`: the instance as it is afterwards, and what to do. `roll` is a random number from 0 to 1
@@ -74,12 +93,14 @@ pub fn step(
         Event::Start => start(&mut instance),
         Event::Stop => stop(spec, &mut instance, now.mono),
         Event::Restart => restart(spec, &mut instance, now.mono),
+        Event::Reload => reload(spec, &mut instance, now.mono),
         Event::Spawned(run) => spawned(spec, &mut instance, run, now.mono),
         Event::SpawnFailed(failure) => spawn_failed(spec, &mut instance, failure, now, roll),
-        Event::Ready => ready(&mut instance),
-        Event::Exited(exit, oom) => exited(spec, &mut instance, (exit, oom), now, roll),
-        Event::OverMemory { used, limit } => {
-            over_memory(spec, &mut instance, Why::Memory { used, limit }, now.mono)
+        Event::Ready(run) => ready(spec, &mut instance, run, now.mono),
+        Event::Exited(run, exit, oom) => exited(spec, &mut instance, run, (exit, oom), now, roll),
+        Event::NeverWas(run, exit) => never_was(spec, &mut instance, run, exit, now, roll),
+        Event::OverMemory { run, over, growth, room } => {
+            over_memory(spec, &mut instance, run, (over, growth, room), now.mono)
         }
         Event::Due => due(spec, &mut instance, now.mono),
     };
@@ -106,6 +127,7 @@ fn start(instance: &mut Instance) -> Action {
 }
 
 fn stop(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
+    takeover::call_off(instance, Why::Stopped);
     match &mut instance.phase {
         Phase::Stopped => Action::None,
         Phase::Failed | Phase::BackingOff { .. } => {
@@ -129,6 +151,7 @@ fn stop(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
 }
 
 fn restart(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
+    takeover::call_off(instance, Why::Restarted);
     match &instance.phase {
         Phase::Starting { run, .. } | Phase::Online { run } => {
             let run = *run;
@@ -143,24 +166,32 @@ fn restart(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
     }
 }
 
+fn reload(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
+    match (&instance.phase, &instance.beside) {
+        (Phase::Online { .. }, None) => takeover::begin(instance, Why::Restarted),
+        (Phase::Online { .. }, Some(beside)) => {
+            // One that has just been spawned is what was asked for; else there would be three.
+            instance.again = !beside.is_successor();
+            Action::None
+        }
+        // None serves that could go on meanwhile.
+        _ => restart(spec, instance, now),
+    }
+}
+
 fn spawned(spec: &ServiceSpec, instance: &mut Instance, run: Run, now: Moment) -> Action {
     match instance.phase {
         Phase::Spawning { stop: false } => {
-            let patience = match spec.ready {
-                Ready::Alive { after } => after,
-                Ready::Notify { timeout } => timeout,
-            };
-            instance.phase = Phase::Starting { run, deadline: run.started.plus(patience) };
+            instance.phase = Phase::Starting { run, deadline: run.started.plus(spec.ready.patience()) };
             Action::None
         }
         Phase::Spawning { stop: true } => ask(spec, instance, run, Why::Stopped, Then::Stay, now),
-        // A process that nobody asked for: there must never be two, so it goes.
         Phase::Stopped
         | Phase::Failed
         | Phase::BackingOff { .. }
         | Phase::Starting { .. }
         | Phase::Online { .. }
-        | Phase::Stopping { .. } => Action::Kill,
+        | Phase::Stopping { .. } => takeover::spawned(spec, instance, run),
     }
 }
 
@@ -172,17 +203,9 @@ fn spawn_failed(
     roll: f64,
 ) -> Action {
     let Phase::Spawning { stop } = instance.phase else {
-        return Action::None;
+        return takeover::spawn_failed(instance, failure, now);
     };
-    instance.last_end = Some(End {
-        run: instance.runs,
-        why: Why::StartFailed(failure),
-        exit: None,
-        oom: None,
-        forced: false,
-        lived_ms: 0,
-        at_unix_ms: now.unix_ms,
-    });
+    instance.last_end = Some(End::of_failure(instance.runs, failure, now));
     if stop {
         instance.phase = Phase::Stopped;
         return Action::None;
@@ -190,20 +213,27 @@ fn spawn_failed(
     after_failure(spec, instance, Was::NeverStarted, now.mono, roll)
 }
 
-fn ready(instance: &mut Instance) -> Action {
-    if let Phase::Starting { run, .. } = instance.phase {
-        instance.phase = Phase::Online { run };
+fn ready(spec: &ServiceSpec, instance: &mut Instance, number: u64, now: Moment) -> Action {
+    match instance.phase {
+        Phase::Starting { run, .. } if run.number == number => {
+            instance.phase = Phase::Online { run };
+            Action::None
+        }
+        _ => takeover::ready(spec, instance, number, now),
     }
-    Action::None
 }
 
 fn exited(
     spec: &ServiceSpec,
     instance: &mut Instance,
+    number: u64,
     (exit, oom): (Exit, Option<Oom>),
     now: Now,
     roll: f64,
 ) -> Action {
+    if let Some(action) = takeover::exited(instance, number, (exit, oom), now) {
+        return action;
+    }
     let (run, why, forced, then, was_up) = match &instance.phase {
         Phase::Starting { run, .. } => (*run, Why::ByItself, false, Then::BackOff, false),
         Phase::Online { run } => (*run, Why::ByItself, false, Then::BackOff, true),
@@ -214,6 +244,9 @@ fn exited(
             return Action::None;
         }
     };
+    if run.number != number {
+        return Action::None;
+    }
     let lived = now.mono.since(run.started);
     let by_itself = why == Why::ByItself;
     instance.last_end = Some(End {
@@ -222,14 +255,17 @@ fn exited(
         exit: Some(exit),
         oom,
         forced,
+        replaced: false,
         lived_ms: lived.as_millis() as u64,
         at_unix_ms: now.unix_ms,
     });
+    instance.refused = None;
     match then {
         Then::Stay => {
             instance.phase = Phase::Stopped;
             Action::None
         }
+        Then::BackOff if takeover::inherit(instance) => Action::None,
         Then::Start => {
             instance.unstable = 0;
             instance.restarts = 0;
@@ -250,11 +286,64 @@ fn exited(
     }
 }
 
-fn over_memory(spec: &ServiceSpec, instance: &mut Instance, why: Why, now: Moment) -> Action {
-    match &instance.phase {
-        Phase::Starting { run, .. } | Phase::Online { run } => {
+fn never_was(
+    spec: &ServiceSpec,
+    instance: &mut Instance,
+    number: u64,
+    exit: Exit,
+    now: Now,
+    roll: f64,
+) -> Action {
+    match instance.phase {
+        Phase::Starting { run, .. } if run.number == number => spawn(instance),
+        _ => match takeover::never_was(instance, number) {
+            Some(action) => action,
+            None => exited(spec, instance, number, (exit, None), now, roll),
+        },
+    }
+}
+
+fn over_memory(
+    spec: &ServiceSpec,
+    instance: &mut Instance,
+    number: u64,
+    (over, growth, room): (Over, Growth, bool),
+    now: Moment,
+) -> Action {
+    if instance.run().is_none_or(|run| run.number != number) {
+        return takeover::over_memory(instance, over, growth);
+    }
+    match &mut instance.phase {
+        Phase::Starting { run, .. } => {
             let run = *run;
-            ask(spec, instance, run, why, Then::BackOff, now)
+            ask(spec, instance, run, Why::Memory(over), Then::BackOff, now)
+        }
+        Phase::Online { run } => {
+            let run = *run;
+            let stable = now.since(run.started) >= spec.restart.stable_after;
+            match &instance.beside {
+                Some(beside) if beside.is_successor() && growth.over_max => {
+                    // Killed with its successor on the way, which inherits what is left of the time.
+                    let why = Why::Memory(Over { grew_on: true, ..over });
+                    instance.phase =
+                        Phase::Stopping { run, kill_at: now, forced: true, why, then: Then::BackOff };
+                    Action::Kill { run: run.number }
+                }
+                // It is looked at again soon, and by then there may be but one.
+                Some(_) if !growth.over_max => Action::None,
+                None if instance.refused.as_ref().is_some_and(|refused| refused.not_before > now)
+                    && !growth.over_max =>
+                {
+                    Action::None
+                }
+                None if room && stable && !growth.over_max => takeover::begin(instance, Why::Memory(over)),
+                Some(_) | None => ask(spec, instance, run, Why::Memory(over), Then::BackOff, now),
+            }
+        }
+        Phase::Stopping { run, forced, why, .. } if !*forced && growth.is_too_much(why) => {
+            *forced = true;
+            *why = Why::Memory(Over { grew_on: true, ..over });
+            Action::Kill { run: run.number }
         }
         Phase::Stopped
         | Phase::Failed
@@ -265,8 +354,11 @@ fn over_memory(spec: &ServiceSpec, instance: &mut Instance, why: Why, now: Momen
 }
 
 fn due(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
+    if instance.phase.deadline().is_none_or(|deadline| deadline > now) {
+        return takeover::due(spec, instance, now);
+    }
     match &mut instance.phase {
-        Phase::Starting { run, deadline } if *deadline <= now => {
+        Phase::Starting { run, .. } => {
             let run = *run;
             match spec.ready {
                 Ready::Alive { .. } => {
@@ -278,31 +370,27 @@ fn due(spec: &ServiceSpec, instance: &mut Instance, now: Moment) -> Action {
                 }
             }
         }
-        Phase::Stopping { kill_at, forced, .. } if !*forced && *kill_at <= now => {
+        Phase::Stopping { run, forced, .. } => {
             *forced = true;
-            Action::Kill
+            Action::Kill { run: run.number }
         }
-        Phase::BackingOff { until } if *until <= now => {
+        Phase::BackingOff { .. } => {
             instance.restarts += 1;
             spawn(instance)
         }
-        Phase::Starting { .. }
-        | Phase::Stopping { .. }
-        | Phase::BackingOff { .. }
-        | Phase::Stopped
-        | Phase::Failed
-        | Phase::Spawning { .. }
-        | Phase::Online { .. } => Action::None,
+        Phase::Stopped | Phase::Failed | Phase::Spawning { .. } | Phase::Online { .. } => Action::None,
     }
 }
 
 /// Asks the service to end; SIGKILL follows when the stop's timeout is over.
 fn ask(spec: &ServiceSpec, instance: &mut Instance, run: Run, why: Why, then: Then, now: Moment) -> Action {
+    instance.refused = None;
     instance.phase = Phase::Stopping { run, kill_at: now.plus(spec.stop.timeout), forced: false, why, then };
-    Action::Signal(spec.stop.signal)
+    Action::Signal { run: run.number, signal: spec.stop.signal }
 }
 
 fn spawn(instance: &mut Instance) -> Action {
+    instance.again = false;
     instance.runs += 1;
     instance.phase = Phase::Spawning { stop: false };
     Action::Spawn { number: instance.runs }

@@ -13,6 +13,17 @@
 //!      +--------------------------------------------------- Stop --- Failed
 //! ```
 //!
+//! While one run replaces another without a gap there is a second process beside that of the phase ([`Beside`]):
+//!
+//! ```text
+//!   Online, run 3 -- Reload --> Online, run 3, beside it run 4 Starting
+//!                                  |          |                |
+//!                      run 3 ended |          | run 4 is ready | run 4 ended, or is not ready in time
+//!                                  v          v                v
+//!        Starting, run 4, alone again    Online, run 4,    Online, run 3, beside it run 4 Failing until it is gone
+//!                                        beside it run 3 Draining until it is gone
+//! ```
+//!
 //! Three things are kept apart: the *goal* (what the operator wants), the *phase* (what is), and the *why* of
 //! the last end. When wishes compete: a stop outranks a restart, a restart outranks back-off, and a memory
 //! limit or a missing readiness never outranks a stop that is under way.
@@ -92,6 +103,81 @@ pub enum Phase {
     },
 }
 
+/// The second process, while one run replaces another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beside {
+    /// The machine asked for the spawn of the next run and waits for the answer.
+    Spawning {
+        /// Why the old run shall be replaced.
+        why: Why,
+    },
+    /// The next run is not ready yet; the old one serves.
+    Starting {
+        /// The process.
+        run: Run,
+        /// When patience ends: alive long enough, or not ready in time.
+        deadline: Moment,
+        /// Why the old run shall be replaced.
+        why: Why,
+    },
+    /// The next run shall not take over; the old one goes on.
+    Failing {
+        /// The process.
+        run: Run,
+        /// SIGKILL was sent.
+        forced: bool,
+        /// Why it shall not.
+        why: Why,
+    },
+    /// The next run has taken over; the old one finishes what it has begun.
+    Draining {
+        /// The process.
+        run: Run,
+        /// When SIGKILL follows.
+        kill_at: Moment,
+        /// SIGKILL was sent.
+        forced: bool,
+        /// Why it was replaced.
+        why: Why,
+    },
+}
+
+impl Beside {
+    /// Its process, if there is one already.
+    pub fn run(&self) -> Option<Run> {
+        match self {
+            Beside::Spawning { .. } => None,
+            Beside::Starting { run, .. } | Beside::Failing { run, .. } | Beside::Draining { run, .. } => {
+                Some(*run)
+            }
+        }
+    }
+
+    /// Whether it shall take over.
+    pub fn is_successor(&self) -> bool {
+        matches!(self, Beside::Spawning { .. } | Beside::Starting { .. })
+    }
+
+    fn deadline(&self) -> Option<Moment> {
+        match self {
+            Beside::Starting { deadline, .. } => Some(*deadline),
+            Beside::Failing { forced: false, .. } => Some(Moment::default()), // at once
+            Beside::Draining { kill_at, forced: false, .. } => Some(*kill_at),
+            Beside::Spawning { .. } | Beside::Failing { .. } | Beside::Draining { .. } => None,
+        }
+    }
+}
+
+/// A run that should have taken over and did not, while the old one goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Its end.
+    pub end: End,
+    /// Memory over its limit alone is no reason to try again before this.
+    pub not_before: Moment,
+}
+
 /// What follows a requested end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,12 +248,22 @@ pub struct Instance {
     /// How the latest finished run ended.
     #[serde(default)]
     pub last_end: Option<End>,
+    /// The second process, while one run replaces another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+    /// It shall be replaced once more, when the present replacement is over.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
+    /// The latest replacement that did not work, while the run that was to be replaced goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
 }
 
 impl Instance {
     /// The state to show.
     pub fn state(&self) -> State {
         match &self.phase {
+            Phase::Stopped if self.beside.is_some() => State::Stopping,
             Phase::Stopped => State::Stopped,
             Phase::Failed => State::Failed,
             Phase::Spawning { .. } | Phase::Starting { .. } => State::Starting,
@@ -186,9 +282,27 @@ impl Instance {
         }
     }
 
+    /// Both living processes, the one of the phase first.
+    pub fn living(&self) -> impl Iterator<Item = Run> {
+        self.run().into_iter().chain(self.beside.as_ref().and_then(Beside::run))
+    }
+
+    /// Whether a run shall be replaced and is not yet.
+    pub fn is_being_replaced(&self) -> bool {
+        self.again || self.beside.as_ref().is_some_and(Beside::is_successor)
+    }
+
     /// When the machine wants to be asked again, even if nothing happens before.
     pub fn deadline(&self) -> Option<Moment> {
-        match &self.phase {
+        let beside = self.beside.as_ref().and_then(Beside::deadline);
+        self.phase.deadline().into_iter().chain(beside).min()
+    }
+}
+
+impl Phase {
+    /// When it is over by itself.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        match self {
             Phase::Starting { deadline, .. } => Some(*deadline),
             Phase::Stopping { kill_at, forced: false, .. } => Some(*kill_at),
             Phase::BackingOff { until } => Some(*until),

@@ -103,6 +103,16 @@ pub enum Ready {
     },
 }
 
+impl Ready {
+    /// How long after its start it is known at the latest.
+    pub fn patience(self) -> Duration {
+        match self {
+            Ready::Alive { after } => after,
+            Ready::Notify { timeout } => timeout,
+        }
+    }
+}
+
 impl Default for Ready {
     fn default() -> Ready {
         Ready::Alive { after: Duration::from_secs(1) }

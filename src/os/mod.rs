@@ -16,6 +16,7 @@ pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod lock;
+pub mod memory;
 pub mod notify;
 pub mod own;
 pub mod packet;

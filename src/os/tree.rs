@@ -7,6 +7,10 @@ use std::os::unix::fs::MetadataExt;
 use super::cgroup::Cgroup;
 use crate::model::signal::Signal;
 
+/// Variables that a service's processes inherit.
+const SERVICE: &str = "DOGWATCH_SERVICE";
+const RUN: &str = "DOGWATCH_RUN";
+
 /// What a tree uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -83,11 +87,22 @@ pub fn proportional(members: &[i32]) -> u64 {
     each.sum::<u64>() * 1024
 }
 
-/// SIGKILLs what is left of a service: its cgroup; without one, its process group and every descendant that
+/// Whose tree it is that is to be killed.
+#[derive(Debug, Clone, Copy)]
+pub struct Whose<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// Its run.
+    pub run: u64,
+    /// The main process of another run of the service, which must be spared.
+    pub spared: Option<i32>,
+}
+
+/// SIGKILLs what is left of a run: its cgroup; without one, its process group and every descendant that
 /// has come to this process as the subreaper. `certain` says that the group's number cannot have been used again;
 /// if it can, only those of its members are killed whose environment names the service. True when nothing was
 /// left.
-pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, certain: bool, service: &str) -> bool {
+pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, certain: bool, whose: Whose<'_>) -> bool {
     if let Some(cgroup) = cgroup {
         if !cgroup.is_populated() {
             return true;
@@ -106,37 +121,39 @@ pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, certain: bool, service: &s
         let _ = signal_group(group, Signal::KILL);
     } else {
         for pid in all_processes().filter(|pid| group_of(*pid) == Some(group) && !is_zombie(*pid)) {
-            if variable(pid, "DOGWATCH_SERVICE").is_some_and(|name| name == service.as_bytes()) {
+            if variable(pid, SERVICE).is_some_and(|name| name == whose.service.as_bytes()) {
                 let _ = signal_process(pid, Signal::KILL);
                 clean = false;
             }
         }
     }
     for orphan in children(own) {
-        clean &= kill_orphans(orphan, service);
+        clean &= kill_orphans(orphan, whose);
     }
     clean
 }
 
 /// SIGKILLs `pid` and what descends from it, as far as it belongs to the service. True if there was nothing.
-fn kill_orphans(pid: i32, service: &str) -> bool {
-    if is_zombie(pid) || !belongs(pid, service) {
+fn kill_orphans(pid: i32, whose: Whose<'_>) -> bool {
+    if Some(pid) == whose.spared || is_zombie(pid) || !belongs(pid, whose) {
         return true;
     }
     children(pid).into_iter().for_each(|child| {
-        kill_orphans(child, service);
+        kill_orphans(child, whose);
     });
     let _ = signal_process(pid, Signal::KILL);
     false
 }
 
-/// Whether a descendant of a keeper is its service's. dogwatch's own processes, and services of other keepers,
+/// Whether a descendant of a keeper is that run's. dogwatch's own processes, and services of other keepers,
 /// can be its descendants too: after it has started a warden. Their environment says so. A process that has
-/// cleared its environment is taken for the service's.
-fn belongs(pid: i32, service: &str) -> bool {
-    match variable(pid, "DOGWATCH_SERVICE") {
-        Some(name) => name == service.as_bytes(),
-        None => variable(pid, super::inherit::VARIABLE).is_none(),
+/// cleared its environment is taken for the service's, unless it may be that of another run.
+fn belongs(pid: i32, whose: Whose<'_>) -> bool {
+    let alone = whose.spared.is_none();
+    let of_run = || variable(pid, RUN).is_some_and(|run| run == whose.run.to_string().as_bytes());
+    match variable(pid, SERVICE) {
+        Some(name) => name == whose.service.as_bytes() && (alone || of_run()),
+        None => alone && variable(pid, super::inherit::VARIABLE).is_none(),
     }
 }
 

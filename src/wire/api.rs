@@ -72,6 +72,8 @@ pub enum Verb {
     Stop,
     /// It shall run anew, as its entry says now.
     Restart,
+    /// It shall run anew, as its entry says now, and serve until it does.
+    Reload,
     /// Its logs shall be empty.
     Flush,
 }
@@ -83,24 +85,25 @@ impl Verb {
             Verb::Start => "start",
             Verb::Stop => "stop",
             Verb::Restart => "restart",
+            Verb::Reload => "reload",
             Verb::Flush => "flush",
         }
     }
 
     /// The order with this word.
     pub fn parse(word: &str) -> Option<Verb> {
-        let all = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Flush];
+        let all = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Flush];
         all.into_iter().find(|verb| verb.word() == word)
     }
 }
 
-/// Body of `POST /v1/services/NAME/start|stop|restart|flush`; all of it may be left out.
+/// Body of `POST /v1/services/NAME/start|stop|restart|reload|flush`; all of it may be left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {
     /// How long to wait for the outcome; 0: not at all.
     pub wait_ms: u64,
-    /// `start` and `restart` only: this memory limit instead of the file's, until the next restart.
+    /// `start`, `restart` and `reload` only: this memory limit instead of the file's, until the next restart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_limit: Option<u64>,
 }

@@ -51,6 +51,10 @@ pub enum Op {
     Stop,
     /// Sets the goal up, stops and starts anew with the spec on disk; answers [`Reply::Done`].
     Restart,
+    /// Sets the goal up and starts a run with the spec that was left for it (`spec.next.json`), or the present one, beside
+    /// the one that serves, which is stopped when the new one is ready. Where that cannot be, as [`Op::Restart`], with a
+    /// note. Answers [`Reply::Done`] at once; [`Reply::Error`] if a reload is under way.
+    Reload,
     /// Reads spec.json again: limits, restart, stop and log rules hold at once, the rest from the next start.
     Reread,
     /// Stops the service, leaves the goal alone, removes the spec and ends the keeper with code 0; answers
@@ -85,6 +89,9 @@ pub enum Reply {
         /// The goal could not be written and will be forgotten with the boot; why.
         #[serde(default)]
         not_persisted: Option<String>,
+        /// How it was taken, if not as it was given: a sentence.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Hold the attached descriptors under these keys, in this order; at most four.
     Hold {
@@ -111,4 +118,11 @@ pub enum Reply {
         /// A sentence.
         message: String,
     },
+}
+
+impl Reply {
+    /// The order is taken, and there is nothing to say about it.
+    pub fn done(run: u64) -> Reply {
+        Reply::Done { run, not_persisted: None, note: None }
+    }
 }

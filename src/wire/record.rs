@@ -9,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::fnv::fnv1a;
 use crate::model::phase::Instance;
 
+/// The newest version of the record that this program knows.
+///
+/// 1: the first. 2: a service may have two processes ([`Instance::beside`]). A record of one process is still written as
+/// version 1, so that an older dogwatch adopts it; one of two it must refuse, or it would forget the second.
+pub const VERSION: u32 = 2;
 /// Size of a record file, bytes.
 pub const SIZE: usize = 4096;
 /// Bytes at the end: blank, 16 hexadecimal digits, newline.
@@ -17,7 +22,7 @@ const TAIL: usize = 18;
 /// What a keeper remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// [`super::VERSION`] of the writer.
+    /// The version that is needed to understand it, at most [`VERSION`].
     pub v: u32,
     /// Grows by one with every record.
     pub seq: u64,
@@ -39,6 +44,26 @@ pub struct InstanceRecord {
     /// Absolute path of the run's cgroup.
     #[serde(default)]
     pub cgroup: Option<String>,
+    /// The same of the second process, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second: Option<Second>,
+}
+
+/// What is known of the process in [`Instance::beside`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Second {
+    /// As [`InstanceRecord::released`].
+    pub released: bool,
+    /// As [`InstanceRecord::cgroup`].
+    #[serde(default)]
+    pub cgroup: Option<String>,
+}
+
+impl InstanceRecord {
+    /// The version that a record of it has.
+    pub fn version(&self) -> u32 {
+        if self.instance.beside.is_some() { VERSION } else { 1 }
+    }
 }
 
 /// Why a record cannot be used.
@@ -48,7 +73,7 @@ pub enum RecordError {
     #[error("damaged")]
     Damaged,
     /// Written by a newer dogwatch.
-    #[error("written by a newer dogwatch (record version {0}, this program knows {known})", known = super::VERSION)]
+    #[error("written by a newer dogwatch (record version {0}, this program knows {known})", known = VERSION)]
     Newer(u32),
     /// Too much for the fixed size.
     #[error("longer than {SIZE} bytes")]
@@ -88,7 +113,7 @@ impl Record {
             return Err(RecordError::Damaged);
         }
         match serde_json::from_slice::<Version>(body) {
-            Ok(Version { v }) if v > super::VERSION => Err(RecordError::Newer(v)),
+            Ok(Version { v }) if v > VERSION => Err(RecordError::Newer(v)),
             Ok(_) => serde_json::from_slice(body).map_err(|_| RecordError::Damaged),
             Err(_) => Err(RecordError::Damaged),
         }
@@ -113,9 +138,15 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::model::moment::Moment;
-    use crate::model::phase::{Phase, Run};
+    use crate::model::end::{End, Why};
+    use crate::model::failure::{StartFailure, Step};
+    use crate::model::memory::Over;
+    use crate::model::moment::{Moment, Now};
+    use crate::model::phase::{Beside, Phase, Refused, Run};
+    use crate::model::trend::Rise;
 
     fn record(seq: u64) -> Record {
         let run = Run { number: 3, pid: 4711, ticks: 99, started: Moment(5) };
@@ -136,18 +167,70 @@ mod tests {
 
     #[test]
     fn refuses_a_newer_version_by_number() {
-        let newer = Record { v: 2, ..record(1) }.encode().unwrap();
-        assert_eq!(Record::decode(&newer), Err(RecordError::Newer(2)));
+        let newer = Record { v: 3, ..record(1) }.encode().unwrap();
+        assert_eq!(Record::decode(&newer), Err(RecordError::Newer(3)));
+    }
+
+    /// The file with this line in it.
+    fn file(body: &str) -> Vec<u8> {
+        let mut bytes = body.trim_end().as_bytes().to_vec();
+        bytes.resize(SIZE - TAIL, b' ');
+        let sum = fnv1a(&bytes);
+        bytes.extend_from_slice(format!(" {sum:016x}\n").as_bytes());
+        bytes
     }
 
     /// This sample must load for ever.
     #[test]
     fn reads_version_1() {
-        let body = include_str!("../../tests/fixtures/record-v1.json").trim_end();
-        let mut bytes = body.as_bytes().to_vec();
-        bytes.resize(SIZE - TAIL, b' ');
-        let sum = fnv1a(&bytes);
-        bytes.extend_from_slice(format!(" {sum:016x}\n").as_bytes());
+        let bytes = file(include_str!("../../tests/fixtures/record-v1.json"));
         assert_eq!(Record::decode(&bytes), Ok(record(7)));
+    }
+
+    /// Run 4 has taken over from run 3, which crossed its memory limit and has not ended yet; run 2 had failed before.
+    fn record_of_two() -> Record {
+        let mut record = record(9);
+        let InstanceRecord { instance, second, .. } = &mut record.instances[0];
+        let run = |number, pid| Run { number, pid, ticks: 100, started: Moment(6) };
+        let rise = Some(Rise { bytes_per_minute: 1000, span: Duration::from_secs(60) });
+        let why =
+            Why::Memory(Over { used: 5, limit: 4, after: Duration::from_millis(7), rise, grew_on: false });
+        instance.phase = Phase::Online { run: run(4, 4712) };
+        instance.runs = 4;
+        instance.beside = Some(Beside::Draining { run: run(3, 4711), kill_at: Moment(8), forced: true, why });
+        instance.again = true;
+        let end = End { replaced: true, ..End::of_failure(2, failure("of old"), Now::default()) };
+        instance.refused = Some(Refused { end, not_before: Moment(10) });
+        *second = Some(Second { released: true, cgroup: Some("/c/0.3".to_owned()) });
+        record.v = record.instances[0].version();
+        record
+    }
+
+    fn failure(cause: &str) -> StartFailure {
+        StartFailure { step: Step::Exec, object: "/bin/web".to_owned(), cause: cause.to_owned(), hint: None }
+    }
+
+    /// This one, too.
+    #[test]
+    fn reads_version_2() {
+        assert_eq!(record_of_two().v, 2);
+        let bytes = file(include_str!("../../tests/fixtures/record-v2.json"));
+        assert_eq!(Record::decode(&bytes), Ok(record_of_two()));
+    }
+
+    /// Two processes, each with the longest why, the longest end and a long path to its cgroup.
+    #[test]
+    fn two_runs_fit() {
+        let mut record = record_of_two();
+        let long = "é".repeat(240);
+        let failure = StartFailure { object: long.clone(), hint: Some(long.clone()), ..failure(&long) };
+        let InstanceRecord { instance, cgroup, second, .. } = &mut record.instances[0];
+        let end = End::of_failure(u64::MAX, failure, Now { mono: Moment(u64::MAX), unix_ms: u64::MAX });
+        instance.last_end = Some(End { why: Why::ByItself, ..end.clone() });
+        instance.refused = Some(Refused { end, not_before: Moment(u64::MAX) });
+        let path = Some(format!("/sys/fs/cgroup/{}", "x".repeat(400)));
+        *cgroup = path.clone();
+        *second = Some(Second { released: true, cgroup: path });
+        assert_eq!(Record::decode(&record.encode().unwrap()), Ok(record));
     }
 }

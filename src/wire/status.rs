@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::incidents::Incidents;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
-use crate::model::phase::{Goal, State};
+use crate::model::phase::{Beside, Goal, State};
 use crate::model::spec::ServiceSpec;
 
 /// One service, now. Times are milliseconds, sizes bytes.
@@ -28,8 +28,17 @@ pub struct ServiceStatus {
     pub state: State,
     /// Main process, while there is one.
     pub pid: Option<i32>,
-    /// Number of the latest run, counted from 1.
+    /// Number of the run of the main process, counted from 1; without one, of the latest run.
     pub run: u64,
+    /// The second process, while one run takes over from another.
+    #[serde(default)]
+    pub beside: Option<Other>,
+    /// Why the latest reload has not worked, in one sentence, while the run that it should have replaced goes on.
+    #[serde(default)]
+    pub reload_failure: Option<String>,
+    /// The same in parts: the end of the run that should have taken over.
+    #[serde(default)]
+    pub refused: Option<End>,
     /// Since the main process was started.
     pub uptime_ms: Option<u64>,
     /// Starts that nobody asked for, since the last start on request.
@@ -49,6 +58,12 @@ pub struct ServiceStatus {
     pub memory_bytes: Option<u64>,
     /// The limit in force.
     pub memory_limit_bytes: Option<u64>,
+    /// How fast it grows, bytes; absent unless it does, steadily.
+    #[serde(default)]
+    pub memory_bytes_per_minute: Option<u64>,
+    /// Until it reaches the limit, if it goes on like that.
+    #[serde(default)]
+    pub memory_limit_in_ms: Option<u64>,
     /// CPU of the whole tree since the last look, percent of one core.
     pub cpu_percent: Option<f64>,
     /// Processes in the tree.
@@ -80,7 +95,42 @@ pub struct ServiceStatus {
     pub incidents: Option<Incidents>,
 }
 
-/// What became of a start or a restart.
+/// The second process of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Other {
+    /// The number of its run.
+    pub run: u64,
+    /// The process.
+    pub pid: i32,
+    /// What it does.
+    pub role: Role,
+}
+
+/// What a second process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It shall take over, when it is ready.
+    Starting,
+    /// It shall not take over, and is being killed.
+    Failing,
+    /// It was replaced, and finishes what it has begun.
+    Draining,
+}
+
+impl Other {
+    /// None while there is no process yet.
+    pub fn of(beside: &Beside) -> Option<Other> {
+        let role = match beside {
+            Beside::Spawning { .. } | Beside::Starting { .. } => Role::Starting,
+            Beside::Failing { .. } => Role::Failing,
+            Beside::Draining { .. } => Role::Draining,
+        };
+        beside.run().map(|run| Other { run: run.number, pid: run.pid, role })
+    }
+}
+
+/// What became of a start, a restart or a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
     /// It is online.
@@ -99,9 +149,11 @@ impl ServiceStatus {
     /// the state is by now; only a later run that is online outweighs it.
     #[must_use]
     pub fn settled(&self, before: u64) -> Settled {
+        let refused_since = self.refused.as_ref().is_some_and(|end| end.run > before);
         let ended_since = self.last_end.as_ref().is_some_and(|end| end.run > before);
         match self.state {
             State::Online if self.run > before => Settled::Up,
+            State::Online if refused_since => Settled::Failed,
             State::Online => Settled::NotYet,
             State::Failed | State::BackingOff | State::CrashLoop if ended_since || self.run > before => {
                 Settled::Failed
@@ -135,6 +187,9 @@ impl ServiceStatus {
             state: State::Stopped,
             pid: None,
             run: 0,
+            beside: None,
+            reload_failure: None,
+            refused: None,
             uptime_ms: None,
             restarts: 0,
             unstable: 0,
@@ -144,6 +199,8 @@ impl ServiceStatus {
             last_end: None,
             memory_bytes: None,
             memory_limit_bytes: spec.memory.map(|memory| memory.limit),
+            memory_bytes_per_minute: None,
+            memory_limit_in_ms: None,
             cpu_percent: None,
             processes: None,
             listen: spec.listen.clone(),
@@ -185,6 +242,9 @@ pub(crate) mod tests {
             state,
             pid: None,
             run,
+            beside: None,
+            reload_failure: None,
+            refused: None,
             uptime_ms: None,
             restarts: 0,
             unstable: 0,
@@ -197,11 +257,14 @@ pub(crate) mod tests {
                 exit: Some(Exit::Code(1)),
                 oom: None,
                 forced: false,
+                replaced: false,
                 lived_ms: 5,
                 at_unix_ms: 0,
             }),
             memory_bytes: None,
             memory_limit_bytes: None,
+            memory_bytes_per_minute: None,
+            memory_limit_in_ms: None,
             cpu_percent: None,
             processes: None,
             listen: Vec::new(),
@@ -246,6 +309,18 @@ pub(crate) mod tests {
         }
         let stopped_by_someone = ServiceStatus { goal: Goal::Down, ..status(Stopped, 5, Some(5)) };
         assert_eq!(stopped_by_someone.settled(5), Failed);
+    }
+
+    #[test]
+    fn a_reload_is_over_when_the_new_run_serves_or_was_refused() {
+        let refused = |run| {
+            let end = status(State::Online, 5, Some(run)).last_end;
+            ServiceStatus { refused: end, ..status(State::Online, 5, Some(4)) }
+        };
+        assert_eq!(status(State::Online, 6, Some(4)).settled(5), Settled::Up);
+        assert_eq!(refused(6).settled(5), Settled::Failed);
+        assert_eq!(refused(6).settled(6), Settled::NotYet, "that was an earlier one");
+        assert_eq!(refused(6).settled(4), Settled::Up, "what was started then serves");
     }
 
     #[test]

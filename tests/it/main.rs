@@ -18,6 +18,7 @@ mod keeper;
 mod node;
 mod pm2;
 mod readme;
+mod reload;
 mod stalls;
 mod systemd;
 mod view;

@@ -88,7 +88,7 @@ fn run(bin: &Path, time: Duration, fault: Fault, per_second: u32, pace: &str) {
         refused.load(Ordering::Relaxed)
     );
     println!("after the load {}", webhook.memory());
-    account(&webhook, &seen, times.count());
+    account(&webhook, &seen, fault, times.count());
 }
 
 fn fault_name(fault: Fault) -> &'static str {
@@ -195,8 +195,23 @@ fn request(id: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Reads all of it, as a dashboard would: a reader that meets damage leaves a note, and the webhook puts a new file in its
+/// place and copies back what can be read.
+fn meet_the_damage(database: &Path) {
+    let mut reader = events::Reader::new(database.to_owned());
+    until("the database can be read, and all that can be saved is saved", || {
+        let count = |connection: &Connection| {
+            let sum = "SELECT sum(length(event_data)) FROM webhook_events NOT INDEXED";
+            connection.query_row(sum, [], |_| Ok(())).map_err(|error| events::Error::Sql("counting", error))
+        };
+        let aside = fs::read_dir(database.with_file_name("quarantine")).into_iter().flatten().flatten();
+        let is_saved = !aside.into_iter().any(|entry| entry.path().to_string_lossy().ends_with(".salvage"));
+        reader.ask(count).is_ok() && is_saved
+    });
+}
+
 /// Where every acknowledged event is now.
-fn account(webhook: &Service, database: &Path, acknowledged: usize) {
+fn account(webhook: &Service, database: &Path, fault: Fault, acknowledged: usize) {
     let health = || -> Value {
         let (_, body) = Http::connect(webhook.address).get("/health").unwrap();
         serde_json::from_slice(&body).unwrap()
@@ -208,6 +223,9 @@ fn account(webhook: &Service, database: &Path, acknowledged: usize) {
             && health["database"] == "connected"
             && !database.with_file_name("events.spool").exists()
     });
+    if fault == Fault::Destroyed {
+        meet_the_damage(database);
+    }
     let settled = begin.elapsed();
     // A copy, for SQLite would follow the way into another mount namespace back to this one.
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! `pm2 stop`, `restart` and `flush`.
+//! `pm2 stop`, `restart`, `reload` and `flush`.
 
 use super::args::Restart;
 use super::known::Known;
@@ -25,20 +25,21 @@ pub fn stop(here: &Here, voice: &Voice, words: &[String]) -> Outcome {
     give(here, voice, &known, Verb::Stop, orders)
 }
 
-/// Restarts services as ecosystem.toml has them now, and waits until they are up.
+/// Restarts or reloads services as ecosystem.toml has them now, and waits until they are up.
 ///
 /// # Errors
 /// As [`stop`].
-pub fn restart(here: &Here, voice: &Voice, options: &Restart) -> Outcome {
+pub fn anew(here: &Here, voice: &Voice, verb: Verb, options: &Restart) -> Outcome {
     let known = Known::with_new(here)?;
     if !known.runs {
         return Err(Failure::not_running(&here.paths));
     }
     let ids = known.resolve(&options.targets)?;
-    announce(voice, &known, Action::Restart, &options.targets)?;
+    let action = if verb == Verb::Reload { Action::Reload } else { Action::Restart };
+    announce(voice, &known, action, &options.targets)?;
     let order = waiting(options.max_memory_restart);
     let orders = ids.iter().map(|id| (name(&known, *id), order)).collect();
-    give(here, voice, &known, Verb::Restart, orders)
+    give(here, voice, &known, verb, orders)
 }
 
 /// Empties log files; of all services, if none is named.

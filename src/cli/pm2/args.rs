@@ -17,6 +17,8 @@ pub enum Pm2Command {
     Stop(Vec<String>),
     /// `restart`.
     Restart(Restart),
+    /// `reload`: takes the same options.
+    Reload(Restart),
     /// `list`, `ls`, `l`, `ps`, `status`.
     List,
     /// `show`, `describe`, `desc`, `info`: a name or an id.
@@ -77,7 +79,7 @@ pub enum StartWhat {
     },
 }
 
-/// `restart`.
+/// `restart` or `reload`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restart {
     /// Names, ids or `all`.
@@ -152,14 +154,8 @@ pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
             ("--only", "", Some("web,api")),
         ])?),
         "stop" => line(&[])?.targets().map(Pm2Command::Stop),
-        "restart" => {
-            let line = line(&[MEMORY, UPDATE_ENV])?;
-            Ok(Pm2Command::Restart(Restart {
-                max_memory_restart: line.memory()?,
-                update_env: line.has("--update-env"),
-                targets: line.targets()?,
-            }))
-        }
+        "restart" => restart(line(&[MEMORY, UPDATE_ENV])?).map(Pm2Command::Restart),
+        "reload" => restart(line(&[MEMORY, UPDATE_ENV])?).map(Pm2Command::Reload),
         "list" | "ls" | "l" | "ps" | "status" => line(&[])?.none().map(|()| Pm2Command::List),
         "show" | "describe" | "desc" | "info" => line(&[])?.one().map(Pm2Command::Show),
         "logs" | "log" => logs(line(&[
@@ -201,6 +197,14 @@ fn start(line: Line<'_>) -> Result<Pm2Command, String> {
         None => StartWhat::Targets(line.targets()?),
     };
     Ok(Pm2Command::Start(Start { what, max_memory_restart, name, update_env }))
+}
+
+fn restart(line: Line<'_>) -> Result<Restart, String> {
+    Ok(Restart {
+        max_memory_restart: line.memory()?,
+        update_env: line.has("--update-env"),
+        targets: line.targets()?,
+    })
 }
 
 fn logs(line: Line<'_>) -> Result<Pm2Command, String> {

@@ -104,6 +104,14 @@ fn every_other_form() {
         ("pm2 stop 0 1 web", Pm2Command::Stop(words(&["0", "1", "web"]))),
         ("pm2 restart -a web", restart(&["web"], true)),
         (
+            "pm2 reload web all",
+            Pm2Command::Reload(Restart {
+                targets: words(&["web", "all"]),
+                update_env: false,
+                max_memory_restart: None,
+            }),
+        ),
+        (
             "pm2 restart web --max-memory-restart=300M",
             Pm2Command::Restart(Restart {
                 targets: words(&["web"]),

@@ -12,6 +12,7 @@ use crate::cli::here::Here;
 use crate::cli::screen::{print, tell};
 use crate::exit_code;
 use crate::os::clock;
+use crate::wire::api::Verb;
 
 /// Carries out pm2's command line, given without the program's name. Returns the exit code: 0, or 1 as pm2 has
 /// it for everything that did not work.
@@ -34,7 +35,8 @@ fn dispatch(words: &[String]) -> Outcome {
         Pm2Command::Version => print(concat!("dogwatch ", env!("CARGO_PKG_VERSION"), "\n")),
         Pm2Command::Start(options) => start::run(&here, &voice, &options),
         Pm2Command::Stop(words) => act::stop(&here, &voice, &words),
-        Pm2Command::Restart(options) => act::restart(&here, &voice, &options),
+        Pm2Command::Restart(options) => act::anew(&here, &voice, Verb::Restart, &options),
+        Pm2Command::Reload(options) => act::anew(&here, &voice, Verb::Reload, &options),
         Pm2Command::Flush(words) => act::flush(&here, &voice, &words),
         Pm2Command::Logs(options) => logs::run(&here, &voice, &options),
         Pm2Command::List => voice.table(&Known::of_running(&here)?),

@@ -2,8 +2,7 @@
 
 /// pm2's other commands by what they are about: each with all its names, and what serves instead, if anything.
 /// `docs/from-pm2.md` lists them, too.
-pub const COMMANDS: [(&[&str], &str); 19] = [
-    (&["reload"], "use restart: a service with `listen` refuses no connection meanwhile"),
+pub const COMMANDS: [(&[&str], &str); 18] = [
     (&["delete", "del"], "stop it, then remove its entry from ecosystem.toml"),
     (
         &["save", "dump", "cleardump"],
@@ -23,7 +22,7 @@ pub const COMMANDS: [(&[&str], &str); 19] = [
     ),
     (
         &["startOrRestart", "startOrReload", "startOrGracefulReload"],
-        "use `pm2 start FILE`, or `pm2 restart NAME`",
+        "use `pm2 start FILE`, `pm2 restart NAME` or `pm2 reload NAME`",
     ),
     (&["ecosystem", "init", "examples", "create"], "use `dogwatch init`"),
     (&["serve", "expose", "autoinstall"], "name a web server in ecosystem.toml"),
@@ -82,6 +81,7 @@ pm2's words, answered by dogwatch. NAME is a service of ecosystem.toml, its id, 
       --only A,B                 these of it
   pm2 stop NAME…             stop and wait until it has stopped
   pm2 restart NAME…          restart it as ecosystem.toml and its env_file have it now
+  pm2 reload NAME…           the same without a gap, where it has `listen`
   pm2 list                   all services (also: ls, l, ps, status)
   pm2 show NAME              all about one (also: describe, desc, info)
   pm2 logs [NAME]            the latest lines, then what comes

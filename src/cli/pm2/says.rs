@@ -13,6 +13,8 @@ pub enum Action {
     Stop,
     /// `restart`.
     Restart,
+    /// `reload`.
+    Reload,
 }
 
 /// Said before acting: `[PM2] Applying action stopProcessId on app [web](ids: [ 0 ])`.
@@ -21,6 +23,7 @@ pub fn applying(action: Action, word: &str, ids: &[usize]) -> String {
     let action = match action {
         Action::Start => "startProcessId",
         Action::Restart => "restartProcessId",
+        Action::Reload => "reloadProcessId",
         Action::Stop => "stopProcessId",
     };
     format!("[PM2] Applying action {action} on app [{}](ids: {})", word.escape_debug(), ids_of(ids))

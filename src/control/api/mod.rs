@@ -113,7 +113,7 @@ async fn order(
         return Err(nothing_here().await);
     };
     // The file may have a service that nobody has heard of yet.
-    if matches!(verb, Verb::Start | Verb::Restart) {
+    if matches!(verb, Verb::Start | Verb::Restart | Verb::Reload) {
         orders::look_again(&plane);
     }
     let name = named(&plane, &name)?;

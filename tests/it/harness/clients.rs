@@ -22,10 +22,15 @@ pub struct Asking {
 impl Asking {
     /// Begins to ask.
     pub fn begin(address: SocketAddr) -> Asking {
+        Asking::begin_with(address, "/health")
+    }
+
+    /// Begins to ask for something else.
+    pub fn begin_with(address: SocketAddr, path: &'static str) -> Asking {
         let (end, lenient) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let client = || {
             let (end, lenient) = (Arc::clone(&end), Arc::clone(&lenient));
-            std::thread::spawn(move || ask(address, &end, &lenient))
+            std::thread::spawn(move || ask(address, path, &end, &lenient))
         };
         let threads = std::iter::repeat_with(client).take(CLIENTS).collect();
         Asking { end, lenient, threads }
@@ -45,12 +50,12 @@ impl Asking {
     }
 }
 
-fn ask(address: SocketAddr, end: &AtomicBool, lenient: &AtomicBool) -> (u64, Vec<String>) {
+fn ask(address: SocketAddr, path: &str, end: &AtomicBool, lenient: &AtomicBool) -> (u64, Vec<String>) {
     let (mut asked, mut failures) = (0, Vec::new());
     while !end.load(Ordering::Relaxed) {
         asked += 1;
         let lenient_before = lenient.load(Ordering::Relaxed);
-        let status = get(address, "/health").map(|answer| status(&answer));
+        let status = get(address, path).map(|answer| status(&answer));
         match status {
             Ok(Some(200)) => {}
             Ok(Some(503)) if lenient_before || lenient.load(Ordering::Relaxed) => {}

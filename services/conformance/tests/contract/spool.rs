@@ -12,8 +12,9 @@ use rusqlite::{Connection, TransactionBehavior};
 use serde_json::Value;
 
 const COUNT: &str = "SELECT COUNT(*) FROM webhook_events";
-/// Longest answer that still counts as one without delay, on a machine that is busy with tests.
-const PROMPT: Duration = Duration::from_millis(500);
+/// Far below the five seconds for which SQLite waits for a lock, and above what a machine busy with tests takes; how fast
+/// answers are shows the benchmark.
+const PROMPT: Duration = Duration::from_secs(2);
 
 /// Posts clicks with these numbers one after another; each must be answered promptly.
 #[track_caller]
@@ -263,13 +264,15 @@ fn a_full_spool_drops_counts_and_says_so_seldom() {
     let batch = 450;
     let mut sent = 0;
     let begin = Instant::now();
-    eventually("something is dropped", || {
+    // Twelve fill it; how long that takes is the machine's affair.
+    let is_full = (0..40).any(|_| {
         let messages: Vec<Value> =
             (0..batch).map(|number| text(&format!("wamid.{}", sent + number), &body)).collect();
         platform::post(&webhook, &messages);
         sent += batch;
         counters(&webhook)["dropped"].as_i64().unwrap() > 0
     });
+    assert!(is_full, "nothing was dropped");
     let spool = || fs::metadata(place.spool()).map_or(0, |file| file.len());
     assert!(spool() <= 64 << 20, "{}", spool());
     let mut last = Value::Null;
