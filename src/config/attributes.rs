@@ -1,4 +1,7 @@
-//! What a service's processes are born with: `group`, `umask`, `nice`, `ionice`, `cpus`, `no_new_privileges`, `limits`.
+//! What a service's processes are born with: `group`, `umask`, `nice`, `ionice`, `cpus`, `no_new_privileges`,
+//! `limits`, `writable`.
+
+use std::path::PathBuf;
 
 use super::keys;
 use super::mistake::Kind;
@@ -31,7 +34,14 @@ pub(super) fn read(table: &Table<'_>, found: &mut Found) -> Attributes {
         nofile,
         nproc,
         core,
+        writable: table.get("writable").and_then(|key| writable(&key, found)),
     }
+}
+
+fn writable(key: &Value<'_>, found: &mut Found) -> Option<Vec<PathBuf>> {
+    let paths = key.list("an array of paths", "[\"data\"]", false, found)?;
+    let paths = paths.iter().map(|path| Some(path.path("\"data\"", found)?.into_inner().into()));
+    paths.collect()
 }
 
 fn refuse<T>(key: &Value<'_>, expected: &'static str, help: &'static str, found: &mut Found) -> Option<T> {

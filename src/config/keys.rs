@@ -77,6 +77,7 @@ pub(super) const SERVICE: Keys = Keys {
         "cpus",
         "no_new_privileges",
         "limits",
+        "writable",
         "cpu_weight",
         "io_weight",
         "pids_max",
@@ -98,6 +99,7 @@ pub(super) const SERVICE: Keys = Keys {
         ("restart_delay", "restart = { delay = \"1s\" }"),
         ("kill_timeout", "stop = { timeout = \"10s\" }"),
         ("wait_ready", "ready = \"notify\""),
+        ("read_only", "writable = [\"FOLDER\"]: all else is read-only"),
     ],
 };
 

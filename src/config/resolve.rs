@@ -96,7 +96,7 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         cwd,
         env: environment.env,
         user: entry.user,
-        attributes: entry.attributes,
+        attributes: entry.attributes.below(home.folder),
         shares: entry.shares.or_critical(critical),
         together,
         after,

@@ -19,6 +19,7 @@ use crate::model::spec::ServiceSpec;
 use crate::model::trend::Trend;
 use crate::os::attributes::Prepared;
 use crate::os::cgroup::Cgroup;
+use crate::os::landlock::Writable;
 use crate::os::notify::Notice;
 use crate::os::process::{Identity, PidFd};
 use crate::os::spawn::{Ids, Plan};
@@ -298,6 +299,8 @@ pub struct Handed<'a> {
     pub listen: Vec<BorrowedFd<'a>>,
     /// Its end of its view, the number after the sockets.
     pub view: Option<BorrowedFd<'a>>,
+    /// What alone it may change.
+    pub writable: Option<BorrowedFd<'a>>,
     /// Most processes and threads of its user.
     pub nproc: Option<u64>,
     /// Its options for Node, if they differ from the spec's.
@@ -347,6 +350,7 @@ pub fn plan<'a>(
         output: handed.output,
         listen: handed.listen,
         view: handed.view,
+        writable: handed.writable,
         oom_score: ladder::oom_score(own::oom_score(), spec.critical),
     })
 }
@@ -360,6 +364,34 @@ pub fn most_tasks(spec: &ServiceSpec, run_as: &RunAs, cgroup: Option<&Cgroup>) -
         return spec.attributes.nproc;
     }
     ladder::most_tasks(tree::tasks_of(uid), limits::most_tasks())
+}
+
+/// What alone a run may change, if its entry says so: also the FIFOs of its output, which programs open by the name
+/// /dev/stdout.
+///
+/// # Errors
+/// A [`StartFailure`] where the kernel cannot do it, or one of the paths is not there: what is asked for holds, or the
+/// service does not run.
+pub fn writable(spec: &ServiceSpec, fifos: &Path) -> Result<Option<Writable>, StartFailure> {
+    let Some(paths) = &spec.attributes.writable else { return Ok(None) };
+    let failed = |cause: String, hint: Option<String>| StartFailure::new(Step::Attributes, "", cause, hint);
+    let writable = Writable::nothing().map_err(|error| {
+        let hint = "boot Linux 5.13 or later with lsm=…,landlock, or remove `writable`".to_owned();
+        match error.kind() {
+            std::io::ErrorKind::Unsupported => {
+                failed("`writable` needs Landlock, which this kernel has not".to_owned(), Some(hint))
+            }
+            _ => failed(format!("`writable`: {error}"), None),
+        }
+    })?;
+    for path in paths {
+        writable.add(path).map_err(|error| {
+            let hint = format!("run: mkdir -p {}; or check `writable`", path.display());
+            failed(format!("`writable`: {}: {error}", path.display()), Some(hint))
+        })?;
+    }
+    writable.add_files_in(fifos).map_err(|error| failed(format!("{}: {error}", fifos.display()), None))?;
+    Ok(Some(writable))
 }
 
 fn text(bytes: impl Into<Vec<u8>>) -> Result<CString, StartFailure> {

@@ -115,7 +115,10 @@ impl Keeper {
         let view = self.open_view(number);
         let listen = self.sockets.listening(&self.spec.listen).collect();
         let nproc = child::most_tasks(&self.spec, run_as, cgroup.as_ref());
-        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), nproc, node };
+        let writable = child::writable(&self.spec, &self.own.run_dir(number))?;
+        let writable = writable.as_ref().map(AsFd::as_fd);
+        let handed =
+            Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), writable, nproc, node };
         let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);

@@ -1,5 +1,7 @@
 //! What a process of a service is born with, beyond its command and its environment.
 
+use std::path::{Path, PathBuf};
+
 use serde::{Deserialize, Serialize};
 
 use super::units::show_size;
@@ -34,6 +36,9 @@ pub struct Attributes {
     /// Largest core file in bytes, RLIMIT_CORE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub core: Option<u64>,
+    /// Files and folders that it may change, with what is below them, absolute; all that its user may, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writable: Option<Vec<PathBuf>>,
 }
 
 /// A class of disk access (ioprio_set(2)); within a class 0 comes first and 7 last.
@@ -83,8 +88,24 @@ impl Attributes {
             self.nproc.map(|most| format!("nproc {most}")),
             core,
             self.no_new_privileges.then(|| "no new privileges".to_owned()),
+            self.writable.as_ref().map(|paths| match paths.as_slice() {
+                [] => "writes no file".to_owned(),
+                paths => {
+                    let paths: Vec<_> = paths.iter().map(|path| path.display().to_string()).collect();
+                    format!("writes only {}", paths.join(" "))
+                }
+            }),
         ];
         words.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The same with its relative paths below `folder`.
+    #[must_use]
+    pub fn below(self, folder: &Path) -> Attributes {
+        let writable = self
+            .writable
+            .map(|paths| paths.iter().map(|path| folder.join(path).components().collect()).collect());
+        Attributes { writable, ..self }
     }
 
     /// Whether nothing differs from dogwatch itself.

@@ -16,6 +16,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::attributes::Prepared;
+use super::landlock;
 use super::process::PidFd;
 use crate::model::failure::{StartFailure, Step};
 
@@ -61,6 +62,8 @@ pub struct Plan<'a> {
     pub listen: Vec<BorrowedFd<'a>>,
     /// One more descriptor to inherit, with the number after those.
     pub view: Option<BorrowedFd<'a>>,
+    /// What alone it may change.
+    pub writable: Option<BorrowedFd<'a>>,
     /// Its oom_score_adj: the keeper's own would be inherited.
     pub oom_score: i32,
 }
@@ -90,7 +93,9 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
     }
     let source_numbers: Vec<RawFd> = sources.iter().map(AsRawFd::as_raw_fd).collect();
     let mut kept: Vec<RawFd> = source_numbers.clone();
+    let writable = plan.writable.map(high).transpose()?;
     kept.extend([go_read.as_raw_fd(), status_write.as_raw_fd()]);
+    kept.extend(writable.as_ref().map(AsRawFd::as_raw_fd));
     let gaps = gaps_between(kept);
 
     let mut env: Vec<CString> = plan.env.clone();
@@ -113,6 +118,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
         sources: &source_numbers,
         go: go_read.as_raw_fd(),
         status: status_write.as_raw_fd(),
+        writable: writable.as_ref().map(AsRawFd::as_raw_fd),
         oom_score: plan.oom_score.to_string().into_bytes(),
     };
 
@@ -226,6 +232,7 @@ struct Child<'a> {
     sources: &'a [RawFd],
     go: RawFd,
     status: RawFd,
+    writable: Option<RawFd>,
     oom_score: Vec<u8>,
 }
 
@@ -272,6 +279,11 @@ impl Child<'_> {
                 self.check(Step::Become, libc::syscall(libc::SYS_setresuid, ids.uid, ids.uid, ids.uid));
             }
             if !self.attributes.apply_as_the_user() {
+                self.fail(Step::Attributes);
+            }
+            if let Some(rules) = self.writable
+                && !landlock::obey(rules)
+            {
                 self.fail(Step::Attributes);
             }
             self.check(Step::Chdir, i64::from(libc::chdir(self.cwd.as_ptr())));
@@ -383,6 +395,7 @@ mod tests {
             output: [out, out],
             listen: vec![],
             view: None,
+            writable: None,
             oom_score: 0,
         }
     }

@@ -46,6 +46,49 @@ fn a_group_of_its_own() {
     until("its words", || machine.log("web", "out"), |log| log.contains(" 0022 0 65534\n"));
 }
 
+const WRITE: &str = r#"
+import os, signal, sys
+def attempt(name, what):
+    try: what()
+    except OSError as error: print(name, error.strerror, flush=True)
+    else: print(name, "done", flush=True)
+attempt("data", lambda: open("data/new", "w").write("x"))
+attempt("move", lambda: os.rename("data/new", "data/below/new"))
+attempt("cwd", lambda: open("new", "w"))
+attempt("change", lambda: open("tell.py", "a"))
+attempt("remove", lambda: os.remove("tell.py"))
+attempt("truncate", lambda: os.truncate("tell.py", 0))
+attempt("read", lambda: open("tell.py").read())
+attempt("null", lambda: open("/dev/null", "w").write("x"))
+attempt("output", lambda: open("/dev/stdout", "w").write("by name\n"))
+attempt("child", lambda: sys.exit("escaped") if os.system("touch escaped 2> /dev/null") == 0 else None)
+signal.pause()
+"#;
+
+#[test]
+fn a_service_writes_only_where_it_may() {
+    let machine = machine("writable = [\"data\"]");
+    std::fs::write(machine.dir().join("tell.py"), WRITE).unwrap();
+    if dogwatch::os::landlock::version().is_none() {
+        let outcome = machine.run(&["up", "-d"]);
+        assert!(outcome.err.contains("`writable` needs Landlock, which this kernel has not"), "{outcome:?}");
+        return;
+    }
+    let outcome = machine.run(&["up", "-d"]);
+    assert!(outcome.err.contains("No such file or directory"), "{outcome:?}");
+    std::fs::create_dir_all(machine.dir().join("data/below")).unwrap();
+    machine.ok(&["restart", "web"]);
+    let log = until("its words", || machine.log("web", "out"), |log| log.contains("child "));
+    let no = "Permission denied";
+    let expected = format!(
+        "data done\nmove done\ncwd {no}\nchange {no}\nremove {no}\ntruncate {no}\nread done\nnull done\n\
+         by name\noutput done\nchild done\n"
+    );
+    assert_eq!(log, expected);
+    assert!(machine.ok(&["show", "web"]).contains("writes only "));
+    assert!(!machine.dir().join("escaped").exists() && machine.dir().join("data/below/new").exists());
+}
+
 /// A line of /proc/PID/limits, or all of another file there.
 fn of_process(pid: &serde_json::Value, file: &str, line: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();

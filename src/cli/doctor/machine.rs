@@ -51,6 +51,18 @@ pub fn kernel(release: &str, landlock: Option<u32>) -> Vec<Finding> {
     vec![Finding::ok("kernel", found)]
 }
 
+/// Services whose entry asks for what Landlock does, where the kernel has none.
+pub fn landlock(version: Option<u32>, asked_by: &[&str]) -> Option<Finding> {
+    (version.is_none() && !asked_by.is_empty()).then(|| {
+        Finding::error(
+            "landlock",
+            format!("this kernel has no Landlock, and {} ask for it", asked_by.join(", ")),
+        )
+        .because("a service with `writable` is not started where it cannot be kept to it")
+        .fix("boot Linux 5.13 or later with lsm=landlock in its command line, or remove `writable`")
+    })
+}
+
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
@@ -208,6 +220,8 @@ mod tests {
         assert_eq!(level("5.14"), Level::Ok);
         assert_eq!(level("6.1.0-18-amd64"), Level::Ok);
         assert_eq!(level("strange"), Level::Warning);
+        assert!(landlock(None, &[]).is_none() && landlock(Some(1), &["web"]).is_none());
+        assert_eq!(landlock(None, &["web"]).unwrap().level, Level::Error);
         assert!(!kernel("7.0", Some(6))[0].found.contains("without"));
         assert!(kernel("6.1", Some(2))[0].found.ends_with("(nothing that dogwatch needs)"));
     }

@@ -86,6 +86,9 @@ fn machine(here: &Here, specs: &[&ServiceSpec], living: &probe::Living) -> Vec<F
     let count = specs.len() as u64;
     let critical = specs.iter().filter(|spec| spec.critical).count() as u64;
     let mut all = machine::kernel(&probe::kernel_release(), landlock::version());
+    let kept_in = specs.iter().filter(|spec| spec.attributes.writable.is_some());
+    let kept_in: Vec<&str> = kept_in.map(|spec| spec.name.as_str()).collect();
+    all.extend(machine::landlock(landlock::version(), &kept_in));
     all.extend(machine::clock(clock::is_synchronised()));
     if let Ok(in_memory) = file::is_in_memory(&probe::there(&paths.run)) {
         all.push(machine::run_folder(&paths.run, in_memory, here.home.is_some()));

@@ -160,14 +160,7 @@ fn a_hostile_service_hurts_only_itself() {
     assert_eq!((&before["pid"], &before["keeper_pid"]), (&after["pid"], &after["keeper_pid"]));
 
     // The next run has a socket that listens.
-    machine.ok(&["stop", "hostile"]);
-    let _ = machine
-        .command(&["start", "hostile"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
-        .wait();
+    machine.ok(&["restart", "hostile"]);
     TcpStream::connect(own).unwrap();
     machine.ok(&["stop", "neighbour"]);
     let Tally { lines, lost, doubled, torn, ragged } = tally(&machine.log_files("neighbour", "out"));
