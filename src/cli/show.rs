@@ -8,10 +8,10 @@ use super::ask;
 use super::fail::Outcome;
 use super::here::Here;
 use super::screen::{Colour, Screen, print, print_json};
+use crate::model::calendar::utc_stamps;
 use crate::model::phase::State;
 use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
 use crate::model::units::{show_duration, show_size};
-use crate::os::clock;
 use crate::wire::incidents::Incidents;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{Role, ServiceStatus};
@@ -208,7 +208,7 @@ fn duration(ms: u64) -> String {
 
 /// `2026-11-22 18:53:11`, from the stamp `20261122T185311.000Z`.
 fn utc(unix_ms: u64) -> String {
-    let (_, stamp) = clock::utc_stamps(unix_ms);
+    let (_, stamp) = utc_stamps(unix_ms);
     let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
     let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
     format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))

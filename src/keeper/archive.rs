@@ -1,16 +1,11 @@
-//! Archived log files: their names, and how many are kept.
-//!
-//! `<log_dir>/archive/YYYY-MM/<stem>.<UTC>.log`, with `.gz` once compressed. The UTC stamp sorts by time.
+//! Archived log files: how they get there, how many are kept. Their names: [`crate::wire::archive_name`].
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::os::clock;
 use crate::os::folder::{Folder, Missing};
-
-/// In the log folder.
-const FOLDER: &str = "archive";
+use crate::wire::archive_name::{ArchiveName, FOLDER, Form, log};
 
 /// Moves the log file of a stream into its archive, whose folders are made. Returns where it is now.
 ///
@@ -19,15 +14,15 @@ const FOLDER: &str = "archive";
 pub fn put(logs: &Folder, log_dir: &Path, stem: &str, unix_ms: u64) -> io::Result<PathBuf> {
     let archive = logs.inner(FOLDER, Missing::Make)?;
     // Two in one millisecond: the later one takes the next free one, so that names still sort by time.
-    for unix_ms in unix_ms.. {
-        let (month, stamp) = clock::utc_stamps(unix_ms);
+    for at_ms in unix_ms.. {
+        let name = ArchiveName { stem: stem.to_owned(), at_ms, form: Form::Plain };
+        let month = name.month();
         let folder = archive.inner(&month, Missing::Make)?;
-        let name = format!("{stem}.{stamp}.log");
-        if folder.id_of(&format!("{name}.gz")).is_some() {
+        if folder.id_of(&name.in_form(Form::Gzip).to_string()).is_some() {
             continue;
         }
-        match logs.move_file(&format!("{stem}.log"), &folder, &name) {
-            Ok(()) => return Ok(log_dir.join(FOLDER).join(month).join(name)),
+        match logs.move_file(&log(stem), &folder, &name.to_string()) {
+            Ok(()) => return Ok(log_dir.join(FOLDER).join(month).join(name.to_string())),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
@@ -51,27 +46,16 @@ pub fn folder_of(archived: &Path) -> io::Result<(Folder, String)> {
     Ok((archive.inner(&month, Missing::Fail)?, file))
 }
 
-/// All archives of one stream, oldest first.
+/// All archived logs of one stream, oldest first, each once: one that is just being compressed is still there as it was.
 pub fn list(log_dir: &Path, stem: &str) -> Vec<PathBuf> {
     let months = fs::read_dir(log_dir.join(FOLDER)).into_iter().flatten().flatten();
     let files = months.flat_map(|month| fs::read_dir(month.path()).into_iter().flatten().flatten());
-    let mut found: Vec<PathBuf> =
-        files.map(|file| file.path()).filter(|path| is_archive(&name_of(path), stem)).collect();
-    found.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
-    found
-}
-
-fn name_of(path: &Path) -> String {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned()
-}
-
-/// Whether this is an archive of exactly that stream: `web-out.` is followed by a stamp, so `web`'s archives
-/// are never taken for those of a service that is called `web-out`.
-fn is_archive(name: &str, stem: &str) -> bool {
-    let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
-    let stamped =
-        rest.len() > 20 && rest.as_bytes()[..8].iter().all(u8::is_ascii_digit) && rest.as_bytes()[8] == b'T';
-    stamped && (rest.ends_with(".log") || rest.ends_with(".log.gz"))
+    let named = files.filter_map(|file| Some((ArchiveName::parse(file.file_name().to_str()?)?, file.path())));
+    let mut found: Vec<(ArchiveName, PathBuf)> =
+        named.filter(|(name, _)| name.stem == stem && name.form != Form::Index).collect();
+    found.sort_unstable();
+    found.dedup_by_key(|(name, _)| name.at_ms);
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Deletes the oldest archives until `keep` are left.
@@ -79,14 +63,15 @@ pub fn prune(logs: &Folder, stem: &str, keep: u32) {
     let Ok(archive) = logs.inner(FOLDER, Missing::Fail) else { return };
     let months: Vec<Folder> =
         archive.names().iter().filter_map(|month| archive.inner(month, Missing::Fail).ok()).collect();
-    let mut all: Vec<(String, &Folder)> = Vec::new();
+    let mut all: Vec<(ArchiveName, &Folder)> = Vec::new();
     for month in &months {
-        let names = month.names().into_iter().filter(|name| is_archive(name, stem));
-        all.extend(names.map(|name| (name, month)));
+        let names = month.names();
+        let ours = names.iter().filter_map(|name| ArchiveName::parse(name)).filter(|name| name.stem == stem);
+        all.extend(ours.map(|name| (name, month)));
     }
     all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     for (name, month) in &all[..all.len().saturating_sub(keep as usize)] {
-        let _ = month.remove(name); // compressed under another name meanwhile: next time
+        let _ = month.remove(&name.to_string()); // compressed under another name meanwhile: next time
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod attributes;
 pub mod backoff;
+pub mod calendar;
 pub mod end;
 pub mod failure;
 pub mod fnv;

@@ -248,7 +248,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
 
     until("an archive", || logs.join("archive").exists(), |there| *there);
     // The archive, and the folder of a month in it.
-    let (month, _) = dogwatch::os::clock::utc_stamps(dogwatch::os::clock::now().unix_ms);
+    let (month, _) = dogwatch::model::calendar::utc_stamps(dogwatch::os::clock::now().unix_ms);
     for place in ["archive".into(), format!("archive/{month}")] {
         let before = said().len();
         let archive = logs.join(&place);
