@@ -17,6 +17,7 @@ pub mod clients;
 pub mod compress;
 pub mod event_loop;
 pub mod guard;
+pub mod log_file;
 mod memory;
 pub mod meter;
 mod node;

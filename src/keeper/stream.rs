@@ -11,24 +11,19 @@
 //! over from the other, take turns, which change where a line has ended ([`super::sources`]). So lines of two runs never
 //! mix, and a run that ends in mid-line, or stays in mid-line while another one waits, gets its end of line.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::archive;
+use super::log_file::LogFile;
 pub use super::sources::Channel;
 use super::sources::Sources;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::peek::Peek;
 use crate::os::{fault, fifo};
 
-/// How often the name of the log file is compared with the file that is written to: somebody may have moved
-/// or truncated it.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A pause after the disk refused.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
 /// Until a rotation that failed is tried again.
@@ -47,26 +42,15 @@ const HALF_LINE: Duration = Duration::from_secs(1);
 /// One stream.
 #[derive(Debug)]
 pub struct Stream {
-    stem: String,
-    policy: LogPolicy,
-    folder: Option<Folder>,
-    open: Option<Open>,
-    looked: Option<Moment>,
+    file: LogFile,
     sources: Sources,
     /// Bytes since the turn last changed.
     share: u64,
     /// Since when another run waits for the end of a line of the one whose turn it is, which says nothing.
     half_line: Option<Moment>,
-    scratch: (OwnedFd, OwnedFd),
+    peek: Peek,
     pause_until: Option<Moment>,
     rotate_again: Option<Moment>,
-}
-
-#[derive(Debug)]
-struct Open {
-    file: File,
-    id: FileId,
-    offset: u64,
 }
 
 /// What a turn came to.
@@ -88,17 +72,12 @@ impl Stream {
     /// # Errors
     /// EMFILE.
     pub fn new(service: &str, kind: &str, turns: PathBuf, policy: LogPolicy) -> io::Result<Stream> {
-        let scratch = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC | nix::fcntl::OFlag::O_NONBLOCK)?;
         Ok(Stream {
-            stem: format!("{service}-{kind}"),
-            policy,
-            folder: None,
-            open: None,
-            looked: None,
+            file: LogFile::new(format!("{service}-{kind}"), policy),
             sources: Sources::new(turns),
             share: 0,
             half_line: None,
-            scratch,
+            peek: Peek::new()?,
             pause_until: None,
             rotate_again: None,
         })
@@ -106,19 +85,12 @@ impl Stream {
 
     /// The log file.
     pub fn path(&self) -> PathBuf {
-        self.policy.dir.join(self.name())
-    }
-
-    fn name(&self) -> String {
-        format!("{}.log", self.stem)
+        self.file.path()
     }
 
     /// Replaces the policy; another folder holds from the next byte.
     pub fn set_policy(&mut self, policy: LogPolicy) {
-        if policy.dir != self.policy.dir {
-            (self.folder, self.open) = (None, None);
-        }
-        self.policy = policy;
+        self.file.set_policy(policy);
     }
 
     /// Adds the FIFOs of a run.
@@ -139,10 +111,7 @@ impl Stream {
 
     /// Archives that wait to be compressed, if they shall be.
     pub fn uncompressed(&self) -> Vec<PathBuf> {
-        match self.policy.compress {
-            true => archive::uncompressed(&self.policy.dir, &self.stem),
-            false => Vec::new(),
-        }
+        self.file.uncompressed()
     }
 
     /// The FIFOs to wait for; none if the disk gets a pause. A run whose turn it is not can have written something, and
@@ -177,11 +146,7 @@ impl Stream {
     /// # Errors
     /// Those of opening and truncating.
     pub fn flush(&mut self, now: Now) -> io::Result<()> {
-        self.looked = None;
-        let open = self.ensure_open(now.mono)?;
-        open.file.set_len(0)?;
-        open.offset = 0;
-        Ok(())
+        self.file.flush(now.mono)
     }
 
     /// Moves what is there.
@@ -193,7 +158,7 @@ impl Stream {
         self.pause_until = None;
         if let Err(error) = self.try_turn(now, &mut turn) {
             self.pause_until = Some(now.mono.plus(TROUBLE_PAUSE));
-            self.looked = None;
+            self.file.look_soon();
             turn.trouble = Some(format!("cannot write {}: {error}", self.path().display()));
             turn.more = false;
         }
@@ -225,7 +190,7 @@ impl Stream {
                 return Ok(());
             }
             if finishing {
-                self.end_line(now)?;
+                self.file.end_line(now.mono)?;
                 turn.finished.extend(self.sources.pop());
                 (self.share, self.half_line) = (0, None);
                 continue;
@@ -233,12 +198,12 @@ impl Stream {
             if !self.sources.another_waits() {
                 return Ok(());
             }
-            if !self.at_line_start()? {
+            if !self.file.at_line_start()? {
                 let since = *self.half_line.get_or_insert(now.mono);
                 if now.mono.since(since) < HALF_LINE {
                     return Ok(());
                 }
-                self.end_line(now)?;
+                self.file.end_line(now.mono)?;
             }
             self.change_turns()?;
         }
@@ -266,17 +231,17 @@ impl Stream {
     /// Moves what is staged up to the end of the line that is being written. False if that is not there yet; a line
     /// that is too long is ended.
     fn come_to_line_end(&mut self, now: Now) -> io::Result<bool> {
-        self.ensure_open(now.mono)?;
-        if self.at_line_start()? {
+        self.file.offset(now.mono)?;
+        if self.file.at_line_start()? {
             return Ok(true);
         }
         let staged = self.staged()?;
         let most = self.up_to_line_end(staged)?;
         let written = self.write(now, most)?;
-        if written == most && !self.at_line_start()? && self.share >= LONGEST_WAIT {
-            self.end_line(now)?;
+        if written == most && !self.file.at_line_start()? && self.share >= LONGEST_WAIT {
+            self.file.end_line(now.mono)?;
         }
-        self.at_line_start()
+        self.file.at_line_start()
     }
 
     /// Moves everything from the stage into the file, rotating at the ends of lines.
@@ -287,13 +252,13 @@ impl Stream {
             if waiting == 0 {
                 return Ok(moved);
             }
-            let limit = self.policy.rotate_size;
-            let offset = self.ensure_open(now.mono)?.offset;
+            let limit = self.file.policy().rotate_size;
+            let offset = self.file.offset(now.mono)?;
             let most = if offset < limit {
                 usize::try_from(limit - offset).unwrap_or(usize::MAX).min(waiting)
             } else if self.rotate_again.is_some_and(|again| again > now.mono) {
                 waiting
-            } else if self.at_line_start()? || offset >= limit + LONGEST_WAIT {
+            } else if self.file.at_line_start()? || offset >= limit + LONGEST_WAIT {
                 if let Err(error) = self.rotate(now, turn) {
                     // The lines matter more than the size of the file.
                     self.rotate_again = Some(now.mono.plus(ROTATE_AGAIN));
@@ -314,326 +279,24 @@ impl Stream {
 
     /// Moves up to `most` bytes from the stage into the file.
     fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
-        self.ensure_open(now.mono)?;
-        let (Some(source), Some(open)) = (self.sources.current(), &mut self.open) else { return Ok(0) };
-        fifo::to_file(source.channel.stage.as_fd(), &open.file, &mut open.offset, most)
+        let Some(source) = self.sources.current() else { return Ok(0) };
+        self.file.take(source.channel.stage.as_fd(), most, now.mono)
     }
 
     /// How many of the waiting bytes belong to the line that is being written.
     fn up_to_line_end(&mut self, waiting: usize) -> io::Result<usize> {
-        let mut scratch = File::from(self.scratch.0.try_clone()?);
         let Some(source) = self.sources.current() else { return Ok(waiting) };
-        let seen = fifo::peek(source.channel.stage.as_fd(), self.scratch.1.as_fd(), waiting)?;
-        let mut bytes = vec![0; seen];
-        scratch.read_exact(&mut bytes)?;
+        let bytes = self.peek.look(source.channel.stage.as_fd(), waiting)?;
         Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
     }
 
-    fn at_line_start(&self) -> io::Result<bool> {
-        let Some(open) = &self.open else { return Ok(true) };
-        if open.offset == 0 {
-            return Ok(true);
-        }
-        let mut last = [0];
-        let read = open.file.read_at(&mut last, open.offset - 1)?;
-        Ok(read == 0 || last[0] == b'\n')
-    }
-
-    /// A run that ended in mid-line gets its end of line, so that the next one begins a new one.
-    fn end_line(&mut self, now: Now) -> io::Result<()> {
-        self.ensure_open(now.mono)?;
-        if !self.at_line_start()? {
-            let open = self.open.as_mut().expect("ensure_open has just opened it");
-            open.file.write_all_at(b"\n", open.offset)?;
-            open.offset += 1;
-        }
-        Ok(())
-    }
-
     fn rotate(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
-        let (Some(folder), Some(open)) = (&self.folder, &self.open) else { return Ok(()) };
-        if folder.id_of(&self.name()) != Some(open.id) {
-            self.open = None; // somebody has put something else in its place
-            return Ok(());
-        }
-        let target = archive::put(folder, &self.policy.dir, &self.stem, now.unix_ms)
-            .map_err(|error| io::Error::new(error.kind(), format!("its archive: {error}")))?;
-        fault::point("after the rename of a rotation");
-        self.open = None;
-        archive::prune(folder, &self.stem, self.policy.keep);
-        if self.policy.compress {
-            turn.rotated.push(target);
-        }
+        let archived = self.file.rotate(now)?;
+        turn.rotated.extend(archived.filter(|_| self.file.policy().compress));
         Ok(())
-    }
-
-    /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
-    /// anew; truncated, writing goes on at its end.
-    fn ensure_open(&mut self, now: Moment) -> io::Result<&mut Open> {
-        let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
-        if due {
-            self.looked = Some(now);
-            if self.folder.as_ref().is_some_and(|folder| !folder.is_at(&self.policy.dir)) {
-                (self.folder, self.open) = (None, None);
-            }
-            let now_there = self.folder.as_ref().and_then(|folder| folder.id_of(&self.name()));
-            if self.open.as_ref().is_some_and(|open| now_there != Some(open.id)) {
-                self.open = None;
-            }
-        }
-        if let Some(open) = &mut self.open {
-            // Truncated by somebody (`: > web-out.log`, copytruncate)? Then it goes on at the end that is left.
-            open.offset = open.offset.min(open.file.metadata()?.len());
-        }
-        if self.open.is_none() {
-            let folder = match self.folder.take() {
-                Some(folder) => folder,
-                None => Folder::open(&self.policy.dir, Missing::Make)?,
-            };
-            let folder = self.folder.insert(folder);
-            self.open = Some(Open::new(folder, &format!("{}.log", self.stem))?);
-        }
-        Ok(self.open.as_mut().expect("it was opened above"))
-    }
-}
-
-impl Open {
-    fn new(folder: &Folder, name: &str) -> io::Result<Open> {
-        let (file, id) = folder.open_file(name, Missing::Make)?;
-        let offset = file.metadata()?.len();
-        Ok(Open { file, id, offset })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-    use std::os::fd::AsFd;
-
-    struct Bench {
-        dir: tempfile::TempDir,
-        stream: Stream,
-        now: Now,
-    }
-
-    impl Bench {
-        fn new(rotate_size: u64) -> Bench {
-            let dir = tempfile::tempdir().unwrap();
-            let policy = LogPolicy { dir: dir.path().join("logs"), rotate_size, keep: 100, compress: false };
-            let turns = dir.path().join("out.source");
-            Bench { dir, stream: Stream::new("web", "out", turns, policy).unwrap(), now: Now::default() }
-        }
-
-        /// Attaches the FIFOs of a run; returns the service's end.
-        fn run(&mut self, run: u64) -> OwnedFd {
-            let path = |name: &str| self.dir.path().join(format!("{run}.{name}"));
-            for name in ["fifo", "stage"] {
-                fifo::make(&path(name), None).unwrap();
-            }
-            let channel = Channel {
-                fifo: fifo::open_pump(&path("fifo")).unwrap(),
-                stage: fifo::open_pump(&path("stage")).unwrap(),
-            };
-            self.stream.attach(run, channel);
-            fifo::open_service(&path("fifo")).unwrap()
-        }
-
-        fn turn(&mut self) -> Turn {
-            self.now.mono = self.now.mono.plus(Duration::from_millis(300));
-            self.now.unix_ms += 300;
-            self.stream.turn(self.now)
-        }
-
-        fn log(&self) -> String {
-            fs::read_to_string(self.stream.path()).unwrap_or_default()
-        }
-
-        fn archives(&self) -> Vec<String> {
-            let all = archive::list(&self.stream.policy.dir, "web-out");
-            all.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
-        }
-    }
-
-    fn write(fd: &OwnedFd, text: &str) {
-        assert_eq!(nix::unistd::write(fd.as_fd(), text.as_bytes()).unwrap(), text.len());
-    }
-
-    #[test]
-    fn runs_follow_each_other_and_a_torn_line_is_ended() {
-        let mut bench = Bench::new(1 << 20);
-        let first = bench.run(1);
-        let second = bench.run(2);
-        write(&first, "one\nhalf");
-        write(&second, "two\n");
-        bench.turn();
-        assert_eq!(bench.log(), "one\nhalf");
-        bench.stream.finish(1);
-        assert_eq!(bench.turn().finished, [1]);
-        assert_eq!(bench.log(), "one\nhalf\ntwo\n");
-    }
-
-    #[test]
-    fn two_living_runs_take_turns_at_the_ends_of_lines() {
-        let mut bench = Bench::new(1 << 20);
-        let (old, new) = (bench.run(1), bench.run(2));
-        write(&old, "old 1\nold ");
-        write(&new, "new 1\n");
-        bench.turn();
-        assert_eq!(bench.log(), "old 1\nold ");
-        assert_eq!(
-            bench.stream.waits_for(bench.now.mono).count(),
-            1,
-            "the new one would wake it for nothing"
-        );
-        write(&old, "2\n");
-        write(&new, "new ");
-        bench.turn();
-        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
-        assert_eq!(bench.stream.waits_for(bench.now.mono).count(), 2);
-        write(&old, "old 3\n");
-        // The new one says no more for a second: then its line is ended for it.
-        for _ in 0..4 {
-            bench.turn();
-            assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
-        }
-        assert!(bench.stream.wakes_at().is_some());
-        bench.turn();
-        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n");
-        assert_eq!(bench.stream.wakes_at(), None);
-        bench.stream.finish(1);
-        write(&new, "2\n");
-        assert_eq!(bench.turn().finished, [1]);
-        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n2\n");
-    }
-
-    #[test]
-    fn a_flood_lets_the_other_run_have_its_turn() {
-        let mut bench = Bench::new(1 << 30);
-        let (flood, other) = (bench.run(1), bench.run(2));
-        let lines: String = (0..1300).map(|n| format!("flood {n:042}\n")).collect();
-        let mut written = 0;
-        write(&other, "other\n");
-        while written < 20 && !bench.log().contains("other") {
-            write(&flood, &lines);
-            bench.turn();
-            write(&flood, "flood half"); // never idle, never at the end of a line
-            bench.turn();
-            write(&flood, "\n");
-            written += 1;
-        }
-        assert!(written < 20, "it never had its turn");
-        bench.turn();
-        let whole = |line: &str| line == "other" || line == "flood half" || line.len() == 48;
-        assert!(bench.log().lines().all(whole), "{:?}", bench.log().lines().find(|line| !whole(line)));
-    }
-
-    #[test]
-    fn a_keeper_that_dies_in_mid_line_is_followed_by_one_that_goes_on_with_that_line() {
-        let mut bench = Bench::new(1 << 20);
-        let (old, new) = (bench.run(1), bench.run(2));
-        write(&new, "new one\n");
-        bench.turn();
-        write(&new, "new t");
-        bench.turn();
-        let turns = bench.dir.path().join("out.source");
-        bench.stream = Stream::new("web", "out", turns, bench.stream.policy.clone()).unwrap();
-        write(&old, "old one\n");
-        write(&new, "wo\n");
-        drop((bench.run(1), bench.run(2)));
-        bench.turn();
-        assert_eq!(bench.log(), "new one\nnew two\nold one\n");
-    }
-
-    #[test]
-    fn rotates_at_the_end_of_a_line_and_loses_nothing() {
-        let mut bench = Bench::new(100);
-        let fd = bench.run(1);
-        let mut written = String::new();
-        for n in 0..200 {
-            let text = format!("line {n} {}", "x".repeat(n % 37));
-            write(&fd, &text);
-            bench.turn();
-            write(&fd, "\n");
-            bench.turn();
-            written += &text;
-            written.push('\n');
-        }
-        let archives = bench.archives();
-        assert!(archives.len() > 20);
-        assert!(archives.iter().all(|text| text.ends_with('\n') && text.len() >= 100 && text.len() < 160));
-        assert_eq!(archives.concat() + &bench.log(), written);
-    }
-
-    #[test]
-    fn a_line_that_never_ends_is_cut_at_last() {
-        let mut bench = Bench::new(100);
-        let fd = bench.run(1);
-        for _ in 0..40 {
-            write(&fd, &"x".repeat(60_000));
-            bench.turn();
-        }
-        assert_eq!(bench.archives().len(), 2);
-        assert_eq!(bench.archives().concat().len() + bench.log().len(), 40 * 60_000);
-    }
-
-    #[test]
-    fn follows_a_moved_a_truncated_and_a_replaced_file() {
-        let mut bench = Bench::new(1 << 20);
-        let fd = bench.run(1);
-        write(&fd, "one\n");
-        bench.turn();
-        let path = bench.stream.path();
-        let moved = path.with_extension("moved");
-        fs::rename(&path, &moved).unwrap();
-        bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
-        write(&fd, "two\n");
-        bench.turn();
-        assert_eq!((fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()), ("one\n", "two\n"));
-        File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
-        write(&fd, "three\n");
-        bench.turn();
-        assert_eq!(bench.log(), "three\n");
-        bench.stream.flush(bench.now).unwrap();
-        write(&fd, "four\n");
-        bench.turn();
-        assert_eq!(bench.log(), "four\n");
-    }
-
-    #[test]
-    fn a_rotation_that_fails_does_not_stop_the_log() {
-        let mut bench = Bench::new(100);
-        let fd = bench.run(1);
-        fs::create_dir_all(bench.stream.policy.dir.clone()).unwrap();
-        fs::write(bench.stream.policy.dir.join("archive"), "in the way").unwrap();
-        let mut written = String::new();
-        for n in 0..20 {
-            let line = format!("line {n} {}\n", "x".repeat(50));
-            write(&fd, &line);
-            bench.turn();
-            written += &line;
-        }
-        assert_eq!(bench.log(), written);
-        fs::remove_file(bench.stream.policy.dir.join("archive")).unwrap();
-        bench.now.mono = bench.now.mono.plus(ROTATE_AGAIN);
-        write(&fd, "last\n");
-        bench.turn();
-        assert_eq!((bench.archives().concat(), bench.log()), (written, "last\n".to_owned()));
-    }
-
-    #[test]
-    fn a_symbolic_link_is_refused_in_words_and_the_bytes_wait() {
-        let mut bench = Bench::new(1 << 20);
-        let fd = bench.run(1);
-        let path = bench.stream.path();
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let victim = bench.dir.path().join("victim");
-        std::os::unix::fs::symlink(&victim, &path).unwrap();
-        write(&fd, "one\n");
-        assert!(bench.turn().trouble.unwrap().starts_with("cannot write "));
-        assert!(!victim.exists());
-        fs::remove_file(&path).unwrap();
-        assert_eq!(bench.turn().trouble, None);
-        assert_eq!(bench.log(), "one\n");
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

@@ -20,6 +20,7 @@ pub mod memory;
 pub mod notify;
 pub mod own;
 pub mod packet;
+pub mod peek;
 pub mod port;
 pub mod priority;
 pub mod process;
