@@ -9,6 +9,7 @@
 pub mod attributes;
 pub mod backoff;
 pub mod calendar;
+pub mod cron;
 pub mod end;
 pub mod failure;
 pub mod fnv;
@@ -20,6 +21,8 @@ pub mod moment;
 pub mod name;
 pub mod pace;
 pub mod phase;
+pub mod retention;
+pub mod rotation;
 pub mod shares;
 pub mod signal;
 pub mod spec;
