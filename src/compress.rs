@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::keeper::archive;
+use crate::archive;
 use crate::model::ladder::HELPERS_OOM_SCORE;
 use crate::os::folder::Missing;
 use crate::os::{own, priority};

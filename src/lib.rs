@@ -13,6 +13,7 @@
 //!
 //! Read [`model`] first, then `keeper`, then `warden`.
 
+pub mod archive;
 pub mod cli;
 pub mod compress;
 pub mod config;

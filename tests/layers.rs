@@ -6,16 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layer, and the layers it may use.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 10] = [
+    ("archive", &["wire", "os", "model"]),
     ("model", &[]),
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
-    ("keeper", &["goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
+    ("keeper", &["archive", "goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",
         &[
+            "archive",
             "config",
             "goals",
             "incidents",

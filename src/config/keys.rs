@@ -141,7 +141,22 @@ pub(super) const STOP: Keys = Keys {
 
 /// `log`.
 pub(super) const LOG: Keys = Keys {
-    accepted: &["rotate_size", "keep", "compress"],
-    later: &["rotate_every", "budget", "timestamps", "sync", "merge", "on_full", "fifo"],
-    elsewhere: &[("max_size", "rotate_size"), ("retain", "keep")],
+    accepted: &[
+        "rotate_size",
+        "rotate_every",
+        "keep",
+        "keep_for",
+        "compress",
+        "budget",
+        "on_full",
+        "max_rate",
+    ],
+    later: &["timestamps", "sync", "merge", "fifo"],
+    elsewhere: &[
+        ("max_size", "rotate_size"),
+        ("rotateInterval", "rotate_every"),
+        ("retain", "keep"),
+        ("max_age", "keep_for"),
+        ("rate_limit", "max_rate"),
+    ],
 };

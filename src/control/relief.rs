@@ -33,8 +33,6 @@ const EVERY: u8 = 5;
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// As much of a FIFO is looked through for the end of a line.
 const SIGHT: usize = 64 * 1024;
-/// Largest stage that is asked for, bytes.
-const LARGEST_STAGE: usize = 1 << 20;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
 /// The name of a keeper's thread that moves log bytes.
@@ -227,7 +225,7 @@ impl Stream {
         let mut left = scratch.first_line(&self.fifo)?;
         while let Some(bytes) = left.filter(|bytes| *bytes > 0) {
             let moved = fifo::to_stage(self.fifo.as_fd(), stage.as_fd(), bytes)?;
-            if moved == 0 && !enlarge(stage) {
+            if moved == 0 && !fifo::enlarge(stage.as_fd()) {
                 break;
             }
             left = Some(bytes - moved);
@@ -235,7 +233,7 @@ impl Stream {
         let text = if left == Some(0) { MARK.to_owned() } else { format!("\n{MARK}") };
         let mut writer = File::from(stage.try_clone()?);
         // A stage that is full and cannot grow: the counters tell what the log cannot.
-        if writer.write_all(text.as_bytes()).is_err() && enlarge(stage) {
+        if writer.write_all(text.as_bytes()).is_err() && fifo::enlarge(stage.as_fd()) {
             let _ = writer.write_all(text.as_bytes());
         }
         Ok(())
@@ -267,13 +265,6 @@ fn read(fifo: &mut File, into: &mut [u8]) -> io::Result<usize> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         other => other,
     }
-}
-
-/// Doubles a stage; false if it does not grow any more.
-fn enlarge(stage: &OwnedFd) -> bool {
-    let before = fifo::capacity(stage.as_fd());
-    let wanted = i32::try_from(before * 2).ok().filter(|_| before < LARGEST_STAGE);
-    wanted.is_some_and(|bytes| fifo::resize(stage.as_fd(), bytes).is_some())
 }
 
 #[cfg(test)]

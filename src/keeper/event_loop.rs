@@ -27,6 +27,7 @@ use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
+use crate::wire::log_state::LogState;
 use crate::wire::record::{InstanceRecord, Second};
 use crate::{exit_code, own_log};
 
@@ -69,6 +70,10 @@ pub struct Keeper {
     pub(super) published: Option<(Instance, Goal)>,
     /// Askers that wait for the log to be empty.
     pub(super) flushing: Vec<u64>,
+    /// Askers that wait for the log files to be opened again.
+    pub(super) reopening: Vec<u64>,
+    /// How the log is, as the pump says.
+    pub(super) log_state: LogState,
     pub(super) retiring: Option<Moment>,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
@@ -295,18 +300,46 @@ impl Keeper {
             match notice {
                 Said::Finished { run } => self.forget_channels(run),
                 Said::Flushed(result) => {
-                    let reply = match result {
-                        Ok(()) => Reply::done(self.instance.runs),
-                        Err(message) => Reply::Error { message },
-                    };
-                    for asker in std::mem::take(&mut self.flushing) {
-                        self.clients.answer(asker, &reply);
-                    }
+                    let askers = std::mem::take(&mut self.flushing);
+                    self.answer_all(askers, result);
+                }
+                Said::Reopened(result) => {
+                    let askers = std::mem::take(&mut self.reopening);
+                    self.answer_all(askers, result);
                 }
                 Said::Rotated(path) => self.compressor.add(path),
-                Said::Trouble(text) => self.log(&text),
-                Said::Recovered => self.log("the log can be written again"),
+                Said::Said(text) => self.log(&text),
+                Said::State(state) => self.on_log_state(state),
             }
+        }
+    }
+
+    fn answer_all(&mut self, askers: Vec<u64>, result: Result<(), String>) {
+        let reply = match result {
+            Ok(()) => Reply::done(self.instance.runs),
+            Err(message) => Reply::Error { message },
+        };
+        for asker in askers {
+            self.clients.answer(asker, &reply);
+        }
+    }
+
+    /// The log can be written no more, or again.
+    fn on_log_state(&mut self, state: LogState) {
+        let before = std::mem::replace(&mut self.log_state, state);
+        let now = &self.log_state;
+        match (&before.trouble, &now.trouble) {
+            (None, Some(text)) => self.log(text),
+            (Some(_), None) => {
+                let lines = now.dropped_lines - before.dropped_lines.min(now.dropped_lines);
+                let dropped =
+                    if lines > 0 { format!("; {lines} more lines were dropped") } else { String::new() };
+                self.log(&format!("the log can be written again{dropped}"));
+            }
+            _ => {}
+        }
+        if before.trouble != now.trouble || before.dropping != now.dropping {
+            self.published = None; // who watches learns of it
         }
     }
 

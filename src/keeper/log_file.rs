@@ -3,14 +3,15 @@
 //! The bytes come out of a stage by splice, which refuses O_APPEND: where the next byte goes is known here. So the name
 //! and the length are looked at again and again: somebody may have moved, replaced or truncated the file.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::archive;
+use super::dropping::Mark;
+use crate::archive;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::folder::{FileId, Folder, Missing};
@@ -24,10 +25,14 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct LogFile {
     stem: String,
+    /// Of all logs of the service.
+    stems: [String; 2],
     policy: LogPolicy,
     folder: Option<Folder>,
     open: Option<Open>,
     looked: Option<Moment>,
+    /// When the next archive is too old, milliseconds since 1970.
+    expires_ms: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -35,12 +40,18 @@ struct Open {
     file: File,
     id: FileId,
     offset: u64,
+    /// When its first byte was written, milliseconds since 1970; none if it has none.
+    begun_ms: Option<u64>,
+    /// When it is too old, milliseconds since 1970.
+    due_ms: Option<u64>,
 }
 
 impl LogFile {
-    /// The log of that stem; it is not opened yet.
-    pub fn new(stem: String, policy: LogPolicy) -> LogFile {
-        LogFile { stem, policy, folder: None, open: None, looked: None }
+    /// The log `kind` (`out` or `error`) of that service; it is not opened yet.
+    pub fn new(service: &str, kind: &str, policy: LogPolicy) -> LogFile {
+        let stems = ["out", "error"].map(|kind| format!("{service}-{kind}"));
+        let stem = format!("{service}-{kind}");
+        LogFile { stem, stems, policy, folder: None, open: None, looked: None, expires_ms: None }
     }
 
     /// Its name in full.
@@ -50,6 +61,10 @@ impl LogFile {
 
     fn name(&self) -> String {
         archive_name::log(&self.stem)
+    }
+
+    fn stems(&self) -> [&str; 2] {
+        [&self.stems[0], &self.stems[1]]
     }
 
     /// Where it is, and how much of it is kept.
@@ -63,10 +78,22 @@ impl LogFile {
             (self.folder, self.open) = (None, None);
         }
         self.policy = policy;
+        if let Some(open) = &mut self.open {
+            open.due_ms = due(&self.policy, open.begun_ms);
+        }
     }
 
-    /// Archives that wait to be compressed, if they shall be.
-    pub fn uncompressed(&self) -> Vec<PathBuf> {
+    /// Takes over from a predecessor, who may have been killed in a rotation: finishes it. Returns what is to be compressed.
+    pub fn take_over(&mut self, now: Now) -> Vec<PathBuf> {
+        if let Ok(folder) = Folder::open(&self.policy.dir, Missing::Fail) {
+            let _ = archive::mend(&folder, &self.policy.dir, &self.stem);
+            self.folder = Some(folder);
+            self.prune(now);
+        }
+        // A log of before grows old, too. What is wrong with it is said when something is to be written.
+        if self.folder.as_ref().is_some_and(|folder| folder.id_of(&self.name()).is_some()) {
+            let _ = self.ensure_open(now);
+        }
         match self.policy.compress {
             true => archive::uncompressed(&self.policy.dir, &self.stem),
             false => Vec::new(),
@@ -78,11 +105,20 @@ impl LogFile {
         self.looked = None;
     }
 
+    /// Opens what has its name now, and makes it if nothing has.
+    ///
+    /// # Errors
+    /// Those of [`Folder`].
+    pub fn reopen(&mut self, now: Now) -> io::Result<()> {
+        (self.folder, self.open) = (None, None);
+        self.ensure_open(now).map(drop)
+    }
+
     /// Where the next byte goes; the file is opened if it must be.
     ///
     /// # Errors
     /// Those of [`Folder`].
-    pub fn offset(&mut self, now: Moment) -> io::Result<u64> {
+    pub fn offset(&mut self, now: Now) -> io::Result<u64> {
         Ok(self.ensure_open(now)?.offset)
     }
 
@@ -90,9 +126,11 @@ impl LogFile {
     ///
     /// # Errors
     /// Those of opening and of splice(2): the bytes are still in the stage.
-    pub fn take(&mut self, stage: BorrowedFd<'_>, most: usize, now: Moment) -> io::Result<usize> {
+    pub fn take(&mut self, stage: BorrowedFd<'_>, most: usize, now: Now) -> io::Result<usize> {
         let open = self.ensure_open(now)?;
-        fifo::to_file(stage, &open.file, &mut open.offset, most)
+        let moved = fifo::to_file(stage, &open.file, &mut open.offset, most)?;
+        self.has_begun(now);
+        Ok(moved)
     }
 
     /// Whether the next byte begins a line. The file must have been opened.
@@ -113,30 +151,87 @@ impl LogFile {
     ///
     /// # Errors
     /// Those of opening and writing.
-    pub fn end_line(&mut self, now: Moment) -> io::Result<()> {
+    pub fn end_line(&mut self, now: Now) -> io::Result<()> {
         self.ensure_open(now)?;
         if !self.at_line_start()? {
-            let open = self.open.as_mut().expect("ensure_open has just opened it");
-            open.file.write_all_at(b"\n", open.offset)?;
-            open.offset += 1;
+            self.put(b"\n", now)?;
         }
         Ok(())
     }
 
-    /// Empties it.
+    /// Says that lines are missing here, unless that stands there already.
     ///
     /// # Errors
-    /// Those of opening and truncating.
-    pub fn flush(&mut self, now: Moment) -> io::Result<()> {
-        self.looked = None;
+    /// Those of opening and writing.
+    pub fn put_mark(&mut self, mark: &Mark, now: Now) -> io::Result<()> {
         let open = self.ensure_open(now)?;
-        open.file.set_len(0)?;
-        open.offset = 0;
+        let text = mark.text.as_bytes();
+        if mark.may_be_there && open.offset >= text.len() as u64 {
+            let mut end = vec![0; text.len()];
+            let read = open.file.read_at(&mut end, open.offset - text.len() as u64)?;
+            if read == text.len() && end == text {
+                return Ok(());
+            }
+        }
+        self.put(text, now)
+    }
+
+    /// Writes all of it or nothing.
+    fn put(&mut self, text: &[u8], now: Now) -> io::Result<()> {
+        let open = self.ensure_open(now)?;
+        if let Err(error) = open.file.write_all_at(text, open.offset) {
+            let _ = open.file.set_len(open.offset); // a part of it may be there
+            return Err(error);
+        }
+        open.offset += text.len() as u64;
+        self.has_begun(now);
         Ok(())
     }
 
-    /// Moves it to the archive; the next byte begins a new one. Returns where it is now, unless somebody has taken it
-    /// away before.
+    /// Something stands in it now.
+    fn has_begun(&mut self, now: Now) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.begun_ms.is_none() && open.offset > 0) {
+            open.begun_ms = Some(now.unix_ms);
+            open.due_ms = due(&self.policy, open.begun_ms);
+        }
+    }
+
+    /// Whether it is old enough for the archive.
+    pub fn is_due(&mut self, now: Now) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        if open.begun_ms.is_some_and(|begun| begun > now.unix_ms) {
+            // The clock was put back: it counts from now on.
+            open.begun_ms = Some(now.unix_ms);
+            open.due_ms = due(&self.policy, open.begun_ms);
+        }
+        open.due_ms.is_some_and(|due| due <= now.unix_ms)
+    }
+
+    /// When there is something to do for the passing of time alone, milliseconds since 1970.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        let open = self.open.as_ref().and_then(|open| open.due_ms);
+        [open, self.expires_ms].into_iter().flatten().min()
+    }
+
+    /// Deletes archives that are too old.
+    pub fn expire(&mut self, now: Now) {
+        if self.expires_ms.is_some_and(|due| due <= now.unix_ms) {
+            self.prune(now);
+        }
+    }
+
+    fn prune(&mut self, now: Now) {
+        let Some(folder) = &self.folder else { return };
+        self.expires_ms = archive::prune(folder, &self.stems(), &self.policy.rules(), now.unix_ms);
+    }
+
+    /// Deletes the oldest archive of the service, for there is no room. Returns its name and size; none if there is none.
+    pub fn give_up_oldest_archive(&mut self) -> Option<(String, u64)> {
+        archive::remove_oldest(self.folder.as_ref()?, &self.stems())
+    }
+
+    /// Moves it to the archive, if there is anything in it; the next byte begins a new one. Returns where it is now, unless
+    /// somebody has taken it away before.
     ///
     /// # Errors
     /// Those of [`archive::put`].
@@ -146,20 +241,25 @@ impl LogFile {
             self.open = None; // somebody has put something else in its place
             return Ok(None);
         }
+        if open.offset == 0 {
+            return Ok(None);
+        }
+        fault::point("before a rotation");
         let target = archive::put(folder, &self.policy.dir, &self.stem, now.unix_ms)
             .map_err(|error| io::Error::new(error.kind(), format!("its archive: {error}")))?;
         fault::point("after the rename of a rotation");
         self.open = None;
-        archive::prune(folder, &self.stem, self.policy.keep);
+        self.prune(now);
+        fault::point("after the pruning of a rotation");
         Ok(Some(target))
     }
 
     /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
     /// anew; truncated, writing goes on at its end.
-    fn ensure_open(&mut self, now: Moment) -> io::Result<&mut Open> {
-        let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
+    fn ensure_open(&mut self, now: Now) -> io::Result<&mut Open> {
+        let due = self.looked.is_none_or(|looked| now.mono.since(looked) >= LOOK_EVERY);
         if due {
-            self.looked = Some(now);
+            self.looked = Some(now.mono);
             if self.folder.as_ref().is_some_and(|folder| !folder.is_at(&self.policy.dir)) {
                 (self.folder, self.open) = (None, None);
             }
@@ -171,6 +271,9 @@ impl LogFile {
         if let Some(open) = &mut self.open {
             // Truncated by somebody (`: > web-out.log`, copytruncate)? Then it goes on at the end that is left.
             open.offset = open.offset.min(open.file.metadata()?.len());
+            if open.offset == 0 {
+                (open.begun_ms, open.due_ms) = (None, None);
+            }
         }
         if self.open.is_none() {
             let folder = match self.folder.take() {
@@ -178,16 +281,28 @@ impl LogFile {
                 None => Folder::open(&self.policy.dir, Missing::Make)?,
             };
             let folder = self.folder.insert(folder);
-            self.open = Some(Open::new(folder, &archive_name::log(&self.stem))?);
+            self.open = Some(Open::new(folder, &archive_name::log(&self.stem), &self.policy)?);
         }
         Ok(self.open.as_mut().expect("it was opened above"))
     }
 }
 
 impl Open {
-    fn new(folder: &Folder, name: &str) -> io::Result<Open> {
+    fn new(folder: &Folder, name: &str, policy: &LogPolicy) -> io::Result<Open> {
         let (file, id) = folder.open_file(name, Missing::Make)?;
-        let offset = file.metadata()?.len();
-        Ok(Open { file, id, offset })
+        let about = file.metadata()?;
+        let begun_ms = (about.len() > 0).then(|| begun_ms(&about)).flatten();
+        Ok(Open { file, id, offset: about.len(), begun_ms, due_ms: due(policy, begun_ms) })
     }
+}
+
+/// When a file that is not empty was begun: when it was made, or where the file system does not know that, when it was
+/// last written to.
+fn begun_ms(about: &Metadata) -> Option<u64> {
+    let time = about.created().or_else(|_| about.modified()).ok()?;
+    u64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
+}
+
+fn due(policy: &LogPolicy, begun_ms: Option<u64>) -> Option<u64> {
+    policy.rotate_every.as_ref()?.due(begun_ms?)
 }

@@ -9,12 +9,12 @@
 //! Read [`event_loop`], then `start` (how a run begins), [`child`] (how its end is found out), [`stream`] (how
 //! its output reaches the disk).
 
-pub mod archive;
 pub mod cell;
 mod channels;
 pub mod child;
 pub mod clients;
 pub mod compress;
+pub mod dropping;
 pub mod event_loop;
 pub mod guard;
 pub mod log_file;
@@ -29,6 +29,7 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
+pub mod trouble;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -49,6 +50,7 @@ use crate::os::{heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::keeper::Reply;
+use crate::wire::log_state::LogState;
 use crate::wire::record::InstanceRecord;
 use crate::{exit_code, own_log};
 use channels::Channels;
@@ -109,8 +111,8 @@ fn set_up(
     let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
     let clients = Clients::listen(&own.keeper_sock(), warden)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
-    let pump =
-        Pump::start(file.spec.name.as_str(), &own, &file.spec.log).map_err(failed("start the log pump"))?;
+    let policy = file.spec.log_policy();
+    let pump = Pump::start(file.spec.name.as_str(), &own, &policy).map_err(failed("start the log pump"))?;
     let goal = store.goal();
     let mut keeper = Keeper {
         paths: paths.clone(),
@@ -135,6 +137,8 @@ fn set_up(
         look_at_memory: None,
         published: None,
         flushing: Vec::new(),
+        reopening: Vec::new(),
+        log_state: LogState::default(),
         retiring: None,
         busy: true,
         stale_cgroups: Vec::new(),

@@ -13,15 +13,20 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::stream::{Channel, Stream, Turn};
+use crate::model::moment::Moment;
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
+use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
+use crate::wire::log_state::LogState;
 
 /// Stack of the thread, bytes; only the pages it touches cost memory.
 const STACK: usize = 128 * 1024;
 /// A trickle of output is gathered this long before it is moved: half the wake-ups, at the price of a log
 /// that is so much late.
 const GATHER: u16 = 2;
+/// Between two reports of how much was dropped.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What the main thread says.
 #[derive(Debug)]
@@ -39,8 +44,10 @@ pub enum Command {
         /// The run.
         run: u64,
     },
-    /// Empty both files.
+    /// Move both files to the archive, and begin new ones.
     Flush,
+    /// Open what has the files' names now: somebody else has moved them away.
+    Reopen,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
     /// End, when what is there has been moved.
@@ -57,12 +64,14 @@ pub enum Notice {
     },
     /// The files are empty, or why not.
     Flushed(Result<(), String>),
+    /// The files that have the names now are open, or why not.
+    Reopened(Result<(), String>),
     /// This archive is to be compressed.
     Rotated(PathBuf),
-    /// Writing fails; the bytes wait. Said once until it works again.
-    Trouble(String),
-    /// Writing works again.
-    Recovered,
+    /// Something that the operator should know.
+    Said(String),
+    /// How the log is now.
+    State(LogState),
 }
 
 /// The main thread's end.
@@ -87,12 +96,14 @@ impl Pump {
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let stream = |kind| Stream::new(service, kind, paths.log_source(kind), policy.clone());
+        let stream = |kind| Stream::new(service, kind, paths, policy.clone());
         let streams = [stream("out")?, stream("error")?];
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
-            troubled: false,
+            timer: WallTimer::new()?,
+            state: LogState::default(),
+            told: Moment::default(),
             inbox,
             outbox,
             wake: wake.clone(),
@@ -156,7 +167,12 @@ struct Worker {
     streams: [Stream; 2],
     /// Runs of which one stream is finished.
     half_finished: Vec<u64>,
-    troubled: bool,
+    /// For what is due at a time of day.
+    timer: WallTimer,
+    /// As the main thread knows it.
+    state: LogState,
+    /// Since when.
+    told: Moment,
     inbox: Receiver<Command>,
     outbox: Sender<Notice>,
     wake: Arc<EventFd>,
@@ -166,10 +182,6 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let mut ending = false;
-        // A predecessor may have been killed between a rotation and its compression.
-        for index in 0..self.streams.len() {
-            self.streams[index].uncompressed().into_iter().for_each(|path| self.say(Notice::Rotated(path)));
-        }
         loop {
             let _ = self.wake.read();
             while let Ok(command) = self.inbox.try_recv() {
@@ -177,19 +189,12 @@ impl Worker {
             }
             let now = clock::now();
             let mut more = false;
-            let mut trouble = None;
             for index in 0..self.streams.len() {
-                let paused = self.streams[index].pause_until().is_some_and(|until| until > now.mono);
-                if paused {
-                    trouble = trouble.or(Some(String::new())); // still the old trouble
-                    continue;
-                }
                 let turn = self.streams[index].turn(now);
                 more |= turn.more;
-                trouble = trouble.or(turn.trouble.clone());
                 self.report(turn);
             }
-            self.report_trouble(trouble);
+            self.report_state(now.mono);
             if ending && !more {
                 return;
             }
@@ -208,6 +213,11 @@ impl Worker {
                         stream.attach(run, channel);
                     }
                 }
+                let now = clock::now();
+                for index in 0..self.streams.len() {
+                    let rotated = self.streams[index].take_over(now);
+                    self.report(Turn { rotated, ..Turn::default() });
+                }
             }
             Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
             Command::Drop { run } => self.streams.iter_mut().for_each(|stream| stream.forget(run)),
@@ -215,15 +225,25 @@ impl Worker {
                 let now = clock::now();
                 let mut result = Ok(());
                 for index in 0..self.streams.len() {
-                    // What was written before the order goes first, and is emptied with the rest.
-                    let turn = self.streams[index].turn(now);
-                    self.report(turn);
+                    // What was written before the order goes first, and is archived with the rest.
+                    let mut turn = self.streams[index].turn(now);
                     let stream = &mut self.streams[index];
-                    let flushed = stream.flush(now);
-                    let failed = |error| format!("cannot empty {}: {error}", stream.path().display());
+                    let flushed = stream.flush(now, &mut turn);
+                    let failed = |error| format!("cannot archive {}: {error}", stream.path().display());
                     result = result.and(flushed.map_err(failed));
+                    self.report(turn);
                 }
                 self.say(Notice::Flushed(result));
+            }
+            Command::Reopen => {
+                let now = clock::now();
+                let mut result = Ok(());
+                for stream in &mut self.streams {
+                    let opened = stream.reopen(now);
+                    let failed = |error| format!("cannot open {}: {error}", stream.path().display());
+                    result = result.and(opened.map_err(failed));
+                }
+                self.say(Notice::Reopened(result));
             }
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
@@ -235,6 +255,7 @@ impl Worker {
 
     fn report(&mut self, turn: Turn) {
         turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
+        turn.said.into_iter().for_each(|text| self.say(Notice::Said(text)));
         for run in turn.finished {
             match self.half_finished.iter().position(|other| *other == run) {
                 Some(at) => {
@@ -246,18 +267,16 @@ impl Worker {
         }
     }
 
-    fn report_trouble(&mut self, trouble: Option<String>) {
-        match trouble {
-            Some(text) if !self.troubled && !text.is_empty() => {
-                self.troubled = true;
-                self.say(Notice::Trouble(text));
-            }
-            None if self.troubled => {
-                self.troubled = false;
-                self.say(Notice::Recovered);
-            }
-            _ => {}
+    /// What has begun or ended is said at once, how much has been dropped now and then.
+    fn report_state(&mut self, now: Moment) {
+        let [out, error] = self.streams.each_ref().map(Stream::state);
+        let state = out.with(error);
+        let same = state.trouble == self.state.trouble && state.dropping == self.state.dropping;
+        if state == self.state || same && now.since(self.told) < TELL_EVERY {
+            return;
         }
+        (self.state, self.told) = (state.clone(), now);
+        self.say(Notice::State(state));
     }
 
     fn say(&self, notice: Notice) {
@@ -265,12 +284,17 @@ impl Worker {
         let _ = self.noticed.write(1);
     }
 
-    /// Waits for output, a command, or the end of a pause.
-    fn wait(&self) {
+    /// Waits for output, a command, the end of a pause, or a time of day.
+    fn wait(&mut self) {
         let now = clock::mono();
-        let pause = self.streams.iter().filter_map(Stream::wakes_at).min();
-        let timeout = pause.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
+        let due = self.streams.iter().filter_map(Stream::next_due_ms).min();
+        self.timer.clear();
+        // A time that the kernel cannot count is never reached.
+        let _ = self.timer.set(due);
+        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).min();
+        let timeout = until.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        fds.extend(due.is_some().then(|| PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)));
         let fifos = self.streams.iter().flat_map(|stream| stream.waits_for(now));
         fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));
         wait(&mut fds, timeout);
@@ -321,8 +345,7 @@ mod tests {
     #[test]
     fn moves_both_streams_and_says_when_a_run_is_done() {
         let dir = tempfile::tempdir().unwrap();
-        let policy =
-            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
         let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
         let pump = Pump::start("web", &paths, &policy).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
@@ -339,6 +362,9 @@ mod tests {
         pump.tell(Command::Flush);
         assert_eq!(next(&pump), Notice::Flushed(Ok(())));
         assert_eq!(read("out"), "");
+        let archived = crate::archive::list(&policy.dir, "web-out");
+        assert_eq!(std::fs::read_to_string(&archived[0]).unwrap(), expected(0));
+        assert_eq!(archived.len(), 1);
         pump.end(Duration::from_secs(5));
     }
 }

@@ -10,22 +10,26 @@
 //! Each run has FIFOs of its own. Runs that have ended are emptied one after the other. Two that live, while one takes
 //! over from the other, take turns, which change where a line has ended ([`super::sources`]). So lines of two runs never
 //! mix, and a run that ends in mid-line, or stays in mid-line while another one waits, gets its end of line.
+//!
+//! What happens when the disk refuses, and when a service logs more than it may, is in [`super::trouble`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dropping::Dropping;
 use super::log_file::LogFile;
 pub use super::sources::Channel;
 use super::sources::Sources;
+use super::trouble::Trouble;
+use crate::model::flood::Allowance;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::peek::Peek;
 use crate::os::{fault, fifo};
+use crate::paths::ServicePaths;
 
-/// A pause after the disk refused.
-const TROUBLE_PAUSE: Duration = Duration::from_millis(100);
 /// Until a rotation that failed is tried again.
 const ROTATE_AGAIN: Duration = Duration::from_secs(10);
 /// A line without an end is cut by a rotation after this many bytes beyond the limit.
@@ -42,15 +46,21 @@ const HALF_LINE: Duration = Duration::from_secs(1);
 /// One stream.
 #[derive(Debug)]
 pub struct Stream {
-    file: LogFile,
-    sources: Sources,
+    pub(super) file: LogFile,
+    pub(super) sources: Sources,
+    /// All runs of before are known: see [`Stream::take_over`].
+    begun: bool,
     /// Bytes since the turn last changed.
     share: u64,
     /// Since when another run waits for the end of a line of the one whose turn it is, which says nothing.
     half_line: Option<Moment>,
-    peek: Peek,
-    pause_until: Option<Moment>,
+    pub(super) peek: Peek,
+    pub(super) dropping: Dropping,
+    pub(super) allowance: Option<Allowance>,
+    pub(super) trouble: Option<Trouble>,
     rotate_again: Option<Moment>,
+    /// Why it must be tried again.
+    pub(super) not_rotated: Option<String>,
 }
 
 /// What a turn came to.
@@ -60,26 +70,30 @@ pub struct Turn {
     pub finished: Vec<u64>,
     /// Archives to compress.
     pub rotated: Vec<PathBuf>,
-    /// What went wrong, with the path; the bytes wait.
-    pub trouble: Option<String>,
+    /// What the operator should know, one sentence each.
+    pub said: Vec<String>,
     /// There is more to do at once.
     pub more: bool,
 }
 
 impl Stream {
-    /// A stream without a source; `kind` is `out` or `error`, and at `turns` stands whose turn it is.
+    /// A stream without a source; `kind` is `out` or `error`, and in the files of `paths` stands what its predecessor knew.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn new(service: &str, kind: &str, turns: PathBuf, policy: LogPolicy) -> io::Result<Stream> {
+    pub fn new(service: &str, kind: &str, paths: &ServicePaths, policy: LogPolicy) -> io::Result<Stream> {
         Ok(Stream {
-            file: LogFile::new(format!("{service}-{kind}"), policy),
-            sources: Sources::new(turns),
+            allowance: policy.max_rate.map(Allowance::new),
+            file: LogFile::new(service, kind, policy),
+            sources: Sources::new(paths.log_source(kind)),
+            begun: false,
             share: 0,
             half_line: None,
             peek: Peek::new()?,
-            pause_until: None,
+            dropping: Dropping::resume(paths.log_dropped(kind)),
+            trouble: None,
             rotate_again: None,
+            not_rotated: None,
         })
     }
 
@@ -90,7 +104,19 @@ impl Stream {
 
     /// Replaces the policy; another folder holds from the next byte.
     pub fn set_policy(&mut self, policy: LogPolicy) {
+        if policy.max_rate != self.file.policy().max_rate {
+            self.allowance = policy.max_rate.map(Allowance::new);
+        }
         self.file.set_policy(policy);
+    }
+
+    /// Goes on where a predecessor was killed; all that it has left is attached. Before that nothing is written. Returns
+    /// archives that wait to be compressed.
+    pub fn take_over(&mut self, now: Now) -> Vec<PathBuf> {
+        match std::mem::replace(&mut self.begun, true) {
+            true => Vec::new(),
+            false => self.file.take_over(now),
+        }
     }
 
     /// Adds the FIFOs of a run.
@@ -109,28 +135,22 @@ impl Stream {
         self.half_line = None;
     }
 
-    /// Archives that wait to be compressed, if they shall be.
-    pub fn uncompressed(&self) -> Vec<PathBuf> {
-        self.file.uncompressed()
-    }
-
-    /// The FIFOs to wait for; none if the disk gets a pause. A run whose turn it is not can have written something, and
-    /// wait for the end of a line of the one whose turn it is.
+    /// The FIFOs to wait for. A run whose turn it is not can have written something, and wait for the end of a line of the
+    /// one whose turn it is.
     pub fn waits_for(&self, now: Moment) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let paused = self.pause_until.is_some_and(|until| until > now);
-        let all = self.half_line.is_none();
-        self.sources.fifos(all).filter(move |_| !paused)
-    }
-
-    /// When a pause ends.
-    pub fn pause_until(&self) -> Option<Moment> {
-        self.pause_until
+        let all = self.half_line.is_none() || self.is_holding_back(now);
+        self.sources.fifos(all).filter(move |fifo| self.listens_to(*fifo, now))
     }
 
     /// When there is something to do, even if nobody writes anything.
-    pub fn wakes_at(&self) -> Option<Moment> {
+    pub fn wakes_at(&self, now: Moment) -> Option<Moment> {
         let half_line = self.half_line.map(|since| since.plus(HALF_LINE));
-        self.pause_until.or(half_line)
+        [half_line, self.hold_ends(now)].into_iter().flatten().min()
+    }
+
+    /// When there is something to do for the time of day, milliseconds since 1970.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.file.next_due_ms()
     }
 
     /// Whether it pays to wait a moment for more bytes: little is there and nobody is in a hurry.
@@ -141,38 +161,54 @@ impl Stream {
         })
     }
 
-    /// Empties the log file.
+    /// Moves the log file to the archive; the next byte begins a new one, which is there at once.
     ///
     /// # Errors
-    /// Those of opening and truncating.
-    pub fn flush(&mut self, now: Now) -> io::Result<()> {
-        self.file.flush(now.mono)
+    /// Those of [`LogFile::rotate`] and of making the new one.
+    pub fn flush(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
+        self.file.look_soon();
+        self.file.offset(now)?;
+        self.rotate(now, turn)?;
+        self.file.offset(now).map(drop)
+    }
+
+    /// Opens what has the log's name now: whatever tool has moved the old one away finds it complete.
+    ///
+    /// # Errors
+    /// Those of opening.
+    pub fn reopen(&mut self, now: Now) -> io::Result<()> {
+        self.file.reopen(now)
     }
 
     /// Moves what is there.
     pub fn turn(&mut self, now: Now) -> Turn {
         let mut turn = Turn::default();
-        if self.sources.current().is_none() {
+        if !self.begun {
             return turn;
         }
-        self.pause_until = None;
-        if let Err(error) = self.try_turn(now, &mut turn) {
-            self.pause_until = Some(now.mono.plus(TROUBLE_PAUSE));
-            self.file.look_soon();
-            turn.trouble = Some(format!("cannot write {}: {error}", self.path().display()));
-            turn.more = false;
+        let result = match self.is_paused(now.mono) {
+            true => self.relieve(now, &mut turn),
+            false => self.try_turn(now, &mut turn).map(|()| self.trouble = None),
+        };
+        if let Err(error) = result {
+            self.meet(&error, now, &mut turn);
         }
         turn
     }
 
     fn try_turn(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
+        self.keep_time(now, turn)?;
         let mut moved = 0;
         self.half_line = self.half_line.filter(|_| self.sources.another_waits());
-        while let Some(source) = self.sources.current() {
+        loop {
+            if self.dropping.is_on() && !self.go_on_after_drop(now, turn)? {
+                return Ok(());
+            }
+            let Some(source) = self.sources.current() else { return Ok(()) };
             let finishing = source.finishing;
             let before = moved;
             moved += self.empty_stage(now, turn)?;
-            let taken = self.fill_stage()?;
+            let taken = self.fill_stage(now)?;
             if taken > 0 {
                 fault::point("between the splices");
                 self.half_line = None;
@@ -186,11 +222,14 @@ impl Stream {
                 }
                 continue;
             }
-            if self.staged()? > 0 {
+            if self.dropping.is_on() {
+                continue;
+            }
+            if self.staged()? > 0 || self.is_used_up(now.mono) && !finishing {
                 return Ok(());
             }
             if finishing {
-                self.file.end_line(now.mono)?;
+                self.file.end_line(now)?;
                 turn.finished.extend(self.sources.pop());
                 (self.share, self.half_line) = (0, None);
                 continue;
@@ -203,23 +242,36 @@ impl Stream {
                 if now.mono.since(since) < HALF_LINE {
                     return Ok(());
                 }
-                self.file.end_line(now.mono)?;
+                self.file.end_line(now)?;
             }
             self.change_turns()?;
+        }
+    }
+
+    /// What is due for the time of day.
+    fn keep_time(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
+        self.file.expire(now);
+        let waits = self.rotate_again.is_some_and(|again| again > now.mono);
+        if !waits && self.file.is_due(now) && self.file.at_line_start()? {
+            self.rotate_or_go_on(now, turn);
         }
         Ok(())
     }
 
     /// Bytes in the stage of the run whose turn it is.
-    fn staged(&self) -> io::Result<usize> {
+    pub(super) fn staged(&self) -> io::Result<usize> {
         self.sources.current().map_or(Ok(0), |source| fifo::waiting(source.channel.stage.as_fd()))
     }
 
-    /// Moves what the run whose turn it is has written into its stage.
-    fn fill_stage(&self) -> io::Result<usize> {
-        self.sources.current().map_or(Ok(0), |source| {
-            fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), STAGE)
-        })
+    /// Moves what the run whose turn it is has written into its stage, as far as it may.
+    fn fill_stage(&mut self, now: Now) -> io::Result<usize> {
+        let most = self.let_through(STAGE, now)?;
+        match self.sources.current() {
+            Some(source) if most > 0 => {
+                fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), most)
+            }
+            _ => Ok(0),
+        }
     }
 
     fn change_turns(&mut self) -> io::Result<()> {
@@ -231,7 +283,7 @@ impl Stream {
     /// Moves what is staged up to the end of the line that is being written. False if that is not there yet; a line
     /// that is too long is ended.
     fn come_to_line_end(&mut self, now: Now) -> io::Result<bool> {
-        self.file.offset(now.mono)?;
+        self.file.offset(now)?;
         if self.file.at_line_start()? {
             return Ok(true);
         }
@@ -239,32 +291,28 @@ impl Stream {
         let most = self.up_to_line_end(staged)?;
         let written = self.write(now, most)?;
         if written == most && !self.file.at_line_start()? && self.share >= LONGEST_WAIT {
-            self.file.end_line(now.mono)?;
+            self.file.end_line(now)?;
         }
         self.file.at_line_start()
     }
 
     /// Moves everything from the stage into the file, rotating at the ends of lines.
-    fn empty_stage(&mut self, now: Now, turn: &mut Turn) -> io::Result<usize> {
+    pub(super) fn empty_stage(&mut self, now: Now, turn: &mut Turn) -> io::Result<usize> {
         let mut moved = 0;
         loop {
             let waiting = self.staged()?;
             if waiting == 0 {
                 return Ok(moved);
             }
+            let offset = self.file.offset(now)?;
             let limit = self.file.policy().rotate_size;
-            let offset = self.file.offset(now.mono)?;
+            let limit = if self.file.is_due(now) { limit.min(offset) } else { limit };
             let most = if offset < limit {
                 usize::try_from(limit - offset).unwrap_or(usize::MAX).min(waiting)
             } else if self.rotate_again.is_some_and(|again| again > now.mono) {
                 waiting
             } else if self.file.at_line_start()? || offset >= limit + LONGEST_WAIT {
-                if let Err(error) = self.rotate(now, turn) {
-                    // The lines matter more than the size of the file.
-                    self.rotate_again = Some(now.mono.plus(ROTATE_AGAIN));
-                    let path = self.path();
-                    turn.trouble = Some(format!("cannot rotate {}: {error}; it grows on", path.display()));
-                }
+                self.rotate_or_go_on(now, turn);
                 continue;
             } else {
                 self.up_to_line_end(waiting)?
@@ -280,7 +328,7 @@ impl Stream {
     /// Moves up to `most` bytes from the stage into the file.
     fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
         let Some(source) = self.sources.current() else { return Ok(0) };
-        self.file.take(source.channel.stage.as_fd(), most, now.mono)
+        self.file.take(source.channel.stage.as_fd(), most, now)
     }
 
     /// How many of the waiting bytes belong to the line that is being written.
@@ -290,8 +338,18 @@ impl Stream {
         Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
     }
 
+    /// Rotates; if that is not possible the file grows on: the lines matter more than its size.
+    fn rotate_or_go_on(&mut self, now: Now, turn: &mut Turn) {
+        if let Err(error) = self.rotate(now, turn) {
+            self.rotate_again = Some(now.mono.plus(ROTATE_AGAIN));
+            let path = self.path();
+            self.not_rotated = Some(format!("cannot rotate {}: {error}; it grows on", path.display()));
+        }
+    }
+
     fn rotate(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
         let archived = self.file.rotate(now)?;
+        (self.rotate_again, self.not_rotated) = (None, None);
         turn.rotated.extend(archived.filter(|_| self.file.policy().compress));
         Ok(())
     }

@@ -12,6 +12,7 @@ pub mod calendar;
 pub mod cron;
 pub mod end;
 pub mod failure;
+pub mod flood;
 pub mod fnv;
 pub mod ladder;
 pub mod lapse;

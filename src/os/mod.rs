@@ -31,4 +31,5 @@ pub mod tree;
 pub mod unix;
 pub mod users;
 pub mod wait;
+pub mod wall_timer;
 pub mod watched;

@@ -5,10 +5,12 @@
 
 pub mod api;
 pub mod archive_name;
+pub mod dropped;
 pub mod environment;
 pub mod goal;
 pub mod incidents;
 pub mod keeper;
+pub mod log_state;
 pub mod names;
 pub mod record;
 pub mod spec;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::incidents::Incidents;
+use super::log_state::LogState;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, State};
@@ -80,6 +81,9 @@ pub struct ServiceStatus {
     pub log_out: PathBuf,
     /// File of its standard error.
     pub log_error: PathBuf,
+    /// How its log is, unless it is as usual.
+    #[serde(default, skip_serializing_if = "LogState::is_usual")]
+    pub log: LogState,
     /// Its keeper's process.
     pub keeper_pid: i32,
     /// Fingerprint of the entry it runs with.
@@ -209,6 +213,7 @@ impl ServiceStatus {
             user: spec.user.clone(),
             log_out: log("out"),
             log_error: log("error"),
+            log: LogState::default(),
             keeper_pid: 0,
             fingerprint: spec.fingerprint(),
             changed: false,
@@ -273,6 +278,7 @@ pub(crate) mod tests {
             user: None,
             log_out: "/l/web-out.log".into(),
             log_error: "/l/web-error.log".into(),
+            log: LogState::default(),
             keeper_pid: 1,
             fingerprint: 0,
             changed: false,

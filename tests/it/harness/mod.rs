@@ -135,7 +135,7 @@ impl Machine {
     /// A service's log, archives first.
     pub fn log_files(&self, name: &str, kind: &str) -> Vec<PathBuf> {
         let dir = self.dir().join("logs");
-        let mut files = dogwatch::keeper::archive::list(&dir, &format!("{name}-{kind}"));
+        let mut files = dogwatch::archive::list(&dir, &format!("{name}-{kind}"));
         files.push(dir.join(format!("{name}-{kind}.log")));
         files
     }
