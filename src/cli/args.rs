@@ -46,8 +46,10 @@ pub enum Command {
     Show(Show),
     /// Print the latest log lines, then follow
     Logs(Logs),
-    /// Empty the log files of services
-    Flush(Flush),
+    /// Move the log files of services to the archive and begin new ones
+    Flush(Names),
+    /// Open log files again that another tool has moved away
+    Reopen(Names),
     /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
     Doctor(Json),
     /// Run the control plane
@@ -127,9 +129,9 @@ pub struct Logs {
     pub out: bool,
 }
 
-/// `flush`.
+/// `flush` and `reopen`.
 #[derive(Debug, Arguments)]
-pub struct Flush {
+pub struct Names {
     /// Which services, or `all`
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,

@@ -80,7 +80,8 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Status(options) => status::run(&here, &options)?,
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,
-        Command::Flush(options) => order::flush(&here, &options)?,
+        Command::Flush(options) => order::of_logs(&here, Verb::Flush, &options)?,
+        Command::Reopen(options) => order::of_logs(&here, Verb::Reopen, &options)?,
         Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
         Command::Control(options) => {
             let file = match options.only_down {

@@ -1,4 +1,4 @@
-//! `dogwatch start`, `stop`, `restart`, `reload`, `flush`: orders to services, and what became of them.
+//! `dogwatch start`, `stop`, `restart`, `reload`, `flush`, `reopen`: orders to services, and what became of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::args::{Flush, Orders};
+use super::args::{Names, Orders};
 use super::ask;
 use super::client::{CallError, Client, block_on};
 use super::direct;
@@ -48,14 +48,15 @@ pub fn run(here: &Here, verb: Verb, options: &Orders) -> Outcome {
     end(code)
 }
 
-/// Empties logs.
+/// Archives logs, or opens them again.
 ///
 /// # Errors
 /// As [`run`].
-pub fn flush(here: &Here, options: &Flush) -> Outcome {
-    let answers = block_on(give(here, Verb::Flush, &options.names, Order::default()))??;
+pub fn of_logs(here: &Here, verb: Verb, options: &Names) -> Outcome {
+    let answers = block_on(give(here, verb, &options.names, Order::default()))??;
+    let done = if verb == Verb::Flush { "log files archived and emptied" } else { "log files opened again" };
     for answer in &answers.answers {
-        print(&format!("{}: log files emptied\n", answer.service.name))?;
+        print(&format!("{}: {done}\n", answer.service.name))?;
     }
     Ok(())
 }

@@ -39,6 +39,7 @@ mod folder;
 mod host;
 mod keeper_link;
 mod link;
+mod logs;
 mod orders;
 mod own_log;
 mod ping;
@@ -221,6 +222,7 @@ async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSe
             _ = signals.term.recv() => plane.end(Ending::Alone),
             _ = signals.int.recv() => plane.end(Ending::Alone),
             _ = signals.hup.recv() => watch::report(plane),
+            _ = signals.reopen.recv() => drop(tokio::spawn(logs::reopen_all(Arc::clone(plane)))),
             _ = signals.child.recv() => reap(plane),
             _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
             Some(Err(error)) = parts.join_next() => {
@@ -280,6 +282,8 @@ struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    /// What pm2 and logrotate's users send.
+    reopen: Signal,
     child: Signal,
 }
 
@@ -289,6 +293,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined2())?,
             child: signal(SignalKind::child())?,
         })
     }

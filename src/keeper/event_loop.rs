@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use super::channels::Channels;
@@ -246,7 +247,11 @@ impl Keeper {
     }
 
     fn on_children(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {}
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGUSR2 as u32 {
+                self.pump.tell(Command::Reopen); // from somebody who has moved the log files away
+            }
+        }
         self.look_after_children();
         // Orphans that came to this process, and helpers.
         while let Some(ended) = wait::peek(None) {

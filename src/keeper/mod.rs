@@ -100,9 +100,9 @@ fn set_up(
 ) -> Result<Keeper, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
-    // TERM, INT and HUP are blocked and never read: a keeper ends when it is told to, not by a stray signal.
-    let signals = wait::signals(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
-        .map_err(failed("receive signals"))?;
+    // TERM, INT and HUP do nothing: a keeper ends when it is told to, not by a stray signal.
+    let known = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2];
+    let signals = wait::signals(&known).map_err(failed("receive signals"))?;
     let (store, record) = Store::open(&own)?;
     let file = store.spec()?;
     let record = record.unwrap_or_default();

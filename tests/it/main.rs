@@ -15,6 +15,7 @@ mod guide;
 mod hostile;
 mod isolation;
 mod keeper;
+mod log_keeping;
 mod node;
 mod pm2;
 mod readme;

@@ -4,7 +4,7 @@
 //! GET  /v1/services                 all services
 //! GET  /v1/services/NAME            one
 //! GET  /v1/health                   the control plane and the machine
-//! POST /v1/services/NAME/start      stop, restart, flush alike        (unix socket only)
+//! POST /v1/services/NAME/start      stop, restart, reload, flush, reopen alike        (unix socket only)
 //! POST /v1/up                       several at once                   (unix socket only)
 //! POST /v1/down                     stops all of dogwatch             (unix socket only)
 //! ```

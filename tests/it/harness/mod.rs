@@ -4,6 +4,7 @@
 //! saw last.
 
 pub mod clients;
+pub mod disk;
 pub mod lines;
 pub mod shell;
 
@@ -236,7 +237,8 @@ pub fn go_on(identity: &Identity) {
     send(identity, libc::SIGCONT);
 }
 
-fn send(identity: &Identity, signal: i32) {
+/// Sends a signal to exactly that process.
+pub fn send(identity: &Identity, signal: i32) {
     if let Some(pidfd) = dogwatch::os::process::open(identity) {
         pidfd.signal(dogwatch::model::signal::Signal(signal)).unwrap();
     }
