@@ -114,6 +114,11 @@ pub fn remove_oldest(logs: &Folder, stems: &[&str]) -> Option<(String, u64)> {
     Some((name.to_string(), oldest.archive.bytes))
 }
 
+/// The name that a compressed file has until it is complete.
+pub fn half_made(compressed: &str) -> String {
+    format!("{compressed}.new")
+}
+
 /// The archives of some logs, oldest first.
 struct Archives {
     months: Vec<Folder>,
@@ -170,8 +175,10 @@ impl Archives {
     fn remove(&self, kept: &Kept, stems: &[&str]) {
         for form in [Form::Index, Form::Plain, Form::Gzip] {
             let (stem, at_ms) = (stems[kept.archive.log].to_owned(), kept.archive.at_ms);
-            // Compressed under another name meanwhile: next time.
-            let _ = self.months[kept.month].remove(&ArchiveName { stem, at_ms, form }.to_string());
+            let name = ArchiveName { stem, at_ms, form }.to_string();
+            // Compressed under another name meanwhile: next time. And what a helper that was killed has left of it.
+            let _ = self.months[kept.month].remove(&name);
+            let _ = self.months[kept.month].remove(&half_made(&name));
         }
     }
 }

@@ -265,7 +265,6 @@ impl Keeper {
             let _ = wait::reap(ended.pid);
             self.compressor.ended(ended.pid);
         }
-        self.compressor.next(&self.paths);
     }
 
     fn look_after_children(&mut self) {
@@ -317,6 +316,7 @@ impl Keeper {
                 Said::State(state) => self.on_log_state(state),
             }
         }
+        self.compressor.next(&self.paths); // nothing else may happen for hours
     }
 
     fn answer_all(&mut self, askers: Vec<u64>, result: Result<(), String>) {

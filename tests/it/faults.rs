@@ -38,6 +38,36 @@ fn between_the_splices() {
 }
 
 #[test]
+fn before_a_rotation() {
+    die_at("before a rotation", &[1]);
+}
+
+#[test]
+fn after_the_pruning_of_a_rotation() {
+    die_at("after the pruning of a rotation", &[1]);
+}
+
+#[test]
+fn after_the_index_of_a_rotation() {
+    let mut machine = Machine::new(SERVICE);
+    let marker = machine.dir().join("died");
+    machine.set("DOGWATCH_FAULT", &format!("after the index of a rotation={}", marker.display()));
+    let logs = machine.dir().join("logs");
+    std::fs::create_dir(&logs).unwrap();
+    std::fs::write(logs.join("web-out.idx"), "an index").unwrap();
+    machine.up();
+    until("the keeper's death", || marker.exists(), |died| *died);
+    until("a few rotations", || machine.log_files("web", "out").len(), |files| *files > 4);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let files = machine.log_files("web", "out");
+    let found = tally(&files);
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+    assert_eq!(std::fs::read(files[0].with_extension("idx")).unwrap(), b"an index");
+    assert!(!logs.join("web-out.idx").exists());
+}
+
+#[test]
 fn after_the_rename_of_a_rotation() {
     die_at("after the rename of a rotation", &[1]);
 }

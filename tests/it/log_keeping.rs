@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use dogwatch::os::process::Identity;
+use serde_json::Value;
 
 use crate::harness::disk::SmallDisk;
 use crate::harness::lines::{Account, Tally, account, tally};
@@ -120,6 +121,89 @@ fn keepers_that_are_killed_while_they_drop_make_it_at_least_so_many() {
     let Account { kept, missing, dropped, at_least, .. } = account(&machine.log_files("web", "out"));
     assert_eq!(kept + missing, timed(&machine).0);
     assert!(at_least && dropped <= missing && dropped * 10 > missing * 9, "{dropped} of {missing}");
+}
+
+/// A keeper that is killed at `moment` of a drop, which is over before or after that.
+fn die_in_a_drop(moment: &str, exact: bool) {
+    let Some((mut machine, disk)) = on_small_disk("2m", true, TIMED, ONE_FILE) else { return };
+    let died = machine.dir().join("died");
+    machine.set("DOGWATCH_FAULT", &format!("{moment}={}", died.display()));
+    disk.take_room(1 << 20);
+    machine.up();
+    let before = machine.until_state("web", "online");
+    until_dropping(&machine);
+    disk.make_room();
+    until("the keeper's death", || died.exists(), |died| *died);
+    until("the mark", || machine.log("web", "out"), |log| log.contains(" dropped, disk full, "));
+    assert_eq!(machine.until_state("web", "online")["pid"], before["pid"]);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let Account { kept, missing, dropped, marks, at_least } = account(&machine.log_files("web", "out"));
+    assert_eq!((kept + missing, marks), (timed(&machine).0, 1), "{moment}");
+    assert!(dropped <= missing && at_least != exact, "{moment}: {dropped} of {missing}");
+    assert!(dropped == missing || !exact, "{moment}: {dropped} of {missing}");
+}
+
+#[test]
+fn a_keeper_dies_when_a_drop_has_begun() {
+    die_in_a_drop("a drop has begun", false);
+}
+
+#[test]
+fn a_keeper_dies_between_drop_and_record() {
+    die_in_a_drop("between drop and record", false);
+}
+
+#[test]
+fn a_keeper_dies_before_the_mark_of_a_drop() {
+    die_in_a_drop("before the mark of a drop", true);
+}
+
+#[test]
+fn a_keeper_dies_after_the_mark_of_a_drop() {
+    die_in_a_drop("after the mark of a drop", true);
+}
+
+/// A helper that is killed at `moment` leaves the archive, or its compressed form, and never loses a line.
+fn die_in_compression(moment: &str) {
+    let mut machine = Machine::new(
+        r#"
+        [services.web]
+        command = ["UNRULY", "burst", "20000", "50", "hang"]
+        log = { rotate_size = "256KiB" }
+        "#,
+    );
+    let died = machine.dir().join("died");
+    machine.set("DOGWATCH_FAULT", &format!("{moment}={}", died.display()));
+    machine.up();
+    machine.until_state("web", "online");
+    until("the helper's death", || died.exists(), |died| *died);
+    let lines = || tally(&machine.log_files("web", "out"));
+    until("all lines", lines, |found| *found == Tally { lines: 20_000, ..Tally::default() });
+    kill(&machine.keeper("web").unwrap()); // the next one looks for what is not compressed
+    let compressed = |files: &Vec<PathBuf>| {
+        let (_, archives) = files.split_last().unwrap();
+        archives.len() == 3 && archives.iter().all(|path| path.extension().is_some_and(|end| end == "gz"))
+    };
+    until("compression", || machine.log_files("web", "out"), compressed);
+    assert_eq!(lines(), Tally { lines: 20_000, ..Tally::default() });
+    let folder = machine.log_files("web", "out")[0].parent().unwrap().to_owned();
+    until("nothing half made", || fs::read_dir(&folder).unwrap().count(), |files| *files == 3);
+}
+
+#[test]
+fn a_helper_dies_with_a_half_compressed_file() {
+    die_in_compression("a half compressed file");
+}
+
+#[test]
+fn a_helper_dies_before_the_rename_of_a_compressed_file() {
+    die_in_compression("before the rename of a compressed file");
+}
+
+#[test]
+fn a_helper_dies_before_the_original_goes() {
+    die_in_compression("before the original goes");
 }
 
 #[test]
@@ -252,7 +336,8 @@ fn more_than_it_may_is_counted_in_the_log_and_in_the_status() {
         || machine.log("web", "out"),
         |log| log.matches(" dropped, more than 100 lines/s, ").count() > 1,
     );
-    assert!(machine.status("web")["log"]["dropped_lines"].as_u64() > Some(100));
+    let told = |status: &Value| status["log"]["dropped_lines"].as_u64() > Some(100);
+    until("it is told", || machine.status("web"), told);
     assert!(!machine.ok(&["status"]).contains("cannot"), "it is no problem");
     machine.ok(&["stop", "web"]);
     machine.ok(&["down"]);
