@@ -120,7 +120,7 @@ pub fn half_made(compressed: &str) -> String {
 }
 
 /// The archives of some logs, oldest first.
-struct Archives {
+pub struct Archives {
     months: Vec<Folder>,
     kept: Vec<Kept>,
 }
@@ -139,7 +139,8 @@ impl Kept {
 }
 
 impl Archives {
-    fn find(logs: &Folder, stems: &[&str]) -> Archives {
+    /// Those of the logs with these stems; their `log` is the position of the stem.
+    pub fn find(logs: &Folder, stems: &[&str]) -> Archives {
         let mut all = Archives { months: Vec::new(), kept: Vec::new() };
         let Ok(archive) = logs.inner(FOLDER, Missing::Fail) else { return all };
         for month in archive.names() {
@@ -169,6 +170,16 @@ impl Archives {
         }
         all.kept.sort_by_key(|kept| kept.archive.at_ms);
         all
+    }
+
+    /// All.
+    pub fn all(&self) -> impl Iterator<Item = Archive> {
+        self.kept.iter().map(|kept| kept.archive)
+    }
+
+    /// Deletes the one at that position of [`Archives::all`]; the stems are those it was found with.
+    pub fn remove_at(&self, at: usize, stems: &[&str]) {
+        self.remove(&self.kept[at], stems);
     }
 
     /// The index first: one without its log would be taken for a rotation that is half done.

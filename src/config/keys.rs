@@ -39,14 +39,14 @@ pub(super) const FILE: Keys = Keys {
 
 /// `[dogwatch]`.
 pub(super) const DOGWATCH: Keys = Keys {
-    accepted: &["listen", "log_dir"],
+    accepted: &["listen", "log_dir", "log_budget", "log_reserve"],
     later: &["group"],
     elsewhere: &[("port", "listen = \"127.0.0.1:PORT\"")],
 };
 
 /// `[compartments.NAME]`.
 pub(super) const COMPARTMENT: Keys = Keys {
-    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max"],
+    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max", "log_budget"],
     later: &[],
     elsewhere: &[],
 };

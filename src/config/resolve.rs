@@ -46,6 +46,8 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
     Ecosystem {
         listen: file.listen.map(|listen| listen.address),
         log_dir,
+        log_budget: file.log_budget,
+        log_reserve: file.log_reserve,
         group: None,
         compartments,
         services: order.into_iter().filter_map(|index| specs[index].take()).collect(),

@@ -39,6 +39,7 @@ mod folder;
 mod host;
 mod keeper_link;
 mod link;
+mod log_budget;
 mod logs;
 mod orders;
 mod own_log;

@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::alarm::Whom;
 use super::folder;
+use super::log_budget::LogBudget;
 use super::ping::ping;
 use super::plane::Plane;
 use super::relief::{Helpless, PUMP, Relief, Stream};
@@ -41,6 +42,7 @@ const ABSENT: Duration = Duration::from_millis(500);
 /// Watches for ever.
 pub async fn run(plane: Arc<Plane>) {
     let mut sentinel = Sentinel::new(Arc::clone(&plane));
+    let log_budget = LogBudget::default();
     let mut tick = interval(suspicion::LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -49,6 +51,7 @@ pub async fn run(plane: Arc<Plane>) {
             _ = tick.tick() => {
                 plane.hold_switch(lapse::FALLS_AFTER);
                 sentinel.look_at_all();
+                log_budget.tick(&plane);
             }
             said = plane.alarm.heard() => {
                 said.into_iter().for_each(|(whom, unanswered)| sentinel.look_at(&whom, unanswered));
