@@ -50,10 +50,14 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The chaos test for long: 300 kills per variant, of the release build.
+# The chaos test for long: 300 kills per variant, of the release build; 400 of keepers in a flood that is rotated, 60,000 lines
+# over ten rotations, and a line of a gibibyte.
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_KEEPER_KILLS=400 DOGWATCH_INTEGRITY_LINES=60000 DOGWATCH_LONG_LINE=1073741824 \
+	  cargo test --test it -- --nocapture --test-threads=1 \
+	  log_keeping::keepers_are_killed log_keeping::sixty_thousand log_keeping::a_line_of_any_length
 
 # The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
 screenshots:

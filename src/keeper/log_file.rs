@@ -15,6 +15,7 @@ use crate::archive;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::peek::Peek;
 use crate::os::{fault, fifo};
 use crate::wire::archive_name;
 
@@ -125,10 +126,20 @@ impl LogFile {
     /// Moves up to `most` bytes from a stage into the file.
     ///
     /// # Errors
-    /// Those of opening and of splice(2): the bytes are still in the stage.
-    pub fn take(&mut self, stage: BorrowedFd<'_>, most: usize, now: Now) -> io::Result<usize> {
+    /// Those of opening, of splice(2) and of write(2): the bytes are still in the stage.
+    pub fn take(
+        &mut self,
+        stage: BorrowedFd<'_>,
+        most: usize,
+        peek: &mut Peek,
+        now: Now,
+    ) -> io::Result<usize> {
         let open = self.ensure_open(now)?;
-        let moved = fifo::to_file(stage, &open.file, &mut open.offset, most)?;
+        let moved = match fifo::to_file(stage, &open.file, &mut open.offset, most) {
+            // A file system that cannot splice.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => open.copy(stage, most, peek)?,
+            other => other?,
+        };
         self.has_begun(now);
         Ok(moved)
     }
@@ -294,6 +305,15 @@ impl Open {
         let begun_ms = (about.len() > 0).then(|| begun_ms(&about)).flatten();
         Ok(Open { file, id, offset: about.len(), begun_ms, due_ms: due(policy, begun_ms) })
     }
+
+    /// Writes what is at the head of the stage, and only then takes it out: a keeper that is killed between the two has
+    /// its successor write it again.
+    fn copy(&mut self, stage: BorrowedFd<'_>, most: usize, peek: &mut Peek) -> io::Result<usize> {
+        let mut bytes = peek.look(stage, most)?;
+        let written = self.file.write_at(&bytes, self.offset)?;
+        self.offset += written as u64;
+        fifo::take(stage, &mut bytes[..written])
+    }
 }
 
 /// When a file that is not empty was begun: when it was made, or where the file system does not know that, when it was
@@ -305,4 +325,36 @@ fn begun_ms(about: &Metadata) -> Option<u64> {
 
 fn due(policy: &LogPolicy, begun_ms: Option<u64>) -> Option<u64> {
     policy.rotate_every.as_ref()?.due(begun_ms?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::fcntl::{FcntlArg, OFlag, fcntl};
+    use std::os::fd::AsFd;
+
+    /// O_APPEND stands for a file system that cannot splice: both answer EINVAL.
+    #[test]
+    fn a_file_that_refuses_splice_is_written_all_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stage");
+        fifo::make(&path, None).unwrap();
+        let (stage, writer) = (fifo::open_pump(&path).unwrap(), fifo::open_pump(&path).unwrap());
+        let mut log = LogFile::new("web", "out", LogPolicy::new(dir.path().to_owned(), 1 << 20, 3, false));
+        let mut peek = Peek::new().unwrap();
+        let mut take = |log: &mut LogFile, text: &str| {
+            nix::unistd::write(&writer, text.as_bytes()).unwrap();
+            log.take(stage.as_fd(), 1 << 16, &mut peek, Now::default()).unwrap()
+        };
+        assert_eq!(take(&mut log, "one\n"), 4);
+        let file = &log.open.as_ref().unwrap().file;
+        fcntl(file, FcntlArg::F_SETFL(OFlag::O_APPEND)).unwrap();
+        nix::unistd::write(&writer, b"x").unwrap();
+        let refused = fifo::to_file(stage.as_fd(), file, &mut 4, 1).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(take(&mut log, "\n"), 2);
+        assert_eq!(take(&mut log, "three\n"), 6);
+        assert_eq!(std::fs::read_to_string(log.path()).unwrap(), "one\nx\nthree\n");
+        assert_eq!((log.offset(Now::default()).unwrap(), fifo::waiting(stage.as_fd()).unwrap()), (12, 0));
+    }
 }

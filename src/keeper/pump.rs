@@ -314,6 +314,7 @@ fn wait(fds: &mut [PollFd<'_>], millis: i32) {
 mod tests {
     use super::*;
     use crate::model::name::ServiceName;
+    use crate::model::rotation::Every;
     use crate::os::fifo;
     use crate::paths::Paths;
     use std::path::Path;
@@ -365,6 +366,26 @@ mod tests {
         let archived = crate::archive::list(&policy.dir, "web-out");
         assert_eq!(std::fs::read_to_string(&archived[0]).unwrap(), expected(0));
         assert_eq!(archived.len(), 1);
+        pump.end(Duration::from_secs(5));
+    }
+
+    /// Nobody writes anything: the timer alone wakes the thread.
+    #[test]
+    fn rotates_when_the_time_has_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy {
+            rotate_every: Some(Every::Period(Duration::from_millis(500))),
+            ..LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, true)
+        };
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        for text in ["one\n", "two\n"] {
+            nix::unistd::write(&ends[0], text.as_bytes()).unwrap();
+            let Notice::Rotated(path) = next(&pump) else { panic!("something else") };
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+        }
         pump.end(Duration::from_secs(5));
     }
 }

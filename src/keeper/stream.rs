@@ -328,7 +328,7 @@ impl Stream {
     /// Moves up to `most` bytes from the stage into the file.
     fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
         let Some(source) = self.sources.current() else { return Ok(0) };
-        self.file.take(source.channel.stage.as_fd(), most, now)
+        self.file.take(source.channel.stage.as_fd(), most, &mut self.peek, now)
     }
 
     /// How many of the waiting bytes belong to the line that is being written.

@@ -503,3 +503,32 @@ fn an_interrupted_rotation_is_finished_before_anything_is_written() {
     bench.turn();
     assert_eq!((bench.archives(), bench.log().as_str()), (vec!["one\n".to_owned()], "two\n"));
 }
+
+#[test]
+fn a_trickle_is_gathered_and_nothing_else() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    let room = fifo::capacity(fd.as_fd());
+    write(&fd, "little\n");
+    assert!(bench.stream.is_trickle());
+    write(&fd, &"x".repeat(room / 8));
+    assert!(!bench.stream.is_trickle(), "it is filling");
+    bench.turn();
+    assert!(bench.stream.is_trickle());
+    bench.stream.finish(1);
+    assert!(!bench.stream.is_trickle(), "its end is waited for");
+}
+
+#[test]
+fn what_is_left_when_a_run_ends_is_written_to_the_last_byte() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    let end = fill(&fd, 0, 60_000);
+    bench.turn();
+    let end = fill(&fd, end, 60_000);
+    drop(fd); // no end of file comes of it: dogwatch has the FIFO open, too
+    assert_eq!(bench.turn().finished, [0_u64; 0]);
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(read_lines(&bench.log()).0, (0..end).collect::<Vec<_>>());
+}
