@@ -121,7 +121,7 @@ fn a_hostile_service_hurts_only_itself() {
     let (neighbour, own) = (free_address(), free_address());
     let machine = Machine::new(&format!(
         "[services.neighbour]\ncommand = [\"UNRULY\", \"serve\", \"ready\", \"number\", \"1\", \"20\", \"hang\"]\n\
-         ready = \"notify\"\nlisten = [\"{neighbour}\"]\nlog = {{ rotate_size = \"1MiB\" }}\n\
+         ready = \"notify\"\nlisten = [\"{neighbour}\"]\nlog = {{ rotate_size = \"1MiB\", compress = false }}\n\
          [services.hostile]\ncommand = [\"{PYTHON}\", \"../service.py\"]\ncwd = \"own\"\nuser = \"{}\"\n\
          ready = \"notify\"\nlisten = [\"{own}\"]\nlimits = {{ nproc = 40 }}\n",
         user(2)
@@ -237,7 +237,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
         plant(what, &log, &victim);
         until("words", said, |text| text[before..].contains("cannot write "));
         let flushed = machine.run(&["flush", "web"]);
-        assert!(flushed.code != 0 && flushed.err.contains("cannot empty "), "{what}: {flushed:?}");
+        assert!(flushed.code != 0 && flushed.err.contains("cannot archive "), "{what}: {flushed:?}");
         // Nobody who reads is shown anything else, or kept waiting.
         let shown = machine.run(&["logs", "web", "--nostream", "--out"]);
         assert!(!shown.out.contains("untouched"), "{what}: {shown:?}");
