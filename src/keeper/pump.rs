@@ -288,7 +288,6 @@ impl Worker {
     fn wait(&mut self) {
         let now = clock::mono();
         let due = self.streams.iter().filter_map(Stream::next_due_ms).min();
-        self.timer.clear();
         // A time that the kernel cannot count is never reached.
         let _ = self.timer.set(due);
         let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).min();
@@ -299,6 +298,10 @@ impl Worker {
         fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));
         wait(&mut fds, timeout);
         let commanded = fds[0].any().unwrap_or(false);
+        let rang = due.is_some() && fds[1].any().unwrap_or(false);
+        if rang {
+            self.timer.clear();
+        }
         if !commanded && self.streams.iter().all(Stream::is_trickle) {
             wait(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], i32::from(GATHER));
         }
