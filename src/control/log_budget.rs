@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use super::plane::Plane;
 use super::say::say;
@@ -22,6 +23,8 @@ use crate::wire::archive_name;
 
 /// The topic of problems about it.
 const TOPIC: &str = "log budget";
+/// Stack of the thread, bytes.
+const STACK: usize = 128 * 1024;
 
 /// What the file says about it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -66,14 +69,17 @@ impl LogBudget {
             return;
         }
         let (plane, looks) = (Arc::clone(plane), Arc::clone(&self.looks));
-        tokio::spawn(async move {
-            let result = tokio::task::spawn_blocking(move || look(&limits)).await;
-            if let Ok(Ok(Look { deleted, short })) = result {
+        // Not one of the runtime's: it would be waited for at the end, whatever its disk does.
+        let begun = thread::Builder::new().name("log-budget".to_owned()).stack_size(STACK).spawn(move || {
+            if let Ok(Look { deleted, short }) = look(&limits) {
                 deleted.iter().for_each(say);
                 plane.problem(TOPIC, short);
             }
             looks.store(false, Ordering::Relaxed);
         });
+        if begun.is_err() {
+            self.looks.store(false, Ordering::Relaxed); // at the next tick, then
+        }
     }
 }
 

@@ -218,10 +218,10 @@ impl LogFile {
         open.due_ms.is_some_and(|due| due <= now.unix_ms)
     }
 
-    /// When there is something to do for the passing of time alone, milliseconds since 1970.
-    pub fn next_due_ms(&self) -> Option<u64> {
+    /// When there is something to do for the passing of time alone, after that moment; milliseconds since 1970.
+    pub fn next_due_ms(&self, after: u64) -> Option<u64> {
         let open = self.open.as_ref().and_then(|open| open.due_ms);
-        [open, self.expires_ms].into_iter().flatten().min()
+        [open, self.expires_ms].into_iter().flatten().filter(|due| *due > after).min()
     }
 
     /// Deletes archives that are too old.

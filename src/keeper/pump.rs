@@ -13,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::stream::{Channel, Stream, Turn};
-use crate::model::moment::Moment;
+use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
 use crate::os::wall_timer::WallTimer;
@@ -199,7 +199,7 @@ impl Worker {
                 return;
             }
             if !more {
-                self.wait();
+                self.wait(now);
             }
         }
     }
@@ -285,9 +285,9 @@ impl Worker {
     }
 
     /// Waits for output, a command, the end of a pause, or a time of day.
-    fn wait(&mut self) {
+    fn wait(&mut self, turned: Now) {
         let now = clock::mono();
-        let due = self.streams.iter().filter_map(Stream::next_due_ms).min();
+        let due = self.streams.iter().filter_map(|stream| stream.next_due_ms(turned)).min();
         // A time that the kernel cannot count is never reached.
         let _ = self.timer.set(due);
         let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).min();

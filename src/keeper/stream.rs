@@ -145,12 +145,14 @@ impl Stream {
     /// When there is something to do, even if nobody writes anything.
     pub fn wakes_at(&self, now: Moment) -> Option<Moment> {
         let half_line = self.half_line.map(|since| since.plus(HALF_LINE));
-        [half_line, self.hold_ends(now)].into_iter().flatten().min()
+        let rotate_again = self.rotate_again.filter(|again| *again > now);
+        [half_line, rotate_again, self.hold_ends(now)].into_iter().flatten().min()
     }
 
-    /// When there is something to do for the time of day, milliseconds since 1970.
-    pub fn next_due_ms(&self) -> Option<u64> {
-        self.file.next_due_ms()
+    /// When there is something to do for the time of day, milliseconds since 1970. What has been due at the latest turn,
+    /// at `turned`, and could not be done waits for something else: the end of a line, or another try.
+    pub fn next_due_ms(&self, turned: Now) -> Option<u64> {
+        self.file.next_due_ms(turned.unix_ms)
     }
 
     /// Whether it pays to wait a moment for more bytes: little is there and nobody is in a hurry.

@@ -53,6 +53,10 @@ impl Bench {
         self.stream.take_over(self.now);
     }
 
+    fn next_due_ms(&self) -> Option<u64> {
+        self.stream.next_due_ms(self.now)
+    }
+
     fn trouble(&self) -> Option<String> {
         self.stream.state().trouble
     }
@@ -281,6 +285,8 @@ fn a_rotation_that_fails_does_not_stop_the_log() {
         written += &line;
     }
     assert_eq!(bench.log(), written);
+    assert!(bench.trouble().unwrap().starts_with("cannot rotate "));
+    assert!(bench.stream.wakes_at(bench.now.mono).is_some(), "it is tried again when nobody writes, too");
     fs::remove_file(bench.stream.file.policy().dir.join("archive")).unwrap();
     bench.now.mono = bench.now.mono.plus(ROTATE_AGAIN);
     write(&fd, "last\n");
@@ -423,22 +429,23 @@ fn rotates_when_the_time_comes_at_the_end_of_a_line() {
     let mut bench = Bench::new(1 << 20);
     bench.set_policy(|policy| policy.rotate_every = Some(Every::parse("1h").unwrap()));
     let fd = bench.run(1);
-    assert_eq!(bench.stream.next_due_ms(), None, "an empty log is not rotated");
+    assert_eq!(bench.next_due_ms(), None, "an empty log is not rotated");
     write(&fd, "one\ntw");
     bench.turn();
-    let due = bench.stream.next_due_ms().unwrap();
+    let due = bench.next_due_ms().unwrap();
     assert!(due > bench.now.unix_ms && due.is_multiple_of(3_600_000), "{due}");
     bench.now.unix_ms = due;
     bench.turn();
     assert_eq!(bench.archives(), [""; 0], "in mid-line");
+    assert_eq!(bench.next_due_ms(), None, "the end of the line will wake it");
     write(&fd, "o\nthree\n");
     bench.turn();
     assert_eq!((bench.archives(), bench.log().as_str()), (vec!["one\ntwo\n".to_owned()], "three\n"));
     // Nobody writes anything: the time alone is enough.
-    bench.now.unix_ms = bench.stream.next_due_ms().unwrap();
+    bench.now.unix_ms = bench.next_due_ms().unwrap();
     bench.turn();
     assert_eq!(bench.archives(), ["one\ntwo\n", "three\n"]);
-    assert_eq!(bench.stream.next_due_ms(), None);
+    assert_eq!(bench.next_due_ms(), None);
 }
 
 #[test]
@@ -448,10 +455,10 @@ fn a_clock_that_is_set_neither_hurries_nor_stops_the_rotation() {
     let fd = bench.run(1);
     write(&fd, "one\n");
     bench.turn();
-    let due = bench.stream.next_due_ms().unwrap();
+    let due = bench.next_due_ms().unwrap();
     bench.now.unix_ms -= 30 * 86_400_000;
     bench.turn();
-    assert_eq!(bench.stream.next_due_ms(), Some(due - 30 * 86_400_000));
+    assert_eq!(bench.next_due_ms(), Some(due - 30 * 86_400_000));
     bench.now.unix_ms += 365 * 86_400_000;
     bench.turn();
     assert_eq!(bench.archives(), ["one\n"], "once");
@@ -466,11 +473,11 @@ fn archives_that_are_too_old_go_when_nothing_else_happens() {
     bench.turn();
     bench.stream.flush(bench.now, &mut Turn::default()).unwrap();
     assert_eq!(bench.archives().len(), 1);
-    let due = bench.stream.next_due_ms().unwrap();
+    let due = bench.next_due_ms().unwrap();
     assert_eq!(due, bench.now.unix_ms + 3_600_000);
     bench.now.unix_ms = due;
     bench.turn();
-    assert_eq!((bench.archives().len(), bench.stream.next_due_ms()), (0, None));
+    assert_eq!((bench.archives().len(), bench.next_due_ms()), (0, None));
 }
 
 #[test]
