@@ -23,6 +23,7 @@ use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
+use crate::model::units::group_digits;
 use crate::os::cgroup::Cgroup;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
@@ -75,6 +76,8 @@ pub struct Keeper {
     pub(super) reopening: Vec<u64>,
     /// How the log is, as the pump says.
     pub(super) log_state: LogState,
+    /// Lines that had been dropped when it could be written last.
+    pub(super) dropped_before: u64,
     pub(super) retiring: Option<Moment>,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
@@ -334,16 +337,20 @@ impl Keeper {
         let before = std::mem::replace(&mut self.log_state, state);
         let now = &self.log_state;
         match (&before.trouble, &now.trouble) {
-            (None, Some(text)) => self.log(text),
+            (None, Some(text)) => {
+                self.log(text);
+                self.dropped_before = before.dropped_lines;
+            }
             (Some(_), None) => {
-                let lines = now.dropped_lines - before.dropped_lines.min(now.dropped_lines);
-                let dropped =
-                    if lines > 0 { format!("; {lines} more lines were dropped") } else { String::new() };
+                let dropped = match now.dropped_lines.saturating_sub(self.dropped_before) {
+                    0 => String::new(),
+                    lines => format!("; meanwhile {} lines were dropped", group_digits(lines)),
+                };
                 self.log(&format!("the log can be written again{dropped}"));
             }
             _ => {}
         }
-        if before.trouble != now.trouble || before.dropping != now.dropping {
+        if before.trouble != self.log_state.trouble || before.dropping != self.log_state.dropping {
             self.published = None; // who watches learns of it
         }
     }

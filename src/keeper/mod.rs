@@ -139,6 +139,7 @@ fn set_up(
         flushing: Vec::new(),
         reopening: Vec::new(),
         log_state: LogState::default(),
+        dropped_before: 0,
         retiring: None,
         busy: true,
         stale_cgroups: Vec::new(),

@@ -92,7 +92,7 @@ fn a_critical_service_does_not_wait_for_a_full_disk_and_the_count_is_right_to_th
     assert!(longest < 500, "{longest} ms");
     assert!(more <= 64, "{more} KiB more");
     assert!(machine.own_log().contains("No space left on device"), "{}", machine.own_log());
-    assert!(machine.own_log().contains("the log can be written again; "), "{}", machine.own_log());
+    assert!(machine.own_log().contains("the log can be written again; meanwhile "), "{}", machine.own_log());
 }
 
 #[test]
@@ -454,4 +454,31 @@ fn a_crash_in_mid_line_keeps_the_last_words_and_the_next_run_begins_a_line() {
     let log = until("three runs", || machine.log("web", "out"), |log| log.matches("one").count() > 3);
     let lines: Vec<&str> = log.lines().collect();
     assert!(lines.chunks_exact(2).take(3).all(|two| *two == ["one", "last wor"]), "{log}");
+}
+
+#[test]
+fn all_logs_together_keep_to_their_budget_and_critical_ones_last() {
+    let burst = |name: &str, critical: bool, lines: u64| {
+        format!(
+            "[services.{name}]\ncritical = {critical}\ncommand = [\"UNRULY\", \"burst\", \"{lines}\", \"50\", \"hang\"]\n\
+             log = {{ rotate_size = \"64KiB\", keep = 1000, compress = false }}\n"
+        )
+    };
+    let machine = Machine::new(&format!(
+        "[dogwatch]\nlog_budget = \"1MiB\"\n{}{}",
+        burst("web", true, 8_000),
+        burst("chatter", false, 40_000)
+    ));
+    machine.up();
+    for (name, last) in [("web", "0000007999 "), ("chatter", "0000039999 ")] {
+        until(name, || machine.log(name, "out"), |log| log.contains(last));
+    }
+    let size = |name: &str| {
+        let files = machine.log_files(name, "out");
+        files.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum::<u64>()
+    };
+    until("it keeps to the budget", || size("web") + size("chatter"), |bytes| *bytes <= 1 << 20);
+    assert!(size("chatter") > 500 << 10, "no more goes than must");
+    assert_eq!(tally(&machine.log_files("web", "out")), Tally { lines: 8_000, ..Tally::default() });
+    assert!(machine.own_log().contains("control: chatter: deleted its "), "{}", machine.own_log());
 }
