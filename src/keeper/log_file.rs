@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::dropping::Mark;
+use super::time_index::TimeIndex;
 use crate::archive;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
@@ -45,6 +46,8 @@ struct Open {
     begun_ms: Option<u64>,
     /// When it is too old, milliseconds since 1970.
     due_ms: Option<u64>,
+    /// When its bytes were written.
+    times: TimeIndex,
 }
 
 impl LogFile {
@@ -135,6 +138,7 @@ impl LogFile {
         now: Now,
     ) -> io::Result<usize> {
         let open = self.ensure_open(now)?;
+        open.times.note(open.offset, now.unix_ms);
         let moved = match fifo::to_file(stage, &open.file, &mut open.offset, most) {
             // A file system that cannot splice.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => open.copy(stage, most, peek)?,
@@ -190,6 +194,7 @@ impl LogFile {
     /// Writes all of it or nothing.
     fn put(&mut self, text: &[u8], now: Now) -> io::Result<()> {
         let open = self.ensure_open(now)?;
+        open.times.note(open.offset, now.unix_ms);
         if let Err(error) = open.file.write_all_at(text, open.offset) {
             let _ = open.file.set_len(open.offset); // a part of it may be there
             return Err(error);
@@ -292,18 +297,19 @@ impl LogFile {
                 None => Folder::open(&self.policy.dir, Missing::Make)?,
             };
             let folder = self.folder.insert(folder);
-            self.open = Some(Open::new(folder, &archive_name::log(&self.stem), &self.policy)?);
+            self.open = Some(Open::new(folder, &self.stem, &self.policy)?);
         }
         Ok(self.open.as_mut().expect("it was opened above"))
     }
 }
 
 impl Open {
-    fn new(folder: &Folder, name: &str, policy: &LogPolicy) -> io::Result<Open> {
-        let (file, id) = folder.open_file(name, Missing::Make)?;
+    fn new(folder: &Folder, stem: &str, policy: &LogPolicy) -> io::Result<Open> {
+        let (file, id) = folder.open_file(&archive_name::log(stem), Missing::Make)?;
         let about = file.metadata()?;
         let begun_ms = (about.len() > 0).then(|| begun_ms(&about)).flatten();
-        Ok(Open { file, id, offset: about.len(), begun_ms, due_ms: due(policy, begun_ms) })
+        let times = TimeIndex::open(folder, stem, id, about.len());
+        Ok(Open { file, id, offset: about.len(), begun_ms, due_ms: due(policy, begun_ms), times })
     }
 
     /// Writes what is at the head of the stage, and only then takes it out: a keeper that is killed between the two has

@@ -29,6 +29,7 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
+pub mod time_index;
 pub mod trouble;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod goal;
 pub mod incidents;
 pub mod keeper;
+pub mod log_index;
 pub mod log_state;
 pub mod names;
 pub mod record;
