@@ -23,6 +23,7 @@ pub mod goals;
 pub mod holder;
 pub mod incidents;
 pub mod keeper;
+pub mod logs;
 pub mod model;
 pub mod os;
 pub mod own_log;
