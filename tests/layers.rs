@@ -6,12 +6,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layer, and the layers it may use.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("archive", &["wire", "os", "model"]),
     ("model", &[]),
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
+    ("logs", &["wire", "os", "model"]),
     ("keeper", &["archive", "goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
@@ -21,6 +22,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "config",
             "goals",
             "incidents",
+            "logs",
             "wire",
             "os",
             "model",
@@ -31,7 +33,10 @@ const ALLOWED: [(&str, &[&str]); 10] = [
             "start",
         ],
     ),
-    ("cli", &["config", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log", "start"]),
+    (
+        "cli",
+        &["config", "incidents", "logs", "wire", "os", "model", "paths", "exit_code", "own_log", "start"],
+    ),
     ("paths", &["model"]),
 ];
 

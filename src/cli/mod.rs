@@ -24,7 +24,6 @@ mod screen;
 mod show;
 mod status;
 mod table;
-mod tail;
 mod up;
 
 use args::{Args, Command};

@@ -14,8 +14,9 @@ use super::direct;
 use super::fail::{Failure, Outcome};
 use super::here::Here;
 use super::screen::{print, print_json, tell};
-use super::tail;
 use crate::exit_code;
+use crate::logs::files::Stream;
+use crate::logs::last;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::wire::VERSION;
@@ -26,7 +27,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Orders that wait at the control plane at the same time: its door stays open for others.
 const AT_ONCE: usize = 16;
 /// So many of the latest lines of stderr are shown after a start that failed.
-const LAST_WORDS: usize = 10;
+const LAST_WORDS: u64 = 10;
 
 /// Carries out `start`, `stop`, `restart` or `reload`.
 ///
@@ -288,7 +289,7 @@ fn failure(answer: &Answer, verb: Verb) -> String {
 }
 
 fn last_words(log: &Path) -> String {
-    let lines = tail::last_lines(log, LAST_WORDS).unwrap_or_default();
+    let lines = Stream::new(log).and_then(|stream| last::text(stream, LAST_WORDS).ok()).unwrap_or_default();
     let lines = String::from_utf8_lossy(&lines);
     if lines.trim().is_empty() {
         return format!("\n  it wrote nothing to {}", log.display());

@@ -6,11 +6,13 @@ use std::os::unix::fs::FileExt;
 
 use memchr::{memchr_iter, memrchr_iter};
 
-use super::cursor::{Cursor, Place};
+use super::cursor::{Cursor, Place, Read};
 use super::files::{Opened, Stream};
 
 /// Read at a time, bytes.
 const BLOCK: usize = 64 * 1024;
+/// The most that [`text`] gives, bytes.
+const MOST_TEXT: usize = 64 * 1024;
 
 /// A reader at the beginning of the last `count` lines. A line that is not finished counts.
 ///
@@ -55,6 +57,25 @@ pub fn lines(stream: Stream, count: u64) -> io::Result<Cursor> {
         }
         return Cursor::at(stream, start);
     }
+}
+
+/// The last `count` lines of a log, each with its line feed; no more than a screen has room for.
+///
+/// # Errors
+/// As [`lines`].
+pub fn text(stream: Stream, count: u64) -> io::Result<Vec<u8>> {
+    let mut cursor = lines(stream, count)?;
+    cursor.stop_here();
+    let mut text = Vec::new();
+    while text.len() < MOST_TEXT && cursor.read()? == Read::Some {
+        while let Some((piece, _)) = cursor.piece() {
+            text.extend_from_slice(piece.bytes);
+            text.extend(piece.ends.then_some(b'\n'));
+        }
+    }
+    text.extend(cursor.rest().map(|(piece, _)| piece.bytes.to_vec()).unwrap_or_default());
+    text.truncate(MOST_TEXT);
+    Ok(text)
 }
 
 /// How many of the last `count` lines a file has, and where they begin.

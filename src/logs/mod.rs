@@ -19,6 +19,7 @@ pub mod lines;
 pub mod moments;
 pub mod order;
 pub mod reading;
+pub mod render;
 pub mod sieve;
 pub mod source;
 pub mod times;

@@ -1,6 +1,7 @@
 //! Several streams in the order of time: first what was written, then what is being written.
 
 use std::io;
+use std::ops::Range;
 
 use super::order::{Head, Order};
 use super::sieve::Line;
@@ -37,20 +38,25 @@ impl Reading {
         Reading { sources, order: Order::default(), settled }
     }
 
-    /// Gives all that was written up to the moment when the sources were made. Unfinished lines count if `finish`.
+    /// Gives all that was written to some of them, up to the moment when they were made. Unfinished lines count if
+    /// `finish`.
     ///
     /// # Errors
     /// Those of reading, as `trouble` makes them, and those of `give`.
     pub fn history<E>(
         &mut self,
+        which: Range<usize>,
         finish: bool,
         mut give: impl FnMut(Event<'_>) -> Result<(), E>,
         trouble: impl Fn(io::Error) -> E,
     ) -> Result<(), E> {
-        let mut unfinished = vec![finish; self.sources.len()];
+        let first = which.start;
+        let sources = &mut self.sources[which];
+        let mut order = Order::default();
+        let mut unfinished = vec![finish; sources.len()];
         loop {
             let mut waiting = false;
-            for (source, unfinished) in self.sources.iter_mut().zip(&mut unfinished) {
+            for (source, unfinished) in sources.iter_mut().zip(&mut unfinished) {
                 if source.head().is_some() {
                     continue;
                 }
@@ -62,20 +68,20 @@ impl Reading {
                 }
             }
             if waiting {
-                give(Event::Progress(self.bytes_read()))?;
+                give(Event::Progress(sources.iter_mut().map(|source| source.cursor().bytes_read()).sum()))?;
                 continue;
             }
-            let Some(next) = self.order.next(heads(&self.sources)) else { return Ok(()) };
+            let Some(next) = order.next(heads(sources)) else { return Ok(()) };
             // As long as it stays the oldest, nobody else has to be asked.
-            let others = heads(&self.sources).enumerate().filter(|(number, _)| *number != next);
+            let others = heads(sources).enumerate().filter(|(number, _)| *number != next);
             let limit = others.filter_map(|(number, head)| Some((head?.key, number))).min();
-            let source = &mut self.sources[next];
+            let source = &mut sources[next];
             while let Some(line) = source.head() {
-                let first = limit.is_none_or(|limit| (line.key, next) < limit);
-                if !first && line.begins {
+                let oldest = limit.is_none_or(|limit| (line.key, next) < limit);
+                if !oldest && line.begins {
                     break;
                 }
-                give(Event::Line(next, line))?;
+                give(Event::Line(first + next, line))?;
                 source.pop();
             }
         }
@@ -121,11 +127,6 @@ impl Reading {
     /// Whether lines wait for the next look.
     pub fn is_waiting(&self) -> bool {
         self.settled.iter().any(|count| *count > 0)
-    }
-
-    /// Bytes read of all sources.
-    pub fn bytes_read(&mut self) -> u64 {
-        self.sources.iter_mut().map(|source| source.cursor().bytes_read()).sum()
     }
 
     /// The sources.

@@ -27,6 +27,12 @@ impl Pattern {
         Ok(Pattern { line: line.clone(), block: (!strict).then_some(line) })
     }
 
+    /// Exactly this text.
+    pub fn text(text: &str) -> Pattern {
+        let line = Regex::new(&regex::escape(text)).expect("an escaped text is a regular expression");
+        Pattern { line: line.clone(), block: Some(line) }
+    }
+
     /// Whether a line has it.
     pub fn matches(&self, line: &[u8]) -> bool {
         self.line.is_match(line)

@@ -11,6 +11,7 @@ pub mod goal;
 pub mod incidents;
 pub mod keeper;
 pub mod log_index;
+pub mod log_line;
 pub mod log_state;
 pub mod names;
 pub mod record;
