@@ -16,6 +16,7 @@ mod hostile;
 mod isolation;
 mod keeper;
 mod log_keeping;
+mod logs;
 mod node;
 mod pm2;
 mod readme;
