@@ -153,7 +153,12 @@ fn unwant_others(plane: &Plane, wanted: &[ServiceName]) {
 
 fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> u8 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.and_then(|runtime| runtime.block_on(live(plane, only_down)));
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(live(plane, only_down));
+        // A thread that waits for a disk that hangs is not waited for.
+        runtime.shutdown_background();
+        result
+    });
     match result {
         Ok(code) => code,
         Err(error) => {

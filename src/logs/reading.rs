@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use super::cursor::Place;
 use super::order::{Head, Order};
 use super::sieve::Line;
 use super::source::{Fill, Source};
@@ -48,7 +49,7 @@ impl Reading {
         which: Range<usize>,
         finish: bool,
         mut give: impl FnMut(Event<'_>) -> Result<(), E>,
-        trouble: impl Fn(io::Error) -> E,
+        mut trouble: impl FnMut(io::Error) -> E,
     ) -> Result<(), E> {
         let first = which.start;
         let sources = &mut self.sources[which];
@@ -60,7 +61,7 @@ impl Reading {
                 if source.head().is_some() {
                     continue;
                 }
-                match source.fill().map_err(&trouble)? {
+                match source.fill().map_err(&mut trouble)? {
                     Fill::Ready => {}
                     Fill::Working => waiting = true,
                     Fill::Dry if std::mem::take(unfinished) => source.finish(),
@@ -122,6 +123,11 @@ impl Reading {
             *settled = source.waiting();
         }
         Ok(more)
+    }
+
+    /// Behind the last line that was given of each source: who goes on there misses nothing and gets nothing twice.
+    pub fn given(&self) -> Vec<Place> {
+        self.sources.iter().map(Source::taken).collect()
     }
 
     /// Whether lines wait for the next look.

@@ -185,7 +185,7 @@ mod tests {
 
     fn line(bytes: &[u8], ends: bool) -> Line {
         let at = Some(1_795_373_591_120_000_000);
-        Line { at, key: 0, bytes: bytes.to_vec(), begins: true, ends, hit: true, gap: false }
+        Line { at, bytes: bytes.to_vec(), begins: true, ends, hit: true, ..Line::default() }
     }
 
     fn renderer(look: Look) -> Renderer {

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use regex::bytes::{Regex, RegexBuilder};
 
+use super::cursor::Place;
+
 /// What to look for in a line.
 #[derive(Debug, Clone)]
 pub struct Pattern {
@@ -75,6 +77,8 @@ pub struct Line {
     pub hit: bool,
     /// There are lines between it and the one before that nobody wanted.
     pub gap: bool,
+    /// Right behind it.
+    pub end: Place,
 }
 
 /// What passes. Memory: the lines that wait, and the neighbours before a possible match.

@@ -68,6 +68,8 @@ pub struct Source {
     key: u64,
     /// The line that is being given is one that is wanted.
     wanted: bool,
+    /// Behind the last line that was taken.
+    taken: Place,
 }
 
 impl Source {
@@ -88,7 +90,8 @@ impl Source {
     /// What comes after the place of a cursor.
     pub fn of(cursor: Cursor, filter: Filter) -> Source {
         let sieve = Sieve::new(filter.context);
-        Source { cursor, filter, sieve, key: 0, wanted: false }
+        let taken = cursor.place();
+        Source { cursor, filter, sieve, key: 0, wanted: false, taken }
     }
 
     /// What is written from now on is wanted, too.
@@ -106,6 +109,11 @@ impl Source {
         self.sieve.head()
     }
 
+    /// Behind the last line that was taken.
+    pub fn taken(&self) -> Place {
+        self.taken
+    }
+
     /// How many lines wait.
     pub fn waiting(&self) -> usize {
         self.sieve.waiting()
@@ -113,6 +121,7 @@ impl Source {
 
     /// Takes it.
     pub fn pop(&mut self) {
+        self.taken = self.sieve.head().map_or(self.taken, |line| line.end);
         self.sieve.pop();
     }
 
@@ -149,16 +158,18 @@ impl Source {
 
     /// The beginning of a line whose end is not waited for: as a line of its own.
     pub fn finish(&mut self) {
-        let Source { cursor, filter, sieve, key, wanted } = self;
+        let Source { cursor, filter, sieve, key, wanted, .. } = self;
+        let place = cursor.place();
         if let Some((piece, when)) = cursor.rest() {
-            take(filter, sieve, key, wanted, Piece { ends: true, ..piece }, when);
+            let end = Place { offset: place.offset + piece.bytes.len() as u64, ..place };
+            take(filter, sieve, key, wanted, (Piece { ends: true, ..piece }, when, end));
         }
     }
 
     /// One block.
     fn read(&mut self) -> io::Result<Read> {
         let read = self.cursor.read()?;
-        let Source { cursor, filter, sieve, key, wanted } = self;
+        let Source { cursor, filter, sieve, key, wanted, .. } = self;
         if let Some(pattern) = filter.pattern.as_ref().filter(|_| sieve.needs_only_hits())
             && !cursor.whole().is_empty()
             && !pattern.may_match(cursor.whole())
@@ -166,15 +177,23 @@ impl Source {
             sieve.skip();
             cursor.skip_whole();
         }
+        let mut place = cursor.place();
         while let Some((piece, when)) = cursor.piece() {
-            take(filter, sieve, key, wanted, piece, when);
+            place.offset += (piece.bytes.len() + usize::from(piece.ends)) as u64;
+            take(filter, sieve, key, wanted, (piece, when, place));
         }
         Ok(read)
     }
 }
 
 /// Judges a piece. Of a long line each part is looked at for the pattern by itself, but the time is that of its beginning.
-fn take(filter: &Filter, sieve: &mut Sieve, key: &mut u64, wanted: &mut bool, piece: Piece<'_>, when: When) {
+fn take(
+    filter: &Filter,
+    sieve: &mut Sieve,
+    key: &mut u64,
+    wanted: &mut bool,
+    (piece, when, end): (Piece<'_>, When, Place),
+) {
     if piece.begins {
         *wanted = filter.wants_time(when);
         *key = when.known.unwrap_or(when.from.max(*key));
@@ -183,8 +202,15 @@ fn take(filter: &Filter, sieve: &mut Sieve, key: &mut u64, wanted: &mut bool, pi
         return;
     }
     let hit = filter.pattern.as_ref().is_none_or(|pattern| pattern.matches(piece.bytes));
-    let line =
-        Line { at: when.known, key: *key, begins: piece.begins, ends: piece.ends, hit, ..Line::default() };
+    let line = Line {
+        at: when.known,
+        key: *key,
+        begins: piece.begins,
+        ends: piece.ends,
+        hit,
+        end,
+        ..Line::default()
+    };
     sieve.offer(line, piece.bytes);
 }
 

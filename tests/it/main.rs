@@ -17,6 +17,7 @@ mod isolation;
 mod keeper;
 mod log_keeping;
 mod logs;
+mod logs_http;
 mod node;
 mod pm2;
 mod readme;
