@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::model::retention::{Archive, Rules, excess};
 use crate::os::fault;
 use crate::os::folder::{Folder, Missing};
 use crate::wire::archive_name::{ArchiveName, FOLDER, Form, index, log};
+use crate::wire::log_index::{FLAGS_AT, FLUSHED, HEADER, Header};
 
 /// Moves the log file of a stream into its archive, whose folders are made, and its index first, if it has one. Returns
 /// where it is now. [`mend`] finishes it for one who was killed between the two.
@@ -43,6 +45,19 @@ pub fn put(logs: &Folder, log_dir: &Path, stem: &str, unix_ms: u64) -> io::Resul
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// The log of that stem will be put aside because somebody wants it empty: whoever looks at the last lines stops there.
+pub fn mark_flushed(logs: &Folder, stem: &str) {
+    let marked = logs.open_file(&index(stem), Missing::Fail).and_then(|(file, _)| {
+        let mut start = [0; HEADER];
+        file.read_exact_at(&mut start, 0)?;
+        match Header::decode(&start) {
+            Some(_) => file.write_all_at(&FLUSHED.to_le_bytes(), FLAGS_AT),
+            None => Ok(()),
+        }
+    });
+    let _ = marked; // without an index the last lines are those of before
 }
 
 /// Finishes what a predecessor was killed in: an index that was moved to the archive is followed by its log; one whose

@@ -56,6 +56,7 @@ pub fn archive_logs(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
             if logs.size_of(&archive_name::log(&stem)).unwrap_or(0) == 0 {
                 return Ok(()); // there is nothing in it
             }
+            archive::mark_flushed(&logs, &stem);
             archive::put(&logs, dir, &stem, now).map(drop)
         });
         match archived {

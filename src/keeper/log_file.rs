@@ -229,6 +229,13 @@ impl LogFile {
         [open, self.expires_ms].into_iter().flatten().filter(|due| *due > after).min()
     }
 
+    /// It is going to be put aside because somebody wants it empty.
+    pub fn mark_flushed(&self) {
+        if let Some(folder) = &self.folder {
+            archive::mark_flushed(folder, &self.stem);
+        }
+    }
+
     /// Deletes archives that are too old.
     pub fn expire(&mut self, now: Now) {
         if self.expires_ms.is_some_and(|due| due <= now.unix_ms) {

@@ -169,7 +169,9 @@ impl Stream {
     /// Those of [`LogFile::rotate`] and of making the new one.
     pub fn flush(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
         self.file.look_soon();
-        self.file.offset(now)?;
+        if self.file.offset(now)? > 0 {
+            self.file.mark_flushed();
+        }
         self.rotate(now, turn)?;
         self.file.offset(now).map(drop)
     }

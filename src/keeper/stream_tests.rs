@@ -503,7 +503,8 @@ fn an_interrupted_rotation_is_finished_before_anything_is_written() {
     bench.turn();
     let month = bench.stream.file.policy().dir.join("archive/2001-09");
     fs::create_dir_all(&month).unwrap();
-    fs::write(month.join("web-out.20010909T014640.000Z.idx"), "its index").unwrap();
+    let index = bench.stream.path().with_extension("idx");
+    fs::rename(index, month.join("web-out.20010909T014640.000Z.idx")).unwrap();
     bench.replace_stream();
     let _ = bench.run(1);
     write(&fd, "two\n");

@@ -64,6 +64,10 @@ fn go_on(file: &File, inode: u64, length: u64) -> Option<(u64, Option<Record>)> 
     let mut start = [0; HEADER];
     file.read_exact_at(&mut start, 0).ok()?;
     let header = Header::decode(&start).filter(|header| header.inode == inode)?;
+    if header.flushed {
+        // Somebody was killed before he put it aside.
+        file.write_all_at(&Header { flushed: false, ..header }.encode(), 0).ok()?;
+    }
     let at = header.end(file.metadata().ok()?.len());
     if at == header.size {
         return Some((at, None));

@@ -129,10 +129,19 @@ impl Archive {
         {
             return Some(about.ino() == inode);
         }
+        self.header().map(|header| header.inode == inode)
+    }
+
+    /// Whether it was put aside because somebody wanted the log empty.
+    pub fn was_flushed(&self) -> bool {
+        self.header().is_some_and(|header| header.flushed)
+    }
+
+    fn header(&self) -> Option<Header> {
         let index = self.path.with_file_name(self.name.in_form(Form::Index).to_string());
         let mut start = [0; HEADER];
         file::open_log(&index).ok()?.read_exact_at(&mut start, 0).ok()?;
-        Header::decode(&start).map(|header| header.inode == inode)
+        Header::decode(&start)
     }
 
     /// Its size on the disk, bytes.

@@ -14,7 +14,7 @@ const BLOCK: usize = 64 * 1024;
 /// The most that [`text`] gives, bytes.
 const MOST_TEXT: usize = 64 * 1024;
 
-/// A reader at the beginning of the last `count` lines. A line that is not finished counts.
+/// A reader at the beginning of the last `count` lines since the log was flushed. A line that is not finished counts.
 ///
 /// # Errors
 /// Those of reading the present file; archives that cannot be read are left out.
@@ -37,7 +37,7 @@ pub fn lines(stream: Stream, count: u64) -> io::Result<Cursor> {
             continue; // a rotation in this very moment
         }
         for (position, archive) in archives.iter().enumerate().rev() {
-            if missing == 0 {
+            if missing == 0 || archive.was_flushed() {
                 break;
             }
             let found = stream.open_archive(archive).and_then(|mut file| {

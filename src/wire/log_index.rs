@@ -1,7 +1,7 @@
 //! The index of a log file: when its bytes were written. The keeper writes it beside the log, whoever reads logs reads it.
 //!
 //! ```text
-//! header   32 bytes   "dogwlidx", version u32, size of the header u32, inode of the log u64, nothing u64
+//! header   32 bytes   "dogwlidx", version u32, size of the header u32, inode of the log u64, flags u64
 //! record   16 bytes   offset u64, nanoseconds since 1970 u64
 //! ```
 //! All numbers are little-endian. A record says: the byte at `offset` and those after it, up to the next record, were
@@ -20,6 +20,10 @@ pub const RECORD: usize = 16;
 
 const MAGIC: [u8; 8] = *b"dogwlidx";
 const VERSION: u32 = 1;
+/// Where the flags stand.
+pub const FLAGS_AT: u64 = 24;
+/// The flag of [`Header::flushed`].
+pub const FLUSHED: u64 = 1;
 /// No header of any version is larger.
 const LARGEST_HEADER: u32 = 4096;
 
@@ -30,12 +34,14 @@ pub struct Header {
     pub inode: u64,
     /// Where the records begin.
     pub size: u64,
+    /// The log was put aside because somebody wanted it empty: nobody wants to see its lines unless he asks for them.
+    pub flushed: bool,
 }
 
 impl Header {
     /// The header of an index of the log with this inode.
     pub fn new(inode: u64) -> Header {
-        Header { inode, size: HEADER as u64 }
+        Header { inode, size: HEADER as u64, flushed: false }
     }
 
     /// The bytes of a header.
@@ -45,6 +51,7 @@ impl Header {
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&(HEADER as u32).to_le_bytes());
         bytes[16..24].copy_from_slice(&self.inode.to_le_bytes());
+        bytes[24..].copy_from_slice(&(u64::from(self.flushed) * FLUSHED).to_le_bytes());
         bytes
     }
 
@@ -53,8 +60,11 @@ impl Header {
         let size = word32(bytes.get(12..16)?);
         let known = bytes[..8] == MAGIC && word32(&bytes[8..12]) == VERSION;
         let whole = (HEADER as u32..=LARGEST_HEADER).contains(&size);
-        (known && whole && bytes.len() >= HEADER)
-            .then(|| Header { inode: word64(&bytes[16..24]), size: u64::from(size) })
+        (known && whole && bytes.len() >= HEADER).then(|| Header {
+            inode: word64(&bytes[16..24]),
+            size: u64::from(size),
+            flushed: word64(&bytes[24..HEADER]) & FLUSHED != 0,
+        })
     }
 
     /// Where the record begins that is written after so many bytes of an index: a torn one is written over.
@@ -105,7 +115,7 @@ mod tests {
     fn reads_version_1() {
         let sample = include_bytes!("../../tests/fixtures/log-index-v1.idx");
         let header = Header::decode(sample).unwrap();
-        assert_eq!(header, Header { inode: 4711, size: 32 });
+        assert_eq!(header, Header { inode: 4711, size: 32, flushed: false });
         let (records, _torn) = sample[32..].as_chunks::<RECORD>();
         let records: Vec<Record> = records.iter().map(Record::decode).collect();
         let record = |offset, unix_ns| Record { offset, unix_ns };
@@ -125,6 +135,8 @@ mod tests {
             bad[at] = byte;
             assert_eq!(Header::decode(&bad), None, "byte {at}");
         }
+        let flushed = Header { flushed: true, ..Header::new(7) };
+        assert_eq!(Header::decode(&flushed.encode()), Some(flushed));
         let mut longer = good;
         longer[12] = 48;
         assert_eq!(Header::decode(&longer).unwrap().end(48 + 40), 48 + 32);
