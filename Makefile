@@ -58,6 +58,8 @@ soak: build
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_KEEPER_KILLS=400 DOGWATCH_INTEGRITY_LINES=60000 DOGWATCH_LONG_LINE=1073741824 \
 	  cargo test --test it -- --nocapture --test-threads=1 \
 	  log_keeping::keepers_are_killed log_keeping::sixty_thousand log_keeping::a_line_of_any_length
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LOGS_ROTATIONS=50 DOGWATCH_LOGS_KILLS=20 \
+	  cargo test --test it -- --nocapture --test-threads=1 logs::following
 
 # The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
 screenshots:

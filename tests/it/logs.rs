@@ -128,9 +128,12 @@ fn both_streams_come_in_the_order_of_time() {
     let last = |args: &[&str]| machine.ok(&[&["logs", "--nostream"], args].concat());
     until("the lines", || last(&["web"]), |text| text == "1\n2\n3\n4\n");
     assert_eq!(last(&["web", "--lines", "1"]), "3\n4\n", "of each file");
+    machine.ok(&["flush", "web"]);
+    assert_eq!(last(&["web"]), "", "flushed");
+    assert_eq!(last(&["web", "-n", "9", "-g", "."]), "1\n2\n3\n4\n", "but not for who asks");
     machine.ok(&["down"]);
     let objects: Vec<Value> =
-        last(&["--json"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        last(&["--json", "--since", "1h"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let field =
         |name: &str| -> Vec<&str> { objects.iter().filter_map(|object| object[name].as_str()).collect() };
     assert_eq!(field("line"), ["1", "2", "3", "4"]);
@@ -142,10 +145,10 @@ fn both_streams_come_in_the_order_of_time() {
     assert_eq!(last(&["web", "--since", "1h", "--err"]), "2\n4\n");
     assert_eq!(last(&["web", "--since", "1h", "--lines", "1"]), "3\n4\n");
     let year = &second[..4];
-    let told = last(&["web", "--timestamp=%Y", "--out"]);
+    let told = last(&["web", "--timestamp=%Y", "--out", "--since", "1h"]);
     assert_eq!(told, format!("{year} 1\n{year} 3\n"));
-    assert!(last(&["web", "-t"]).starts_with(&format!("{year}-")));
-    let pairs = last(&["web", "--format", "--err", "-n1"]);
+    assert!(last(&["web", "-t", "--since", "1h"]).starts_with(&format!("{year}-")));
+    let pairs = last(&["web", "--format", "--err", "-n1", "--since", "1h"]);
     assert_eq!(pairs, format!("timestamp={} app=web type=error message=4\n", field("time")[3]));
 }
 
