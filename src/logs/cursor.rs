@@ -207,11 +207,6 @@ impl Cursor {
         self.read
     }
 
-    /// The archive that is being read; none if it is the present file.
-    pub fn archive(&self) -> Option<&Archive> {
-        self.open.as_ref()?.archive.as_ref()
-    }
-
     /// What could not be read since the last call, one sentence each.
     pub fn troubles(&mut self) -> Vec<String> {
         std::mem::take(&mut self.troubles)
@@ -247,7 +242,8 @@ impl Cursor {
     pub fn rest(&mut self) -> Option<(Piece<'_>, When)> {
         let offset = self.lines.offset();
         let open = self.open.as_mut()?;
-        let when = When { known: open.file.times.when(offset), from: self.after * 1_000_000, to: u64::MAX };
+        let from = self.after.saturating_mul(1_000_000);
+        let when = When { known: open.file.times.when(offset), from, to: u64::MAX };
         self.lines.rest().map(|piece| (piece, when))
     }
 

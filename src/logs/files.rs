@@ -143,11 +143,6 @@ impl Archive {
         file::open_log(&index).ok()?.read_exact_at(&mut start, 0).ok()?;
         Header::decode(&start)
     }
-
-    /// Its size on the disk, bytes.
-    pub fn size(&self) -> u64 {
-        fs::symlink_metadata(&self.path).map_or(0, |about| about.len())
-    }
 }
 
 impl Opened {

@@ -40,6 +40,10 @@ mod lines;
 
 /// Requests for logs that are served at once.
 const READERS: usize = 16;
+/// Lines of each stream, and neighbours of a match, that can be asked for: what is remembered of them is memory of the
+/// control plane.
+const MOST_LINES: u64 = 100_000;
+const MOST_NEIGHBOURS: usize = 100;
 /// A client that takes nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -148,6 +152,13 @@ fn filter(query: &Query) -> Result<Filter, Refused> {
         let parsed = text.as_ref().map(|text| moments::parse(text, &now)).transpose();
         parsed.map_err(|why| bad(format!("{what}: {why}")))
     };
+    if query.lines.is_some_and(|lines| lines > MOST_LINES) {
+        let refused = bad(format!("lines: no more than {MOST_LINES} at once"));
+        return Err(refused.hint("ask for a time (since, until), or for the bytes (NAME/logs/out)"));
+    }
+    if query.before.max(query.after) > MOST_NEIGHBOURS {
+        return Err(bad(format!("before, after: no more than {MOST_NEIGHBOURS} lines")));
+    }
     let pattern = query.grep.as_ref().map(|text| Pattern::new(text, query.ignore_case)).transpose();
     Ok(Filter {
         since: moment("since", &query.since)?,
