@@ -341,6 +341,8 @@ impl Keeper {
                 self.log(text);
                 self.dropped_before = before.dropped_lines;
             }
+            // Worse than before, perhaps: it could not be rotated, now it cannot be written.
+            (Some(old), Some(text)) if old != text => self.log(text),
             (Some(_), None) => {
                 let dropped = match now.dropped_lines.saturating_sub(self.dropped_before) {
                     0 => String::new(),

@@ -257,6 +257,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
         until("words", said, |text| text[before..].contains("cannot rotate "));
         untouched(&place);
         take_away(&archive);
+        grows("the log");
     }
 
     // The log folder itself.
