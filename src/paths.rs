@@ -12,6 +12,7 @@
 //!     keeper.sock notify.sock
 //!     {out,error}.source                  whose line a log file ends with, while there are two runs
 //!     {out,error}.dropped                 what of a stream's output was dropped
+//!     {out,error}.dressed                 what is on its way into a dressed log
 //!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
@@ -196,6 +197,11 @@ impl ServicePaths {
     /// What of a stream's output was dropped.
     pub fn log_dropped(&self, stream: &str) -> PathBuf {
         self.dir.join(format!("{stream}.dropped"))
+    }
+
+    /// What of a stream's output is on its way into its dressed log.
+    pub fn log_dressed(&self, stream: &str) -> PathBuf {
+        self.dir.join(format!("{stream}.dressed"))
     }
 
     /// One of the two state records.

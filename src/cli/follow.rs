@@ -36,6 +36,17 @@ pub struct Which {
     pub err: bool,
 }
 
+impl Which {
+    /// Whether a log is one of them. What is merged is always: it holds lines of either.
+    pub fn has(self, stream: StreamName) -> bool {
+        match stream {
+            StreamName::Out => self.out,
+            StreamName::Error => self.err,
+            StreamName::Merged => true,
+        }
+    }
+}
+
 /// A log, and what its lines look like.
 #[derive(Debug, Clone)]
 pub struct LogFile {
@@ -65,15 +76,11 @@ pub fn files_of(services: &[&ServiceStatus], which: Which, named: bool, screen: 
             true => screen.paint(Colour::Tag(number), &label) + " ",
             false => String::new(),
         };
-        let paths = [
-            (which.out, StreamName::Out, &service.log_out),
-            (which.err, StreamName::Error, &service.log_error),
-        ];
-        for (_, stream, path) in paths.into_iter().filter(|(wanted, ..)| *wanted) {
-            let service = service.name.to_string();
+        for (stream, path) in service.logs().filter(|(stream, _)| which.has(*stream)) {
+            let (service, dress) = (service.name.to_string(), service.log_dress.clone());
             files.push(LogFile {
                 path: path.clone(),
-                label: Label { service, stream, prefix: prefix.clone() },
+                label: Label { service, stream, dress, prefix: prefix.clone() },
             });
         }
     }

@@ -13,6 +13,7 @@ use crate::model::phase::State;
 use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
 use crate::model::units::{group_digits, show_duration, show_size};
 use crate::wire::incidents::Incidents;
+use crate::wire::log_line::StreamName;
 use crate::wire::log_state::LogState;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{Role, ServiceStatus};
@@ -41,11 +42,12 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
     let mut facts = state(service, screen);
     facts.extend(resources(service));
     facts.extend(entry(service, spec));
-    facts.extend([
-        ("out log", log(&service.log_out)),
-        ("error log", log(&service.log_error)),
-        ("keeper pid", number(service.keeper_pid)),
-    ]);
+    facts.extend(service.logs().map(|(stream, path)| match stream {
+        StreamName::Out => ("out log", log(path)),
+        StreamName::Error => ("error log", log(path)),
+        StreamName::Merged => ("log", log(path)),
+    }));
+    facts.push(("keeper pid", number(service.keeper_pid)));
     facts.extend(log_state(&service.log));
     facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
     facts.extend([("fingerprint", format!("{:016x}", service.fingerprint))]);

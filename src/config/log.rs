@@ -1,10 +1,12 @@
-//! `log`: when a log is rotated, how much of it is kept, and what happens when it cannot be written.
+//! `log`: what a log looks like, when it is rotated, how much of it is kept, and what happens when it cannot be written.
 
 use std::time::Duration;
 
 use super::keys;
 use super::mistake::Kind;
-use super::table::{Found, Value};
+use super::table::{Found, Table, Value};
+use crate::model::date_format::{DateFormat, USUAL};
+use crate::model::dress::Dress;
 use crate::model::flood::Rate;
 use crate::model::rotation::Every;
 use crate::model::spec::OnFull;
@@ -28,6 +30,10 @@ pub(super) struct Log {
     pub on_full: Option<OnFull>,
     /// The most in a second.
     pub max_rate: Option<Rate>,
+    /// What its lines look like.
+    pub dress: Dress,
+    /// One file for both streams.
+    pub merge: Option<bool>,
 }
 
 /// Reads `log`.
@@ -47,7 +53,42 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
         budget: table.get("budget").and_then(|key| key.size_above_zero(found)),
         on_full: on_full.map(|word| ON_FULL[word].1),
         max_rate: table.get("max_rate").and_then(|key| parsed(&key, "\"1000 lines/s\"", Rate::parse, found)),
+        dress: dress(&table, found),
+        merge: table.get("merge").and_then(|key| key.yes_or_no(found)),
     })
+}
+
+/// Reads `timestamps`, `date_format` and `format`.
+fn dress(table: &Table<'_>, found: &mut Found) -> Dress {
+    let word = |key: &Option<Value<'_>>, words: &[&str], found: &mut Found| {
+        key.as_ref().and_then(|key| key.word(words, found))
+    };
+    let (timestamps, date_format) = (table.get("timestamps"), table.get("date_format"));
+    let (said, format) = (timestamps.is_some(), table.get("format"));
+    let inline = word(&timestamps, &["index", "inline"], found) == Some(1);
+    let json = word(&format, &["plain", "json"], found) == Some(1);
+    let wanted = date_format.as_ref().map(|key| parsed(key, &format!("{USUAL:?}"), DateFormat::parse, found));
+    let mut clash =
+        |key: &Value<'_>, why| found.note(key.span.clone(), Kind::Dress { at: key.at.clone(), why });
+    if let Some(timestamps) = timestamps.filter(|_| inline && json) {
+        clash(&timestamps, "each object of `format = \"json\"` has its time already; keep one of the two");
+    } else if let Some(date_format) = date_format.filter(|_| !inline) {
+        // A word of `timestamps` that is none has been noted already.
+        match (json, said) {
+            (true, _) => clash(&date_format, "times of `format = \"json\"` are RFC 3339; remove it"),
+            (false, true) => {
+                clash(&date_format, "it is for times in the file; write timestamps = \"inline\"")
+            }
+            (false, false) => {
+                clash(&date_format, "it is for times in the file; add timestamps = \"inline\"");
+            }
+        }
+    }
+    match (inline, json) {
+        (true, _) => Dress::Inline(wanted.flatten().unwrap_or_default()),
+        (false, true) => Dress::Json,
+        (false, false) => Dress::Plain,
+    }
 }
 
 /// A text with a grammar of its own.

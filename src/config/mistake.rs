@@ -157,6 +157,10 @@ pub(super) enum Kind {
     CriticalGivesUp { at: At },
     #[error("{at}: {why}")]
     Ready { at: At, why: &'static str },
+    #[error("{at}: {why}", why = first_part(.why))]
+    Dress { at: At, why: &'static str },
+    #[error("the log of `{name}`, whose streams are merged, would be {file}, which is a log of {owner}")]
+    MergedCollision { name: String, file: String, owner: String },
     #[error("{at}: SIGSTOP only freezes a process")]
     StopFreezes { at: At },
 }
@@ -177,6 +181,7 @@ impl Kind {
             Kind::Empty { help, .. } | Kind::OutOfRange { help, .. } => help,
             Kind::Unit { why, .. } => return second_part(&why.to_string()),
             Kind::Grammar { why, .. } => return second_part(why),
+            Kind::Dress { why, .. } => return second_part(why),
             Kind::Unset { name, later: true, .. } => {
                 return format!("move `{name}` above this line: a value sees only what stands before it");
             }
@@ -193,6 +198,7 @@ impl Kind {
             Kind::Nul(_) => "Linux has no such arguments, paths or variables",
             Kind::Name { .. } => "rename it",
             Kind::LogCollision { .. } => "rename one of the two",
+            Kind::MergedCollision { .. } => "rename it, or leave its streams apart",
             Kind::VariableInPath { .. } => "write the path itself; relative ones begin at this file's folder",
             Kind::Tilde { .. } => "write the whole path; relative ones begin at this file's folder",
             Kind::ShellArray { .. } => "remove it, or write the command as one string",

@@ -117,6 +117,8 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
             budget: entry.log.budget.unwrap_or(LOG_BUDGET),
             on_full: entry.log.on_full,
             max_rate: entry.log.max_rate,
+            dress: entry.log.dress,
+            merge: entry.log.merge.unwrap_or(false),
         },
         access: entry.access,
     })
@@ -239,5 +241,21 @@ fn check_log_names(file: &File, found: &mut Found) {
                 found.note(entry.name.span(), kind);
             }
         }
+        if entry.log.merge == Some(true) {
+            check_merged(entry, &names, found);
+        }
     }
+}
+
+/// A log of merged streams has the service's own name, which must not be that of another one's stream.
+fn check_merged(entry: &Entry, names: &std::collections::BTreeSet<&str>, found: &mut Found) {
+    let name = entry.name.get_ref().as_str();
+    let streams_of = ["-out", "-error"].iter().find_map(|stream| name.strip_suffix(stream));
+    let owner = match streams_of.filter(|other| names.contains(other)) {
+        Some(other) => format!("`{other}`"),
+        None if name == "dogwatch" => "dogwatch itself".to_owned(),
+        None => return,
+    };
+    let kind = Kind::MergedCollision { name: name.to_owned(), file: format!("{name}.log"), owner };
+    found.note(entry.name.span(), kind);
 }

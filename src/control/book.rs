@@ -147,6 +147,7 @@ fn log_limits(ecosystem: &Ecosystem) -> Option<Limits> {
         name: spec.name.clone(),
         compartment: spec.compartment.clone(),
         critical: spec.critical,
+        merged: spec.log.merge,
     };
     let services = ecosystem.services.iter().map(owner).collect();
     Some(Limits { dir: ecosystem.log_dir.clone(), services, budget, compartments, reserve })

@@ -49,7 +49,7 @@ pub struct LogDisk {
 
 impl LogDisk {
     /// The file system of `folder`, and the sizes of pairs of files; all unknown if the disk does not answer in time.
-    pub async fn look(&self, folder: PathBuf, files: Vec<[PathBuf; 2]>) -> Logs {
+    pub async fn look(&self, folder: PathBuf, files: Vec<Vec<PathBuf>>) -> Logs {
         let unknown = Logs { disk: None, sizes: vec![None; files.len()] };
         if self.asking.swap(true, Ordering::AcqRel) {
             return unknown; // the one who asked last still waits
@@ -57,7 +57,7 @@ impl LogDisk {
         let (tell, told) = oneshot::channel();
         let asking = Arc::clone(&self.asking);
         let ask = move || {
-            let logs = Logs { disk: disk(&folder), sizes: files.iter().map(size).collect() };
+            let logs = Logs { disk: disk(&folder), sizes: files.iter().map(|files| size(files)).collect() };
             asking.store(false, Ordering::Release);
             drop(tell.send(logs)); // nobody waits any more, perhaps
         };
@@ -82,13 +82,13 @@ fn disk(folder: &Path) -> Option<Disk> {
 }
 
 /// Both together. A file that is not there has nothing in it.
-fn size(files: &[PathBuf; 2]) -> Option<u64> {
+fn size(files: &[PathBuf]) -> Option<u64> {
     let one = |path: &PathBuf| match std::fs::metadata(path) {
         Ok(about) => Some(about.len()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some(0),
         Err(_) => None,
     };
-    Some(one(&files[0])? + one(&files[1])?)
+    files.iter().map(one).sum()
 }
 
 #[cfg(test)]
@@ -101,7 +101,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("a"), "12345").unwrap();
         let asked = LogDisk::default();
-        let files = vec![[path("a"), path("none")], [path("a"), path("a").join("below a file")]];
+        let files = vec![vec![path("a"), path("none")], vec![path("a"), path("a").join("below a file")]];
         let logs = asked.look(path("logs/not/made/yet"), files).await;
         assert_eq!(logs.sizes, [Some(5), None]);
         let disk = logs.disk.unwrap();
@@ -109,7 +109,7 @@ mod tests {
         assert!(load().is_some() && memory().is_some_and(|memory| memory.total > memory.available));
         asked.asking.store(true, Ordering::Release);
         assert_eq!(
-            asked.look(path("logs"), vec![[path("a"), path("a")]]).await.sizes,
+            asked.look(path("logs"), vec![vec![path("a"), path("a")]]).await.sizes,
             [None],
             "a disk that hangs"
         );

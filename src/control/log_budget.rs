@@ -50,6 +50,8 @@ pub struct Owner {
     pub compartment: String,
     /// Its archives go last.
     pub critical: bool,
+    /// Its streams go into one log.
+    pub merged: bool,
 }
 
 /// Looks after them, one look at a time.
@@ -95,21 +97,26 @@ struct Look {
 /// Deletes what is too much.
 fn look(limits: &Limits) -> io::Result<Look> {
     let folder = Folder::open(&limits.dir, Missing::Fail)?;
-    let stems: Vec<String> = limits
+    let (owners, stems): (Vec<usize>, Vec<String>) = limits
         .services
         .iter()
-        .flat_map(|service| ["out", "error"].map(|kind| format!("{}-{kind}", service.name)))
-        .collect();
+        .enumerate()
+        .flat_map(|(owner, service)| {
+            archive_name::stems(service.name.as_str(), service.merged)
+                .into_iter()
+                .map(move |stem| (owner, stem))
+        })
+        .unzip();
     let stems: Vec<&str> = stems.iter().map(String::as_str).collect();
-    let live: Vec<u64> = stems
-        .chunks(2)
-        .map(|two| two.iter().filter_map(|stem| folder.size_of(&archive_name::log(stem))).sum())
-        .collect();
+    let mut live = vec![0; limits.services.len()];
+    for (owner, stem) in owners.iter().zip(&stems) {
+        live[*owner] += folder.size_of(&archive_name::log(stem)).unwrap_or(0);
+    }
     let archives = Archives::find(&folder, &stems);
     let shared: Vec<Shared> = archives
         .all()
         .map(|archive| {
-            let owner = archive.log / 2;
+            let owner = owners[archive.log];
             let critical = limits.services[owner].critical;
             Shared { owner, critical, at_ms: archive.at_ms, bytes: archive.bytes }
         })
@@ -211,6 +218,7 @@ mod tests {
             name: ServiceName::new(name).unwrap(),
             compartment: compartment.to_owned(),
             critical,
+            merged: false,
         };
         let services =
             vec![owner("web", "front", true), owner("big", "back", false), owner("small", "back", false)];

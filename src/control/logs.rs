@@ -51,7 +51,7 @@ pub fn archive_logs(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
     let Some(entry) = plane.book.entry(name) else { return Ok(()) };
     let dir = &entry.log.dir;
     let now = clock::now().unix_ms;
-    for stem in ["out", "error"].map(|kind| format!("{name}-{kind}")) {
+    for stem in archive_name::stems(name.as_str(), entry.log.merge) {
         let archived = Folder::open(dir, Missing::Fail).and_then(|logs| {
             if logs.size_of(&archive_name::log(&stem)).unwrap_or(0) == 0 {
                 return Ok(()); // there is nothing in it

@@ -159,7 +159,7 @@ async fn tell(viewer: &Link, packet: &[u8]) -> io::Result<()> {
 async fn look(plane: &Arc<Plane>, disk: &LogDisk) -> Sight {
     let services = view::all(plane).await.services;
     let folder = plane.book.log_dir().unwrap_or_else(|| plane.paths.log.clone());
-    let files = services.iter().map(|service| [service.log_out.clone(), service.log_error.clone()]);
+    let files = services.iter().map(|service| service.logs().map(|(_, path)| path.clone()).collect());
     let logs = disk.look(folder, files.collect()).await;
     let seen = services.iter().zip(logs.sizes).map(|(service, size)| Seen::of(service, size)).collect();
     Sight::new(seen, System { load: host::load(), memory: host::memory(), disk: logs.disk })

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::stream::Channel;
 use crate::os::fifo;
@@ -13,13 +13,23 @@ use crate::wire::keeper::FIFOS;
 /// FIFO size of a critical service: room for what it says while the disk is slow.
 const CRITICAL_SIZE: i32 = 1 << 20;
 
-/// The FIFOs of one run.
+/// The FIFOs of one run: those of standard output, and those of standard error unless it goes the same way.
 #[derive(Debug)]
 pub struct Channels {
     /// The run.
     pub run: u64,
     folder: PathBuf,
-    fds: [OwnedFd; 4],
+    out: [OwnedFd; 2],
+    err: Option<[OwnedFd; 2]>,
+}
+
+/// The pump's ends of a run.
+#[derive(Debug)]
+pub enum Output {
+    /// Standard output, standard error.
+    Apart([Channel; 2]),
+    /// Both.
+    Merged(Channel),
 }
 
 impl Channels {
@@ -30,6 +40,7 @@ impl Channels {
     pub fn prepare(
         paths: &ServicePaths,
         run: u64,
+        merge: bool,
         owner: Option<(u32, u32)>,
         critical: bool,
     ) -> io::Result<Channels> {
@@ -47,14 +58,40 @@ impl Channels {
             fifo::make(&path, owner.filter(|_| name.ends_with("fifo")))?;
             fifo::open_pump(&path)
         };
-        let fds = [open(FIFOS[0])?, open(FIFOS[1])?, open(FIFOS[2])?, open(FIFOS[3])?];
+        let out = [open(FIFOS[0])?, open(FIFOS[1])?];
+        let err = match merge {
+            true => {
+                remove(&folder, &FIFOS[2..]); // made when it was configured otherwise
+                None
+            }
+            false => Some([open(FIFOS[2])?, open(FIFOS[3])?]),
+        };
         if critical {
-            for fd in [&fds[0], &fds[2]] {
+            for [fifo, _] in std::iter::once(&out).chain(&err) {
                 // Less is granted where the user's pipe budget is used up; 64 KiB do too.
-                let _ = fifo::resize(fd.as_fd(), CRITICAL_SIZE);
+                let _ = fifo::resize(fifo.as_fd(), CRITICAL_SIZE);
             }
         }
-        Ok(Channels { run, folder, fds })
+        Ok(Channels { run, folder, out, err })
+    }
+
+    /// Opens the FIFOs of a run that was prepared by a predecessor, however it was configured then.
+    ///
+    /// # Errors
+    /// As [`Channels::prepare`].
+    pub fn find(
+        paths: &ServicePaths,
+        run: u64,
+        owner: Option<(u32, u32)>,
+        critical: bool,
+    ) -> io::Result<Channels> {
+        let has = |name: &str| paths.run_dir(run).join(name).exists();
+        Channels::prepare(paths, run, has(FIFOS[1]) && !has(FIFOS[2]), owner, critical)
+    }
+
+    /// Whether both streams go one way.
+    pub fn are_merged(&self) -> bool {
+        self.err.is_none()
     }
 
     /// The service's ends: standard output and standard error, opened anew.
@@ -62,35 +99,41 @@ impl Channels {
     /// # Errors
     /// Those of open(2).
     pub fn open_service(&self) -> io::Result<[OwnedFd; 2]> {
-        Ok([
-            fifo::open_service(&self.folder.join(FIFOS[0]))?,
-            fifo::open_service(&self.folder.join(FIFOS[2]))?,
-        ])
+        let err = if self.are_merged() { FIFOS[0] } else { FIFOS[2] };
+        Ok([fifo::open_service(&self.folder.join(FIFOS[0]))?, fifo::open_service(&self.folder.join(err))?])
     }
 
     /// The pump's ends, duplicates of these.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn for_pump(&self) -> io::Result<[Channel; 2]> {
-        let [out, out_stage, err, err_stage] = &self.fds;
-        Ok([
-            Channel { fifo: out.try_clone()?, stage: out_stage.try_clone()? },
-            Channel { fifo: err.try_clone()?, stage: err_stage.try_clone()? },
-        ])
+    pub fn for_pump(&self) -> io::Result<Output> {
+        let channel = |[fifo, stage]: &[OwnedFd; 2]| {
+            Ok::<_, io::Error>(Channel { fifo: fifo.try_clone()?, stage: stage.try_clone()? })
+        };
+        let out = channel(&self.out)?;
+        Ok(match &self.err {
+            Some(err) => Output::Apart([out, channel(err)?]),
+            None => Output::Merged(out),
+        })
     }
 
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
-        FIFOS.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
+        let fds = self.out.iter().chain(self.err.iter().flatten());
+        FIFOS.iter().zip(fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
     }
 
     /// Removes the FIFOs; whoever still has them open keeps them until the last one closes.
     pub fn remove(self) {
-        for name in FIFOS {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
+        remove(&self.folder, &FIFOS);
         let _ = fs::remove_dir(&self.folder);
+    }
+}
+
+fn remove(folder: &Path, names: &[&str]) {
+    for name in names {
+        let _ = fs::remove_file(folder.join(name)); // it may not be there
     }
 }
 

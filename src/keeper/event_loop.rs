@@ -357,6 +357,11 @@ impl Keeper {
         }
     }
 
+    /// The FIFOs of a run.
+    pub(super) fn channels(&self, run: u64) -> Option<&Channels> {
+        self.emptying.iter().find(|channels| channels.run == run)
+    }
+
     /// The last byte of a run is in its file: nobody needs its FIFOs any more.
     pub(super) fn forget_channels(&mut self, run: u64) {
         let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {

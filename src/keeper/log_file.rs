@@ -10,15 +10,17 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::dropping::Mark;
+use super::dress::{Before, PART};
 use super::time_index::TimeIndex;
 use crate::archive;
+use crate::model::dress::Dress;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::folder::{FileId, Folder, Missing};
 use crate::os::peek::Peek;
 use crate::os::{fault, fifo};
 use crate::wire::archive_name;
+use crate::wire::log_line::StreamName;
 
 /// How often the name of the log file is compared with the file that is written to.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,9 +28,10 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The file.
 #[derive(Debug)]
 pub struct LogFile {
+    service: String,
     stem: String,
     /// Of all logs of the service.
-    stems: [String; 2],
+    stems: Vec<String>,
     policy: LogPolicy,
     folder: Option<Folder>,
     open: Option<Open>,
@@ -51,11 +54,12 @@ struct Open {
 }
 
 impl LogFile {
-    /// The log `kind` (`out` or `error`) of that service; it is not opened yet.
-    pub fn new(service: &str, kind: &str, policy: LogPolicy) -> LogFile {
-        let stems = ["out", "error"].map(|kind| format!("{service}-{kind}"));
-        let stem = format!("{service}-{kind}");
-        LogFile { stem, stems, policy, folder: None, open: None, looked: None, expires_ms: None }
+    /// The log of that stream of that service; it is not opened yet.
+    pub fn new(service: &str, stream: StreamName, policy: LogPolicy) -> LogFile {
+        let merged = policy.merge || stream == StreamName::Merged;
+        let (stem, stems) = (archive_name::stem(service, stream), archive_name::stems(service, merged));
+        let service = service.to_owned();
+        LogFile { service, stem, stems, policy, folder: None, open: None, looked: None, expires_ms: None }
     }
 
     /// Its name in full.
@@ -67,8 +71,8 @@ impl LogFile {
         archive_name::log(&self.stem)
     }
 
-    fn stems(&self) -> [&str; 2] {
-        [&self.stems[0], &self.stems[1]]
+    fn stems(&self) -> Vec<&str> {
+        self.stems.iter().map(String::as_str).collect()
     }
 
     /// Where it is, and how much of it is kept.
@@ -81,6 +85,7 @@ impl LogFile {
         if policy.dir != self.policy.dir {
             (self.folder, self.open) = (None, None);
         }
+        self.stems = archive_name::stems(&self.service, policy.merge || self.stem == self.service);
         self.policy = policy;
         if let Some(open) = &mut self.open {
             open.due_ms = due(&self.policy, open.begun_ms);
@@ -153,13 +158,37 @@ impl LogFile {
     /// # Errors
     /// Those of reading.
     pub fn at_line_start(&self) -> io::Result<bool> {
-        let Some(open) = &self.open else { return Ok(true) };
-        if open.offset == 0 {
-            return Ok(true);
-        }
-        let mut last = [0];
-        let read = open.file.read_at(&mut last, open.offset - 1)?;
-        Ok(read == 0 || last[0] == b'\n')
+        Ok(self.before()? == Before::LineEnd)
+    }
+
+    /// What it ends with.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn before(&self) -> io::Result<Before> {
+        let Some(open) = &self.open else { return Ok(Before::LineEnd) };
+        let may_be_part = self.policy.dress == Dress::Json;
+        let mut end = [0; PART.len()];
+        let most = if may_be_part { end.len() } else { 1 };
+        let length = usize::try_from(open.offset).map_or(most, |offset| offset.min(most));
+        let read = open.file.read_at(&mut end[..length], open.offset - length as u64)?;
+        Ok(match &end[..read] {
+            end if may_be_part && end == PART => Before::Part,
+            [.., b'\n'] | [] => Before::LineEnd,
+            _ => Before::MidLine,
+        })
+    }
+
+    /// Whether it ends with these bytes.
+    ///
+    /// # Errors
+    /// Those of opening and reading.
+    pub fn ends_with(&mut self, text: &[u8], now: Now) -> io::Result<bool> {
+        let open = self.ensure_open(now)?;
+        let Some(from) = open.offset.checked_sub(text.len() as u64) else { return Ok(false) };
+        let mut end = vec![0; text.len()];
+        let read = open.file.read_at(&mut end, from)?;
+        Ok(end[..read] == *text)
     }
 
     /// Ends a line that is not ended, so that the next byte begins a new one.
@@ -174,25 +203,31 @@ impl LogFile {
         Ok(())
     }
 
-    /// Says that lines are missing here, unless that stands there already.
+    /// Which file it is, and its length, if it is there.
+    pub fn opened(&self) -> Option<(FileId, u64)> {
+        self.open.as_ref().map(|open| (open.id, open.offset))
+    }
+
+    /// The next byte goes there: what stands behind it is written anew.
+    pub fn go_back(&mut self, offset: u64) {
+        if let Some(open) = &mut self.open {
+            open.offset = open.offset.min(offset);
+        }
+    }
+
+    /// Cuts off what stands behind the place of the next byte.
     ///
     /// # Errors
-    /// Those of opening and writing.
-    pub fn put_mark(&mut self, mark: &Mark, now: Now) -> io::Result<()> {
-        let open = self.ensure_open(now)?;
-        let text = mark.text.as_bytes();
-        if mark.may_be_there && open.offset >= text.len() as u64 {
-            let mut end = vec![0; text.len()];
-            let read = open.file.read_at(&mut end, open.offset - text.len() as u64)?;
-            if read == text.len() && end == text {
-                return Ok(());
-            }
-        }
-        self.put(text, now)
+    /// Those of ftruncate(2).
+    pub fn cut(&mut self) -> io::Result<()> {
+        self.open.as_ref().map_or(Ok(()), |open| open.file.set_len(open.offset))
     }
 
     /// Writes all of it or nothing.
-    fn put(&mut self, text: &[u8], now: Now) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// Those of opening and writing.
+    pub fn put(&mut self, text: &[u8], now: Now) -> io::Result<()> {
         let open = self.ensure_open(now)?;
         open.times.note(open.offset, now.unix_ms);
         if let Err(error) = open.file.write_all_at(text, open.offset) {
@@ -353,7 +388,8 @@ mod tests {
         let path = dir.path().join("stage");
         fifo::make(&path, None).unwrap();
         let (stage, writer) = (fifo::open_pump(&path).unwrap(), fifo::open_pump(&path).unwrap());
-        let mut log = LogFile::new("web", "out", LogPolicy::new(dir.path().to_owned(), 1 << 20, 3, false));
+        let mut log =
+            LogFile::new("web", StreamName::Out, LogPolicy::new(dir.path().to_owned(), 1 << 20, 3, false));
         let mut peek = Peek::new().unwrap();
         let mut take = |log: &mut LogFile, text: &str| {
             nix::unistd::write(&writer, text.as_bytes()).unwrap();

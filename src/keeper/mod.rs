@@ -14,6 +14,9 @@ mod channels;
 pub mod child;
 pub mod clients;
 pub mod compress;
+pub mod dress;
+pub mod dressed;
+pub mod dressing;
 pub mod dropping;
 pub mod event_loop;
 pub mod guard;
@@ -173,7 +176,7 @@ impl Keeper {
         let owner = child::RunAs::find(&self.spec).map_or(None, |run_as| run_as.owner);
         let mut attached = Vec::new();
         for run in runs.into_iter().filter(|run| *run <= self.instance.runs) {
-            let taken = Channels::prepare(&self.own, run, owner, self.spec.critical)
+            let taken = Channels::find(&self.own, run, owner, self.spec.critical)
                 .and_then(|channels| Ok((channels.for_pump()?, channels)));
             let (for_pump, channels) =
                 taken.map_err(|error| format!("cannot open the FIFOs of run {run}: {error}"))?;

@@ -12,14 +12,19 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::channels::Output;
 use super::stream::{Channel, Stream, Turn};
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
 use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
+use crate::wire::log_line::StreamName;
 use crate::wire::log_state::LogState;
 
+const OUT: StreamName = StreamName::Out;
+const ERROR: StreamName = StreamName::Error;
+const MERGED: StreamName = StreamName::Merged;
 /// Stack of the thread, bytes; only the pages it touches cost memory.
 const STACK: usize = 128 * 1024;
 /// A trickle of output is gathered this long before it is moved: half the wake-ups, at the price of a log
@@ -33,7 +38,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 pub enum Command {
     /// These runs have these FIFOs, for standard output and standard error. What a predecessor left must come at once:
     /// its last line may be of any of them.
-    Attach(Vec<(u64, [Channel; 2])>),
+    Attach(Vec<(u64, Output)>),
     /// The run is over.
     Finish {
         /// The run.
@@ -44,7 +49,7 @@ pub enum Command {
         /// The run.
         run: u64,
     },
-    /// Move both files to the archive, and begin new ones.
+    /// Move all files to the archive, and begin new ones.
     Flush,
     /// Open what has the files' names now: somebody else has moved them away.
     Reopen,
@@ -57,7 +62,7 @@ pub enum Command {
 /// What the pump says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The last byte of both streams of this run is in the files: its FIFOs are of no more use.
+    /// The last byte of all streams of this run is in the files: its FIFOs are of no more use.
     Finished {
         /// The run.
         run: u64,
@@ -96,10 +101,13 @@ impl Pump {
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let stream = |kind| Stream::new(service, kind, paths, policy.clone());
-        let streams = [stream("out")?, stream("error")?];
+        let maker = Maker { service: service.to_owned(), paths: paths.clone() };
+        let streams = if policy.merge { &[OUT, ERROR, MERGED][..] } else { &[OUT, ERROR] };
+        let streams = streams.iter().map(|name| maker.stream(*name, policy));
         let worker = Worker {
-            streams,
+            streams: streams.collect::<io::Result<Vec<Stream>>>()?,
+            maker,
+            policy: policy.clone(),
             half_finished: Vec::new(),
             timer: WallTimer::new()?,
             state: LogState::default(),
@@ -163,8 +171,23 @@ impl Drop for EndWithThread {
     }
 }
 
+/// Makes streams of a service.
+struct Maker {
+    service: String,
+    paths: ServicePaths,
+}
+
+impl Maker {
+    fn stream(&self, name: StreamName, policy: &LogPolicy) -> io::Result<Stream> {
+        Stream::new(&self.service, name, &self.paths, policy.clone())
+    }
+}
+
 struct Worker {
-    streams: [Stream; 2],
+    /// Standard output and standard error; and both in one, as soon as there is a run that has it so.
+    streams: Vec<Stream>,
+    maker: Maker,
+    policy: LogPolicy,
     /// Runs of which one stream is finished.
     half_finished: Vec<u64>,
     /// For what is due at a time of day.
@@ -192,7 +215,7 @@ impl Worker {
             for index in 0..self.streams.len() {
                 let turn = self.streams[index].turn(now);
                 more |= turn.more;
-                self.report(turn);
+                self.report(index, turn);
             }
             self.report_state(now.mono);
             if ending && !more {
@@ -208,15 +231,19 @@ impl Worker {
     fn obey(&mut self, command: Command) -> bool {
         match command {
             Command::Attach(runs) => {
-                for (run, channels) in runs {
-                    for (stream, channel) in self.streams.iter_mut().zip(channels) {
-                        stream.attach(run, channel);
+                for (run, output) in runs {
+                    match output {
+                        Output::Apart([out, error]) => {
+                            self.attach(run, OUT, out);
+                            self.attach(run, ERROR, error);
+                        }
+                        Output::Merged(both) => self.attach(run, MERGED, both),
                     }
                 }
                 let now = clock::now();
                 for index in 0..self.streams.len() {
                     let rotated = self.streams[index].take_over(now);
-                    self.report(Turn { rotated, ..Turn::default() });
+                    self.report(index, Turn { rotated, ..Turn::default() });
                 }
             }
             Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
@@ -224,21 +251,26 @@ impl Worker {
             Command::Flush => {
                 let now = clock::now();
                 let mut result = Ok(());
-                for index in 0..self.streams.len() {
+                for index in
+                    (0..self.streams.len()).filter(|index| self.is_wanted(*index)).collect::<Vec<_>>()
+                {
                     // What was written before the order goes first, and is archived with the rest.
                     let mut turn = self.streams[index].turn(now);
                     let stream = &mut self.streams[index];
                     let flushed = stream.flush(now, &mut turn);
                     let failed = |error| format!("cannot archive {}: {error}", stream.path().display());
                     result = result.and(flushed.map_err(failed));
-                    self.report(turn);
+                    self.report(index, turn);
                 }
                 self.say(Notice::Flushed(result));
             }
             Command::Reopen => {
                 let now = clock::now();
                 let mut result = Ok(());
-                for stream in &mut self.streams {
+                for index in
+                    (0..self.streams.len()).filter(|index| self.is_wanted(*index)).collect::<Vec<_>>()
+                {
+                    let stream = &mut self.streams[index];
                     let opened = stream.reopen(now);
                     let failed = |error| format!("cannot open {}: {error}", stream.path().display());
                     result = result.and(opened.map_err(failed));
@@ -247,16 +279,44 @@ impl Worker {
             }
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
+                self.policy = policy;
             }
             Command::End => return true,
         }
         false
     }
 
-    fn report(&mut self, turn: Turn) {
+    /// Adds the FIFOs of a run to a stream, which is made if it must be.
+    fn attach(&mut self, run: u64, name: StreamName, channel: Channel) {
+        let found = self.streams.iter().position(|stream| stream.name() == name);
+        let made = found.map_or_else(
+            || {
+                self.streams.push(self.maker.stream(name, &self.policy)?);
+                Ok::<_, io::Error>(self.streams.len() - 1)
+            },
+            Ok,
+        );
+        match made {
+            Ok(index) => self.streams[index].attach(run, channel),
+            // Its bytes stay where they are; the next keeper has descriptors of its own.
+            Err(error) => self.say(Notice::Said(format!("cannot move the output of run {run}: {error}"))),
+        }
+    }
+
+    /// Whether a stream is one of those that the service has: it may have had others before.
+    fn is_wanted(&self, index: usize) -> bool {
+        let stream = &self.streams[index];
+        stream.is_used() || (stream.name() == MERGED) == self.policy.merge
+    }
+
+    fn report(&mut self, index: usize, turn: Turn) {
         turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
         turn.said.into_iter().for_each(|text| self.say(Notice::Said(text)));
         for run in turn.finished {
+            if self.streams[index].name() == MERGED {
+                self.say(Notice::Finished { run });
+                continue;
+            }
             match self.half_finished.iter().position(|other| *other == run) {
                 Some(at) => {
                     self.half_finished.swap_remove(at);
@@ -269,8 +329,8 @@ impl Worker {
 
     /// What has begun or ended is said at once, how much has been dropped now and then.
     fn report_state(&mut self, now: Moment) {
-        let [out, error] = self.streams.each_ref().map(Stream::state);
-        let state = out.with(error);
+        let states = self.streams.iter().map(Stream::state);
+        let state = states.reduce(LogState::with).unwrap_or_default();
         let same = state.trouble == self.state.trouble && state.dropping == self.state.dropping;
         if state == self.state || same && now.since(self.told) < TELL_EVERY {
             return;
@@ -322,7 +382,7 @@ mod tests {
     use crate::paths::Paths;
     use std::path::Path;
 
-    fn channels(dir: &Path, run: u64) -> ([Channel; 2], [std::os::fd::OwnedFd; 2]) {
+    fn channels(dir: &Path, run: u64) -> (Output, [std::os::fd::OwnedFd; 2]) {
         let open = |name: &str| {
             let path = dir.join(format!("{run}.{name}"));
             fifo::make(&path, None).unwrap();
@@ -331,7 +391,7 @@ mod tests {
         let ((out, out_end), (out_stage, _)) = (open("out"), open("out-stage"));
         let ((err, err_end), (err_stage, _)) = (open("err"), open("err-stage"));
         (
-            [Channel { fifo: out, stage: out_stage }, Channel { fifo: err, stage: err_stage }],
+            Output::Apart([Channel { fifo: out, stage: out_stage }, Channel { fifo: err, stage: err_stage }]),
             [out_end, err_end],
         )
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::channels::Channels;
 use super::event_loop::Keeper;
 use super::pump::Command;
 use crate::model::end::Why;
@@ -10,7 +11,7 @@ use crate::model::phase::{Goal, Phase};
 use crate::os::{clock, fault, tree};
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
-use crate::wire::status::{Other, ServiceStatus};
+use crate::wire::status::{Other, ServiceStatus, log_files};
 
 /// Beyond the stop's own timeout, for the last bytes of the log.
 const RETIRE_EXTRA: Duration = Duration::from_secs(3);
@@ -104,8 +105,8 @@ impl Keeper {
                 if file.spec.log_policy() != self.spec.log_policy() {
                     self.pump.tell(Command::Policy(file.spec.log_policy()));
                 }
-                if file.spec.user != self.spec.user {
-                    self.next = None; // its FIFOs belong to another user
+                if file.spec.user != self.spec.user || file.spec.log.merge != self.spec.log.merge {
+                    self.next = None; // its FIFOs belong to another user, or there are too many, or too few
                 }
                 if let Some(memory) = file.spec.memory {
                     for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {
@@ -143,6 +144,10 @@ impl Keeper {
             Why::StartFailed(failure) => failure.hint.clone(),
             _ => None,
         });
+        // The FIFOs are those of the run, whatever the entry says by now.
+        let channels = self.instance.run().and_then(|run| self.channels(run.number));
+        let merged = channels.map_or(self.spec.log.merge, Channels::are_merged);
+        let [log_out, log_error] = log_files(&self.spec, merged);
         ServiceStatus {
             v: VERSION,
             name: self.spec.name.clone(),
@@ -172,8 +177,9 @@ impl Keeper {
             command: self.spec.command.clone(),
             cwd: self.spec.cwd.clone(),
             user: self.spec.user.clone(),
-            log_out: self.spec.log.dir.join(format!("{}-out.log", self.spec.name)),
-            log_error: self.spec.log.dir.join(format!("{}-error.log", self.spec.name)),
+            log_out,
+            log_error,
+            log_dress: self.spec.log.dress.clone(),
             log: self.log_state.clone(),
             keeper_pid: nix::unistd::getpid().as_raw(),
             fingerprint: self.spec.fingerprint(),

@@ -251,8 +251,9 @@ impl Keeper {
         if run_as.owner.is_some() {
             self.let_pass();
         }
+        let (merge, critical) = (self.spec.log.merge, self.spec.critical);
         let channels =
-            Channels::prepare(&self.own, number, run_as.owner, self.spec.critical).map_err(|error| {
+            Channels::prepare(&self.own, number, merge, run_as.owner, critical).map_err(|error| {
                 StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)
             })?;
         Ok((channels, self.make_cgroup(number)))

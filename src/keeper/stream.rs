@@ -11,13 +11,17 @@
 //! over from the other, take turns, which change where a line has ended ([`super::sources`]). So lines of two runs never
 //! mix, and a run that ends in mid-line, or stays in mid-line while another one waits, gets its end of line.
 //!
-//! What happens when the disk refuses, and when a service logs more than it may, is in [`super::trouble`].
+//! What happens when the disk refuses, and when a service logs more than it may, is in [`super::trouble`]. Where somebody
+//! wants times or objects in the file, the second step is another one, by way of a buffer: [`super::dressing`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dress::Rest;
+use super::dressed::Staged;
+use super::dressing::Dressing;
 use super::dropping::Dropping;
 use super::log_file::LogFile;
 pub use super::sources::Channel;
@@ -29,6 +33,7 @@ use crate::model::spec::LogPolicy;
 use crate::os::peek::Peek;
 use crate::os::{fault, fifo};
 use crate::paths::ServicePaths;
+use crate::wire::log_line::StreamName;
 
 /// Until a rotation that failed is tried again.
 const ROTATE_AGAIN: Duration = Duration::from_secs(10);
@@ -46,6 +51,10 @@ const HALF_LINE: Duration = Duration::from_secs(1);
 /// One stream.
 #[derive(Debug)]
 pub struct Stream {
+    service: String,
+    name: StreamName,
+    /// What is on its way into a dressed log.
+    pub(super) note: PathBuf,
     pub(super) file: LogFile,
     pub(super) sources: Sources,
     /// All runs of before are known: see [`Stream::take_over`].
@@ -55,6 +64,8 @@ pub struct Stream {
     /// Since when another run waits for the end of a line of the one whose turn it is, which says nothing.
     half_line: Option<Moment>,
     pub(super) peek: Peek,
+    /// What is done to its lines, if anything.
+    pub(super) dressing: Option<Dressing>,
     pub(super) dropping: Dropping,
     pub(super) allowance: Option<Allowance>,
     pub(super) trouble: Option<Trouble>,
@@ -77,14 +88,24 @@ pub struct Turn {
 }
 
 impl Stream {
-    /// A stream without a source; `kind` is `out` or `error`, and in the files of `paths` stands what its predecessor knew.
+    /// A stream without a source; in the files of `paths` stands what its predecessor knew.
     ///
     /// # Errors
     /// EMFILE.
-    pub fn new(service: &str, kind: &str, paths: &ServicePaths, policy: LogPolicy) -> io::Result<Stream> {
+    pub fn new(
+        service: &str,
+        name: StreamName,
+        paths: &ServicePaths,
+        policy: LogPolicy,
+    ) -> io::Result<Stream> {
+        let (kind, note) = (name.word(), paths.log_dressed(name.word()));
         Ok(Stream {
+            service: service.to_owned(),
+            name,
             allowance: policy.max_rate.map(Allowance::new),
-            file: LogFile::new(service, kind, policy),
+            dressing: Dressing::new(&policy.dress, service, name, note.clone()),
+            note,
+            file: LogFile::new(service, name, policy),
             sources: Sources::new(paths.log_source(kind)),
             begun: false,
             share: 0,
@@ -107,16 +128,31 @@ impl Stream {
         if policy.max_rate != self.file.policy().max_rate {
             self.allowance = policy.max_rate.map(Allowance::new);
         }
+        if policy.dress != self.file.policy().dress {
+            self.dressing = Dressing::new(&policy.dress, &self.service, self.name, self.note.clone());
+        }
         self.file.set_policy(policy);
+    }
+
+    /// Which of the service's logs it writes.
+    pub fn name(&self) -> StreamName {
+        self.name
+    }
+
+    /// Whether anything is written into its log, or has been since it was taken over.
+    pub fn is_used(&self) -> bool {
+        self.sources.current().is_some() || self.file.opened().is_some()
     }
 
     /// Goes on where a predecessor was killed; all that it has left is attached. Before that nothing is written. Returns
     /// archives that wait to be compressed.
     pub fn take_over(&mut self, now: Now) -> Vec<PathBuf> {
-        match std::mem::replace(&mut self.begun, true) {
-            true => Vec::new(),
-            false => self.file.take_over(now),
+        if std::mem::replace(&mut self.begun, true) {
+            return Vec::new();
         }
+        let uncompressed = self.file.take_over(now);
+        self.settle(now);
+        uncompressed
     }
 
     /// Adds the FIFOs of a run.
@@ -202,7 +238,8 @@ impl Stream {
 
     fn try_turn(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
         self.keep_time(now, turn)?;
-        let mut moved = 0;
+        // Turns that were changed since anything was moved.
+        let (mut moved, mut changes) = (0, 0);
         self.half_line = self.half_line.filter(|_| self.sources.another_waits());
         loop {
             if self.dropping.is_on() && !self.go_on_after_drop(now, turn)? {
@@ -215,7 +252,7 @@ impl Stream {
             let taken = self.fill_stage(now)?;
             if taken > 0 {
                 fault::point("between the splices");
-                self.half_line = None;
+                (self.half_line, changes) = (None, 0);
                 self.share += (moved - before) as u64;
                 if self.share >= SHARE && self.sources.another_waits() && self.come_to_line_end(now)? {
                     self.change_turns()?;
@@ -229,11 +266,17 @@ impl Stream {
             if self.dropping.is_on() {
                 continue;
             }
-            if self.staged()? > 0 || self.is_used_up(now.mono) && !finishing {
+            if self.is_used_up(now.mono) && !finishing {
                 return Ok(());
             }
+            match self.look_at_rest(now)? {
+                Staged::Nothing => {}
+                Staged::Waits if self.sources.another_waits() && changes < self.sources.iter().count() => {}
+                Staged::Waits | Staged::Stuck => return Ok(()),
+                Staged::Went => continue,
+            }
             if finishing {
-                self.file.end_line(now)?;
+                self.end_line(now)?;
                 turn.finished.extend(self.sources.pop());
                 (self.share, self.half_line) = (0, None);
                 continue;
@@ -246,9 +289,10 @@ impl Stream {
                 if now.mono.since(since) < HALF_LINE {
                     return Ok(());
                 }
-                self.file.end_line(now)?;
+                self.end_line(now)?;
             }
             self.change_turns()?;
+            changes += 1;
         }
     }
 
@@ -268,7 +312,7 @@ impl Stream {
     }
 
     /// Moves what the run whose turn it is has written into its stage, as far as it may.
-    fn fill_stage(&mut self, now: Now) -> io::Result<usize> {
+    pub(super) fn fill_stage(&mut self, now: Now) -> io::Result<usize> {
         let most = self.let_through(STAGE, now)?;
         match self.sources.current() {
             Some(source) if most > 0 => {
@@ -293,9 +337,10 @@ impl Stream {
         }
         let staged = self.staged()?;
         let most = self.up_to_line_end(staged)?;
-        let written = self.write(now, most)?;
-        if written == most && !self.file.at_line_start()? && self.share >= LONGEST_WAIT {
-            self.file.end_line(now)?;
+        let written = self.write(now, most, 0)?;
+        let is_all = written == most || self.holds_rest();
+        if is_all && !self.file.at_line_start()? && self.share >= LONGEST_WAIT {
+            self.end_line(now)?;
         }
         self.file.at_line_start()
     }
@@ -311,17 +356,18 @@ impl Stream {
             let offset = self.file.offset(now)?;
             let limit = self.file.policy().rotate_size;
             let limit = if self.file.is_due(now) { limit.min(offset) } else { limit };
-            let most = if offset < limit {
-                usize::try_from(limit - offset).unwrap_or(usize::MAX).min(waiting)
+            let (most, room) = if offset < limit {
+                let room = limit - offset;
+                (usize::try_from(room).unwrap_or(usize::MAX).min(waiting), room)
             } else if self.rotate_again.is_some_and(|again| again > now.mono) {
-                waiting
+                (waiting, u64::MAX)
             } else if self.file.at_line_start()? || offset >= limit + LONGEST_WAIT {
                 self.rotate_or_go_on(now, turn);
                 continue;
             } else {
-                self.up_to_line_end(waiting)?
+                (self.up_to_line_end(waiting)?, 0)
             };
-            let written = self.write(now, most)?;
+            let written = self.write(now, most, room)?;
             if written == 0 {
                 return Ok(moved);
             }
@@ -329,8 +375,12 @@ impl Stream {
         }
     }
 
-    /// Moves up to `most` bytes from the stage into the file.
-    fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
+    /// Moves up to `most` bytes from the stage into the file. Dressed, they are others: then it is up to the first end of a
+    /// line where `room` bytes have been written.
+    fn write(&mut self, now: Now, most: usize, room: u64) -> io::Result<usize> {
+        if self.dressing.is_some() {
+            return self.write_dressed(room, Rest::Waits, now);
+        }
         let Some(source) = self.sources.current() else { return Ok(0) };
         self.file.take(source.channel.stage.as_fd(), most, &mut self.peek, now)
     }

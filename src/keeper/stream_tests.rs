@@ -6,10 +6,13 @@ use std::os::fd::OwnedFd;
 use super::*;
 use crate::archive;
 use crate::keeper::log_file::LOOK_EVERY;
+use crate::model::date_format::DateFormat;
+use crate::model::dress::Dress;
 use crate::model::flood::Rate;
 use crate::model::rotation::Every;
 use crate::model::spec::OnFull;
 use crate::wire::dropped::{Dropped, Episode};
+use crate::wire::log_line::StreamName;
 
 /// The run folder of the service is the folder of the test.
 fn paths(dir: &tempfile::TempDir) -> ServicePaths {
@@ -26,7 +29,7 @@ impl Bench {
     fn new(rotate_size: u64) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let policy = LogPolicy::new(dir.path().join("logs"), rotate_size, 100, false);
-        let stream = Stream::new("web", "out", &paths(&dir), policy).unwrap();
+        let stream = Stream::new("web", StreamName::Out, &paths(&dir), policy).unwrap();
         let mut bench = Bench { dir, stream, now: Now { mono: Moment(1), unix_ms: 1_000_000_000_000 } };
         bench.stream.take_over(bench.now);
         bench
@@ -46,10 +49,23 @@ impl Bench {
         fifo::open_service(&path("fifo")).unwrap()
     }
 
+    /// Its keeper was killed, and another one takes over the runs.
+    fn kill_keeper(&mut self, runs: &[u64]) {
+        let policy = self.stream.file.policy().clone();
+        // The FIFOs of before have other holders, too.
+        let mut stream = Stream::new("web", StreamName::Out, &paths(&self.dir), policy).unwrap();
+        for run in runs {
+            let open = |name: &str| fifo::open_pump(&self.dir.path().join(format!("{run}.{name}"))).unwrap();
+            stream.attach(*run, Channel { fifo: open("fifo"), stage: open("stage") });
+        }
+        stream.take_over(self.now);
+        self.stream = stream;
+    }
+
     /// Its keeper was killed, and another one takes over; runs are to be attached again.
     fn replace_stream(&mut self) {
         let policy = self.stream.file.policy().clone();
-        self.stream = Stream::new("web", "out", &paths(&self.dir), policy).unwrap();
+        self.stream = Stream::new("web", StreamName::Out, &paths(&self.dir), policy).unwrap();
         self.stream.take_over(self.now);
     }
 
@@ -510,6 +526,307 @@ fn an_interrupted_rotation_is_finished_before_anything_is_written() {
     write(&fd, "two\n");
     bench.turn();
     assert_eq!((bench.archives(), bench.log().as_str()), (vec!["one\n".to_owned()], "two\n"));
+}
+
+fn dress(bench: &mut Bench, dress: Dress) {
+    bench.set_policy(|policy| policy.dress = dress);
+}
+
+fn inline() -> Dress {
+    Dress::Inline(DateFormat::parse("X").unwrap())
+}
+
+/// The log, without the beginnings of its objects.
+fn shapes(bench: &Bench) -> String {
+    let lines = bench.log();
+    let shape = |line: &str| {
+        line.split_once("\"stream\":\"out\",").map_or(line.to_owned(), |(_, rest)| "#".to_owned() + rest)
+    };
+    lines.lines().map(|line| shape(line) + "\n").collect()
+}
+
+#[test]
+fn each_line_gets_the_time_of_its_beginning() {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, inline());
+    let fd = bench.run(1);
+    write(&fd, "one\ntw");
+    bench.turn();
+    let first = bench.now.unix_ms / 1000;
+    assert_eq!(bench.log(), format!("{first}: one\n{first}: tw"), "what is there is written");
+    bench.now.unix_ms += 5000;
+    write(&fd, "o\nthree");
+    bench.turn();
+    let second = bench.now.unix_ms / 1000;
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(bench.log(), format!("{first}: one\n{first}: two\n{second}: three\n"));
+}
+
+#[test]
+fn an_object_waits_for_the_end_of_its_line() {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, Dress::Json);
+    let fd = bench.run(1);
+    write(&fd, "one\n{\"a\":");
+    bench.turn();
+    assert_eq!(shapes(&bench), "#\"line\":\"one\"}\n");
+    bench.turn();
+    write(&fd, "1}\nlast");
+    bench.turn();
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(shapes(&bench), "#\"line\":\"one\"}\n#\"json\":{\"a\":1}}\n#\"line\":\"last\"}\n");
+}
+
+#[test]
+fn a_line_in_many_small_pieces_is_one_object() {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, Dress::Json);
+    let fd = bench.run(1);
+    for _ in 0..100 {
+        write(&fd, ".");
+        bench.turn();
+    }
+    write(&fd, "\n");
+    bench.turn();
+    assert_eq!(shapes(&bench), format!("#\"line\":\"{}\"}}\n", ".".repeat(100)));
+}
+
+#[test]
+fn a_line_that_does_not_fit_comes_in_parts() {
+    let mut bench = Bench::new(1 << 30);
+    dress(&mut bench, Dress::Json);
+    let fd = bench.run(1);
+    for _ in 0..5 {
+        write(&fd, &"x".repeat(60_000));
+        bench.turn();
+    }
+    write(&fd, "y\nnext\n");
+    bench.turn();
+    let log = bench.log();
+    let objects: Vec<serde_json::Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (next, parts) = objects.split_last().unwrap();
+    assert!(parts.len() > 1 && next["line"] == "next");
+    let texts: String = parts.iter().map(|part| part["line"].as_str().unwrap()).collect();
+    assert_eq!(texts, "x".repeat(300_000) + "y");
+    let marks: Vec<bool> = parts.iter().map(|part| part["partial"] == true).collect();
+    assert!(marks.iter().rev().skip(1).all(|partial| *partial) && !marks[marks.len() - 1], "{marks:?}");
+}
+
+#[test]
+fn two_living_runs_never_share_an_object() {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, Dress::Json);
+    let (old, new) = (bench.run(1), bench.run(2));
+    write(&old, "old h");
+    write(&new, "new h");
+    bench.turn();
+    bench.turn();
+    assert_eq!(bench.log(), "");
+    write(&new, "alf\n");
+    bench.turn();
+    write(&old, "alf\n");
+    bench.turn();
+    bench.turn();
+    assert_eq!(shapes(&bench), "#\"line\":\"new half\"}\n#\"line\":\"old half\"}\n");
+}
+
+#[test]
+fn another_dress_holds_from_the_next_line() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    write(&fd, "pla");
+    bench.turn();
+    dress(&mut bench, inline());
+    write(&fd, "in\ninl");
+    bench.turn();
+    dress(&mut bench, Dress::Json);
+    write(&fd, "ine\njson\nwa");
+    bench.turn();
+    dress(&mut bench, Dress::Plain);
+    write(&fd, "its\n");
+    bench.turn();
+    let at = 1_000_000_000;
+    assert_eq!(shapes(&bench), format!("plain\n{at}: inline\n#\"line\":\"json\"}}\nwaits\n"));
+}
+
+#[test]
+fn dressed_lines_rotate_between_two_of_them() {
+    for how in [inline(), Dress::Json] {
+        let mut bench = Bench::new(200);
+        dress(&mut bench, how.clone());
+        let fd = bench.run(1);
+        for n in 0..200 {
+            write(&fd, &format!("line {n:03} "));
+            bench.turn();
+            write(&fd, "end\n");
+            if n % 7 == 0 {
+                bench.turn();
+            }
+        }
+        bench.turns();
+        let archives = bench.archives();
+        assert!(archives.len() > 10);
+        let length = if how == Dress::Json { 120 } else { 30 };
+        assert!(
+            archives.iter().all(|text| text.ends_with('\n') && (200..200 + length).contains(&text.len()))
+        );
+        let all = archives.concat() + &bench.log();
+        let numbers: Vec<u64> =
+            all.lines().map(|line| line.split_once("line ").unwrap().1[..3].parse().unwrap()).collect();
+        assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn what_is_dropped_is_said_in_the_same_dress() {
+    for (how, begin, end) in
+        [(inline(), "1000000001: [dogwatch: ", "]"), (Dress::Json, "#\"line\":\"[dogwatch: ", "]\"}")]
+    {
+        let mut bench = Bench::new(1 << 20);
+        dress(&mut bench, how);
+        bench.set_policy(|policy| policy.max_rate = Some(Rate::Lines(2)));
+        let fd = bench.run(1);
+        write(&fd, "one\ntwo\nthree\nfour\nhal");
+        bench.turn();
+        bench.now.mono = bench.now.mono.plus(Duration::from_secs(1));
+        write(&fd, "f\nlast\n");
+        bench.turns();
+        let shapes = shapes(&bench);
+        let lines: Vec<&str> = shapes.lines().collect();
+        let marks: Vec<&&str> = lines.iter().filter(|line| line.contains("[dogwatch: ")).collect();
+        assert!(marks.len() == 1 && marks[0].starts_with(&begin[..4]) && marks[0].ends_with(end), "{shapes}");
+        assert!(
+            marks[0].contains(&begin[begin.len() - 12..])
+                && lines[0].contains("one")
+                && lines[1].contains("two"),
+            "{shapes}"
+        );
+    }
+}
+
+/// A keeper that is killed when this much has been done of one batch.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Death {
+    BeforeWriting,
+    HalfWritten,
+    Written,
+    HalfTaken,
+    Taken,
+}
+
+/// Lets a keeper die there, and its successor go on. Returns the log.
+fn die_in_a_batch(how: &Dress, death: Death, relieved: bool, then: Dress) -> (String, Bench) {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, how.clone());
+    let fd = bench.run(1);
+    let _holder = fifo::open_pump(&bench.dir.path().join("1.stage")).unwrap();
+    write(&fd, "before\n");
+    bench.turn();
+    let before = bench.log();
+    write(&fd, "same\nsame\nsame\n");
+    // What the turn does is undone as far as it was not done yet.
+    let note = bench.stream.note.clone();
+    bench.turn();
+    let mut bytes = fs::read(&note).unwrap();
+    bytes[12] = 1; // on its way
+    let sum = crate::model::fnv::fnv1a(&bytes[..bytes.len() - 8]).to_le_bytes();
+    let end = bytes.len() - 8;
+    bytes[end..].copy_from_slice(&sum);
+    fs::write(&note, bytes).unwrap();
+    let file = File::options().write(true).open(bench.stream.path()).unwrap();
+    let (from, to) = (before.len() as u64, bench.log().len() as u64);
+    file.set_len(match death {
+        Death::BeforeWriting => from,
+        Death::HalfWritten => from.midpoint(to),
+        _ => to,
+    })
+    .unwrap();
+    let stage = fifo::open_pump(&bench.dir.path().join("1.stage")).unwrap();
+    match death {
+        Death::Taken => {}
+        Death::HalfTaken => write(&stage, "me\n"),
+        _ => write(&stage, "same\nsame\nsame\n"),
+    }
+    if relieved {
+        write(&stage, "dogwatch: lines are missing here\n");
+    }
+    bench.now.unix_ms += 60_000;
+    dress(&mut bench, then);
+    bench.kill_keeper(&[1]);
+    bench.turn();
+    write(&fd, "after\n");
+    bench.turn();
+    (shapes(&bench), bench)
+}
+
+#[test]
+fn a_keeper_that_dies_at_any_step_repeats_nothing() {
+    for how in [inline(), Dress::Json] {
+        for death in
+            [Death::BeforeWriting, Death::HalfWritten, Death::Written, Death::HalfTaken, Death::Taken]
+        {
+            for relieved in [false, true] {
+                if relieved && death == Death::HalfTaken {
+                    continue; // a read of a few bytes is not torn
+                }
+                let (log, _bench) = die_in_a_batch(&how, death, relieved, how.clone());
+                let count = |text: &str| log.matches(text).count();
+                let whole = if how == Dress::Json { "#\"line\":\"same\"}\n" } else { ": same\n" };
+                let found = (count("before"), count(whole), count("same"), count("after"), count("missing"));
+                assert_eq!(found, (1, 3, 3, 1, usize::from(relieved)), "{how:?} {death:?} {relieved}: {log}");
+                assert_eq!(log.lines().count(), 5 + usize::from(relieved), "{log}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_successor_that_dresses_otherwise_repeats_nothing_either() {
+    for (how, then) in [(inline(), Dress::Json), (Dress::Json, Dress::Plain), (Dress::Json, inline())] {
+        for death in [Death::BeforeWriting, Death::HalfWritten, Death::Written, Death::Taken] {
+            let (log, _bench) = die_in_a_batch(&how, death, false, then.clone());
+            assert_eq!(
+                (log.matches("same").count(), log.lines().count()),
+                (3, 5),
+                "{how:?} {then:?} {death:?}: {log}"
+            );
+        }
+    }
+}
+
+/// What is written again is the same, and who follows the file never sees it shrink.
+#[test]
+fn what_is_written_again_is_the_same() {
+    let mut logs = [Death::BeforeWriting, Death::HalfWritten, Death::Written]
+        .map(|death| die_in_a_batch(&inline(), death, false, inline()).0);
+    let times: Vec<&str> = logs[0].lines().map(|line| &line[..10]).collect();
+    assert_eq!(times[..4], ["1000000000"; 4]);
+    assert_eq!(times[4], "1000000061");
+    logs.sort_unstable();
+    assert!(logs.windows(2).all(|pair| pair[0] == pair[1]), "{logs:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_tears_no_dressed_line() {
+    let mut bench = Bench::new(1 << 20);
+    dress(&mut bench, Dress::Json);
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    fs::rename(bench.stream.path(), bench.dir.path().join("away")).unwrap();
+    bench.block();
+    bench.stream.file.look_soon();
+    write(&fd, "two\n");
+    bench.turn();
+    assert!(bench.trouble().is_some());
+    bench.unblock();
+    bench.kill_keeper(&[1]);
+    write(&fd, "three\n");
+    bench.turns();
+    assert_eq!(shapes(&bench), "#\"line\":\"two\"}\n#\"line\":\"three\"}\n");
 }
 
 #[test]

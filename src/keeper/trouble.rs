@@ -135,6 +135,7 @@ impl Stream {
             return Ok(false);
         }
         self.empty_stage(now, turn)?;
+        self.end_rest(now)?;
         if self.staged()? > 0 {
             return Ok(false);
         }
@@ -143,8 +144,8 @@ impl Stream {
             return Ok(false);
         }
         if let Some(mark) = self.dropping.mark()? {
-            self.file.end_line(now)?;
-            self.file.put_mark(&mark, now)?;
+            self.end_line(now)?;
+            self.put_mark(&mark, now)?;
         }
         self.dropping.end()?;
         Ok(true)

@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::sieve::{Line, Pattern};
+use crate::model::dress::Dress;
 use crate::wire::VERSION;
-use crate::wire::log_line::{LogLine, StreamName};
+use crate::wire::log_line::{self, LogLine, StreamName};
 
 /// How a time stands before a line, unless somebody wants it otherwise (strftime).
 pub const TIME: &str = "%Y-%m-%d %H:%M:%S%.3f";
@@ -23,6 +24,8 @@ pub struct Label {
     pub service: String,
     /// Which of its logs.
     pub stream: StreamName,
+    /// What its lines look like in the file.
+    pub dress: Dress,
     /// What stands before its lines in text.
     pub prefix: String,
 }
@@ -96,7 +99,7 @@ impl Renderer {
                 out.extend_from_slice(b"--\n");
             }
             out.extend_from_slice(self.labels[source].prefix.as_bytes());
-            if let Some(format) = &self.look.time {
+            if let Some(format) = self.look.time.as_ref().filter(|_| !self.has_time(source, line)) {
                 out.extend_from_slice(self.local_time(line, format).as_bytes());
                 out.push(b' ');
             }
@@ -124,8 +127,23 @@ impl Renderer {
         }
     }
 
+    /// Whether a line begins with its time in the file already.
+    fn has_time(&self, source: usize, line: &Line) -> bool {
+        let Label { service, stream, dress, .. } = &self.labels[source];
+        let inline = matches!(dress, Dress::Inline(format) if format.length_in(&line.bytes).is_some());
+        inline || log_line::is_object(&line.bytes, service, *stream)
+    }
+
     fn json(&self, source: usize, line: &Line, out: &mut Vec<u8>) {
         let Label { service, stream, .. } = &self.labels[source];
+        // An object of the file (`log.format = "json"`) is no line of another one.
+        if line.begins && line.ends && log_line::is_object(&line.bytes, service, *stream) {
+            let context: &[u8] = if line.hit { b"" } else { b",\"context\":true" };
+            out.extend_from_slice(&line.bytes[..line.bytes.len() - 1]);
+            out.extend_from_slice(context);
+            out.extend_from_slice(b"}\n");
+            return;
+        }
         let text = String::from_utf8_lossy(&line.bytes);
         let object = LogLine {
             v: VERSION,
@@ -182,6 +200,7 @@ fn timestamp(unix_ns: u64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::date_format::DateFormat;
 
     fn line(bytes: &[u8], ends: bool) -> Line {
         let at = Some(1_795_373_591_120_000_000);
@@ -189,8 +208,10 @@ mod tests {
     }
 
     fn renderer(look: Look) -> Renderer {
-        let label =
-            |stream, prefix: &str| Label { service: "web".to_owned(), stream, prefix: prefix.to_owned() };
+        let label = |stream, prefix: &str| {
+            let (service, dress) = ("web".to_owned(), Dress::Inline(DateFormat::default()));
+            Label { service, stream, dress, prefix: prefix.to_owned() }
+        };
         let labels = vec![label(StreamName::Out, "out | "), label(StreamName::Error, "err | ")];
         Renderer::new(labels, look, TimeZone::UTC)
     }
@@ -251,6 +272,25 @@ mod tests {
         let pairs = Look { shape: Shape::Pairs, ..Look::default() };
         let expected = "timestamp=2026-11-22T18:53:11.12Z app=web type=error message=a b\n";
         assert_eq!(shown(pairs, &[(1, line(b"a b", true))]), expected);
+    }
+
+    #[test]
+    fn what_is_dressed_in_the_file_is_not_dressed_again() {
+        let json = Look { shape: Shape::Json, ..Look::default() };
+        let object =
+            br#"{"v":1,"time":"2026-11-22T18:53:11.120Z","service":"web","stream":"out","json":{"a":1}}"#;
+        let text = str::from_utf8(object).unwrap();
+        assert_eq!(shown(json.clone(), &[(0, line(object, true))]), format!("{text}\n"));
+        let near = shown(json.clone(), &[(0, Line { hit: false, ..line(object, true) })]);
+        assert_eq!(near, text.replace("{\"a\":1}}", "{\"a\":1},\"context\":true}\n"));
+        let other = shown(json, &[(1, line(object, true))]);
+        assert!(other.contains(r#""stream":"error","line":"{\"v\":1,"#), "{other}");
+        let timed = Look { time: Some(TIME.to_owned()), ..Look::default() };
+        let lines = [(0, line(b"2026-11-22T18:53:11: one", true)), (0, line(object, true))];
+        let lines = [lines[0].clone(), lines[1].clone(), (0, line(b"two", true))];
+        let expected =
+            format!("out | 2026-11-22T18:53:11: one\nout | {text}\nout | 2026-11-22 18:53:11.120 two\n");
+        assert_eq!(shown(timed, &lines), expected);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Days, months and years of the Gregorian calendar in UTC, without a time zone or a leap second.
 
+use std::io::Write;
+
 /// Milliseconds of a day.
 pub const DAY_MS: u64 = 86_400_000;
 
@@ -57,6 +59,18 @@ pub fn utc_stamps(unix_ms: u64) -> (String, String) {
     )
 }
 
+/// Length of what [`write_rfc3339`] adds.
+pub const RFC3339: usize = "2026-11-22T18:45:00.123Z".len();
+
+/// Adds `2026-11-22T18:45:00.123Z`.
+pub fn write_rfc3339(to: &mut Vec<u8>, unix_ms: u64) {
+    let Date { year, month, day } = Date::of_days(unix_ms / DAY_MS);
+    let (second, milli) = (unix_ms % DAY_MS / 1000, unix_ms % 1000);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let written = write!(to, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z");
+    written.expect("a vector takes everything");
+}
+
 /// Reads `20261122T184500.123Z`; none if it is not exactly such a stamp.
 pub fn parse_utc_stamp(stamp: &str) -> Option<u64> {
     let number = |from: usize, to: usize| {
@@ -89,6 +103,13 @@ mod tests {
         {
             assert_eq!(parse_utc_stamp(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn times_for_programs() {
+        let mut to = Vec::new();
+        write_rfc3339(&mut to, 1_795_374_300_023);
+        assert_eq!((str::from_utf8(&to), to.len()), (Ok("2026-11-22T19:05:00.023Z"), RFC3339));
     }
 
     #[test]

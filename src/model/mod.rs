@@ -10,6 +10,8 @@ pub mod attributes;
 pub mod backoff;
 pub mod calendar;
 pub mod cron;
+pub mod date_format;
+pub mod dress;
 pub mod end;
 pub mod failure;
 pub mod flood;

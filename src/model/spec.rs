@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
+use super::dress::Dress;
 use super::flood::Rate;
 use super::fnv::fnv1a;
 use super::name::ServiceName;
@@ -219,10 +220,21 @@ pub struct LogPolicy {
     /// The most of each stream in a second; no limit, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rate: Option<Rate>,
+    /// What the lines look like in the file.
+    #[serde(default, skip_serializing_if = "Dress::is_plain")]
+    pub dress: Dress,
+    /// Standard output and standard error go into one file, in the order in which they were written.
+    #[serde(default, skip_serializing_if = "is_apart")]
+    pub merge: bool,
 }
 
 /// Budget of a service's logs, unless written.
 pub const LOG_BUDGET: u64 = 500 << 20;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_apart(merge: &bool) -> bool {
+    !merge
+}
 
 fn default_budget() -> u64 {
     LOG_BUDGET
@@ -248,7 +260,20 @@ impl LogPolicy {
     pub fn new(dir: PathBuf, rotate_size: u64, keep: u32, compress: bool) -> LogPolicy {
         let budget = LOG_BUDGET;
         let (rotate_every, keep_for, on_full, max_rate) = (None, None, None, None);
-        LogPolicy { dir, rotate_size, rotate_every, keep, keep_for, compress, budget, on_full, max_rate }
+        let (dress, merge) = (Dress::Plain, false);
+        LogPolicy {
+            dir,
+            rotate_size,
+            rotate_every,
+            keep,
+            keep_for,
+            compress,
+            budget,
+            on_full,
+            max_rate,
+            dress,
+            merge,
+        }
     }
 
     /// How much is kept.

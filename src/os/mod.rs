@@ -33,3 +33,4 @@ pub mod users;
 pub mod wait;
 pub mod wall_timer;
 pub mod watched;
+pub mod zone;

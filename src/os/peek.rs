@@ -30,10 +30,29 @@ impl Peek {
     /// # Errors
     /// Those of tee(2).
     pub fn look(&mut self, fifo: BorrowedFd<'_>, most: usize) -> io::Result<Vec<u8>> {
-        let seen = fifo::peek(fifo, self.writing.as_fd(), most)?;
-        let mut bytes = vec![0; seen];
-        self.reading.read_exact(&mut bytes)?;
+        let mut bytes = Vec::new();
+        self.see(fifo, most, &mut bytes)?;
         Ok(bytes)
+    }
+
+    /// The same into a buffer, and as many as there are, in however many pieces they stand.
+    ///
+    /// # Errors
+    /// As [`Peek::look`].
+    pub fn look_into(&mut self, fifo: BorrowedFd<'_>, most: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let waiting = fifo::waiting(fifo)?.min(most);
+        self.see(fifo, most, bytes)?;
+        // As many pieces fit into a pipe as pages.
+        while bytes.len() < waiting && fifo::enlarge(self.writing.as_fd()) {
+            self.see(fifo, most, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, fifo: BorrowedFd<'_>, most: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let seen = fifo::peek(fifo, self.writing.as_fd(), most)?;
+        bytes.resize(seen, 0);
+        self.reading.read_exact(bytes)
     }
 }
 
@@ -50,5 +69,24 @@ mod tests {
         assert_eq!(peek.look(reading.as_fd(), 5).unwrap(), b"one\nt");
         assert_eq!(peek.look(reading.as_fd(), 100).unwrap(), b"one\ntwo\n");
         assert_eq!(fifo::waiting(reading.as_fd()).unwrap(), 8);
+    }
+
+    #[test]
+    fn small_pieces_are_seen_too() {
+        let open = || nix::unistd::pipe2(OFlag::O_NONBLOCK).unwrap();
+        let ((from, writing), (reading, into)) = (open(), open());
+        fifo::resize(into.as_fd(), 1 << 20);
+        for n in 0..100 {
+            // What is moved keeps its page to itself.
+            nix::unistd::write(&writing, format!("{n:02}").as_bytes()).unwrap();
+            fifo::to_stage(from.as_fd(), into.as_fd(), 2).unwrap();
+        }
+        let mut peek = Peek::new().unwrap();
+        assert!(peek.look(reading.as_fd(), 1000).unwrap().len() < 200);
+        let mut bytes = Vec::new();
+        peek.look_into(reading.as_fd(), 1000, &mut bytes).unwrap();
+        assert_eq!((bytes.len(), &bytes[..4]), (200, &b"0001"[..]));
+        peek.look_into(reading.as_fd(), 3, &mut bytes).unwrap();
+        assert_eq!(bytes, b"000");
     }
 }

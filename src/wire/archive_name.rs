@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! LOG_DIR/web-out.log                                     the log of a stream; its stem is `web-out`
+//! LOG_DIR/web.log                                         the log of both, where they are merged; its stem is `web`
 //! LOG_DIR/web-out.idx                                     its index, if it has one
 //! LOG_DIR/archive/2026-11/web-out.20261122T190500.123Z.log      an archive: moved there at that moment, UTC
 //! LOG_DIR/archive/2026-11/web-out.20261122T190500.123Z.log.gz   the same, compressed
@@ -12,6 +13,7 @@
 
 use std::fmt;
 
+use super::log_line::StreamName;
 use crate::model::calendar::{parse_utc_stamp, utc_stamps};
 
 /// The folder of the archives' months, in the log folder.
@@ -46,7 +48,7 @@ impl Form {
 /// The name of a file in the archive.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArchiveName {
-    /// Which log it was: `web-out` or `web-error` of the service `web`.
+    /// Which log it was: `web-out` or `web-error` of the service `web`, or `web`.
     pub stem: String,
     /// When it was moved there, milliseconds since 1970; unique among the archives of the stem.
     pub at_ms: u64,
@@ -88,6 +90,21 @@ impl fmt::Display for ArchiveName {
     }
 }
 
+/// The stem of a service's log: `web-out`, `web-error`, or `web` where both streams go into one.
+pub fn stem(service: &str, stream: StreamName) -> String {
+    match stream {
+        StreamName::Out | StreamName::Error => format!("{service}-{}", stream.word()),
+        StreamName::Merged => service.to_owned(),
+    }
+}
+
+/// The stems of a service's logs; also of those that it had before its streams were merged, if they are.
+pub fn stems(service: &str, merged: bool) -> Vec<String> {
+    let merged = merged.then_some(StreamName::Merged);
+    let all = [StreamName::Out, StreamName::Error].into_iter().chain(merged);
+    all.map(|stream| stem(service, stream)).collect()
+}
+
 /// The name of the log of a stem.
 pub fn log(stem: &str) -> String {
     format!("{stem}{}", Form::Plain.suffix())
@@ -109,6 +126,8 @@ mod tests {
         assert_eq!(name.to_string(), "web-out.20261122T190500.123Z.log.gz");
         assert_eq!((name.month().as_str(), name.service()), ("2026-11", Some("web")));
         assert_eq!(name.in_form(Form::Index).to_string(), "web-out.20261122T190500.123Z.idx");
+        assert_eq!(stems("web", true), ["web-out", "web-error", "web"]);
+        assert_eq!(stems("web", false), ["web-out", "web-error"], "`web-out` could be another service");
         assert_eq!((log("web-out").as_str(), index("web-out").as_str()), ("web-out.log", "web-out.idx"));
         for other in [
             "web-out.log",

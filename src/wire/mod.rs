@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod archive_name;
+pub mod dress_note;
 pub mod dropped;
 pub mod environment;
 pub mod goal;

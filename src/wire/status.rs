@@ -5,8 +5,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::archive_name;
 use super::incidents::Incidents;
+use super::log_line::StreamName;
 use super::log_state::LogState;
+use crate::model::dress::Dress;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, State};
@@ -79,8 +82,11 @@ pub struct ServiceStatus {
     pub user: Option<String>,
     /// File of its standard output.
     pub log_out: PathBuf,
-    /// File of its standard error.
+    /// File of its standard error: the same where both go into one.
     pub log_error: PathBuf,
+    /// What the lines look like in them.
+    #[serde(default, skip_serializing_if = "Dress::is_plain")]
+    pub log_dress: Dress,
     /// How its log is, unless it is as usual.
     #[serde(default, skip_serializing_if = "LogState::is_usual")]
     pub log: LogState,
@@ -145,7 +151,28 @@ pub enum Settled {
     NotYet,
 }
 
+/// The files of a service's standard output and standard error: the same one, if they are merged.
+#[must_use]
+pub fn log_files(spec: &ServiceSpec, merged: bool) -> [PathBuf; 2] {
+    let streams = match merged {
+        true => [StreamName::Merged; 2],
+        false => [StreamName::Out, StreamName::Error],
+    };
+    streams.map(|stream| {
+        let stem = archive_name::stem(spec.name.as_str(), stream);
+        spec.log.dir.join(archive_name::log(&stem))
+    })
+}
+
 impl ServiceStatus {
+    /// Its logs, each with the streams that it holds.
+    pub fn logs(&self) -> impl Iterator<Item = (StreamName, &PathBuf)> {
+        let merged = self.log_out == self.log_error;
+        let first = if merged { StreamName::Merged } else { StreamName::Out };
+        let error = (!merged).then_some((StreamName::Error, &self.log_error));
+        std::iter::once((first, &self.log_out)).chain(error)
+    }
+
     /// Whether a start is over. `before` is the latest run at the moment of the order: it and the runs before
     /// it belong to the past, what happens to later ones is the outcome (0: any run counts).
     ///
@@ -181,7 +208,7 @@ impl ServiceStatus {
     /// A service that has an entry but no keeper yet.
     #[must_use]
     pub fn of_spec(spec: &ServiceSpec) -> ServiceStatus {
-        let log = |stream: &str| spec.log.dir.join(format!("{}-{stream}.log", spec.name));
+        let [log_out, log_error] = log_files(spec, spec.log.merge);
         ServiceStatus {
             v: super::VERSION,
             name: spec.name.clone(),
@@ -211,8 +238,9 @@ impl ServiceStatus {
             command: spec.command.clone(),
             cwd: spec.cwd.clone(),
             user: spec.user.clone(),
-            log_out: log("out"),
-            log_error: log("error"),
+            log_out,
+            log_error,
+            log_dress: spec.log.dress.clone(),
             log: LogState::default(),
             keeper_pid: 0,
             fingerprint: spec.fingerprint(),
@@ -278,6 +306,7 @@ pub(crate) mod tests {
             user: None,
             log_out: "/l/web-out.log".into(),
             log_error: "/l/web-error.log".into(),
+            log_dress: Dress::Plain,
             log: LogState::default(),
             keeper_pid: 1,
             fingerprint: 0,

@@ -16,6 +16,7 @@ use crate::model::phase::State;
 use crate::model::spec::ServiceSpec;
 use crate::os::{cgroup, file, lock, own, port, process, users};
 use crate::paths::Paths;
+use crate::wire::archive_name;
 use crate::wire::record::Record;
 use crate::wire::status::ServiceStatus;
 
@@ -151,10 +152,9 @@ pub fn disks(folders: &[(&str, &Path)]) -> Vec<Filled> {
 pub fn logs(paths: &Paths, specs: &[&ServiceSpec]) -> Vec<(Option<String>, PathBuf, u64)> {
     let own = std::iter::once((None, paths.own_log()));
     let theirs = specs.iter().flat_map(|spec| {
-        ["out", "error"].map(|kind| {
-            let path = spec.log.dir.join(format!("{}-{kind}.log", spec.name));
-            (Some(spec.name.to_string()), path)
-        })
+        archive_name::stems(spec.name.as_str(), spec.log.merge)
+            .into_iter()
+            .map(|stem| (Some(spec.name.to_string()), spec.log.dir.join(archive_name::log(&stem))))
     });
     let sized = own.chain(theirs).filter_map(|(name, path)| {
         let size = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?.len();

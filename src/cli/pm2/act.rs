@@ -51,8 +51,9 @@ pub fn flush(here: &Here, voice: &Voice, words: &[String]) -> Outcome {
     let all = ["all".to_owned()];
     let ids = known.resolve(if words.is_empty() { &all } else { words })?;
     for service in ids.iter().map(|id| &known.services[*id]) {
-        voice.say(&says::flushing(&service.log_out))?;
-        voice.say(&says::flushing(&service.log_error))?;
+        for (_, path) in service.logs() {
+            voice.say(&says::flushing(path))?;
+        }
     }
     let orders = ids.iter().map(|id| (name(&known, *id), Order::default())).collect();
     block_on(order::give_each(here, Verb::Flush, orders))??;

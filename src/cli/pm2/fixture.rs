@@ -40,6 +40,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         user: Some("www-data".into()),
         log_out: "/srv/logs/webhook-button-handler-out.log".into(),
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
+        log_dress: crate::model::dress::Dress::Plain,
         log: LogState::default(),
         keeper_pid: 4700,
         fingerprint: 1,

@@ -1,13 +1,11 @@
 //! `pm2 logs`.
 
-use std::path::Path;
-
 use super::args::{Logs as Options, Streams};
 use super::known::Known;
 use super::says;
 use super::voice::Voice;
 use crate::cli::fail::Outcome;
-use crate::cli::follow::{LogFile, Logs};
+use crate::cli::follow::{LogFile, Logs, Which};
 use crate::cli::here::Here;
 use crate::cli::screen::Colour;
 use crate::logs::render::{Label, Look};
@@ -32,15 +30,12 @@ pub fn run(here: &Here, voice: &Voice, options: &Options) -> Outcome {
             true => String::new(),
             false => voice.screen.paint(colour, &prefix),
         };
-        let file = |path: &Path, stream, colour| LogFile {
-            path: path.to_owned(),
-            label: Label { service: service.name.to_string(), stream, prefix: prefix(colour) },
-        };
-        if options.streams != Streams::Err {
-            files.push(file(&service.log_out, StreamName::Out, Colour::Green));
-        }
-        if options.streams != Streams::Out {
-            files.push(file(&service.log_error, StreamName::Error, Colour::Red));
+        let which = Which { out: options.streams != Streams::Err, err: options.streams != Streams::Out };
+        for (stream, path) in service.logs().filter(|(stream, _)| which.has(*stream)) {
+            let colour = if stream == StreamName::Error { Colour::Red } else { Colour::Green };
+            let (service, dress) = (service.name.to_string(), service.log_dress.clone());
+            let label = Label { service, stream, dress, prefix: prefix(colour) };
+            files.push(LogFile { path: path.clone(), label });
         }
     }
     let start = Start::Last(options.lines as u64);

@@ -174,16 +174,22 @@ fn files(
     name: &ServiceName,
     only: Option<StreamName>,
 ) -> Result<Vec<(Stream, Label)>, Refused> {
-    let spec = folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
-    let spec = spec.or_else(|| plane.book.entry(name)).ok_or_else(|| {
+    // Where the run writes its log its keeper knows; else it is where the next one will.
+    let said = plane.roster.get(name).and_then(|entry| Some(entry.said?.0));
+    let spec = || folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
+    let spec = || spec().or_else(|| plane.book.entry(name));
+    let status = said.or_else(|| Some(ServiceStatus::of_spec(&spec()?))).ok_or_else(|| {
         Refused::new(StatusCode::NOT_FOUND, format!("service {name} is not there any more"))
     })?;
-    let status = ServiceStatus::of_spec(&spec);
-    let all = [(StreamName::Out, status.log_out), (StreamName::Error, status.log_error)];
-    let wanted = all.into_iter().filter(|(stream, _)| only.is_none_or(|only| only == *stream));
-    let file = |(stream, path): (StreamName, PathBuf)| {
-        let label = Label { service: name.to_string(), stream, prefix: String::new() };
-        Some((Stream::new(&path)?, label))
+    // What is merged holds lines of either.
+    let is_wanted = |stream| only.is_none_or(|only| only == stream) || stream == StreamName::Merged;
+    let file = |(stream, path): (StreamName, &PathBuf)| {
+        let (service, dress) = (name.to_string(), status.log_dress.clone());
+        Some((Stream::new(path)?, Label { service, stream, dress, prefix: String::new() }))
     };
-    Ok(wanted.filter_map(file).collect())
+    let wanted: Vec<_> = status.logs().filter(|(stream, _)| is_wanted(*stream)).filter_map(file).collect();
+    match wanted.is_empty() {
+        true => Err(bad("stream: those of this service are not merged").hint("ask for out, or error")),
+        false => Ok(wanted),
+    }
 }
