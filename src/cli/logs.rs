@@ -7,13 +7,14 @@ use super::ask;
 use super::fail::{Failure, Outcome};
 use super::follow::{Logs, Which, files_of};
 use super::here::Here;
-use super::screen::Screen;
+use super::screen::{Screen, tell};
 use crate::config;
 use crate::exit_code;
 use crate::logs::moments;
 use crate::logs::render::{Look, Shape, check_time_format};
 use crate::logs::sieve::{Context, Pattern};
 use crate::logs::source::{Filter, Start};
+use crate::wire::log_line::StreamName;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::ServiceStatus;
 
@@ -31,6 +32,15 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     let services = services(here)?;
     let chosen = ask::select(&services, &options.names)?;
     let which = Which { out: !options.err, err: !options.out };
+    if let (true, only) = (options.err || options.out, if options.err { "--err" } else { "--out" }) {
+        let is_merged =
+            |service: &ServiceStatus| service.logs().any(|(stream, _)| stream == StreamName::Merged);
+        for ServiceStatus { name, .. } in chosen.iter().filter(|service| is_merged(service)) {
+            tell(format!(
+                "{name}: its streams are merged (log.merge), so {only} cannot tell them apart: all is shown"
+            ));
+        }
+    }
     let follow = !options.nostream && options.until.is_none();
     let named = !options.raw && (chosen.len() > 1 || follow);
     let all = filter.pattern.is_some() || filter.since.is_some() || filter.until.is_some();

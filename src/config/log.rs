@@ -60,32 +60,35 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
 
 /// Reads `timestamps`, `date_format` and `format`.
 fn dress(table: &Table<'_>, found: &mut Found) -> Dress {
+    let (timestamps, format) = (table.get("timestamps"), table.get("format"));
     let word = |key: &Option<Value<'_>>, words: &[&str], found: &mut Found| {
-        key.as_ref().and_then(|key| key.word(words, found))
+        key.as_ref().map(|key| key.word(words, found))
     };
-    let (timestamps, date_format) = (table.get("timestamps"), table.get("date_format"));
-    let (said, format) = (timestamps.is_some(), table.get("format"));
-    let inline = word(&timestamps, &["index", "inline"], found) == Some(1);
-    let json = word(&format, &["plain", "json"], found) == Some(1);
-    let wanted = date_format.as_ref().map(|key| parsed(key, &format!("{USUAL:?}"), DateFormat::parse, found));
-    let mut clash =
-        |key: &Value<'_>, why| found.note(key.span.clone(), Kind::Dress { at: key.at.clone(), why });
-    if let Some(timestamps) = timestamps.filter(|_| inline && json) {
-        clash(&timestamps, "each object of `format = \"json\"` has its time already; keep one of the two");
-    } else if let Some(date_format) = date_format.filter(|_| !inline) {
-        // A word of `timestamps` that is none has been noted already.
-        match (json, said) {
-            (true, _) => clash(&date_format, "times of `format = \"json\"` are RFC 3339; remove it"),
-            (false, true) => {
-                clash(&date_format, "it is for times in the file; write timestamps = \"inline\"")
-            }
-            (false, false) => {
-                clash(&date_format, "it is for times in the file; add timestamps = \"inline\"");
-            }
+    let wanted = word(&timestamps, &["index", "inline"], found);
+    let inline = wanted == Some(Some(1));
+    let json = word(&format, &["plain", "json"], found) == Some(Some(1));
+    let date_format = table.get("date_format").and_then(|key| {
+        let example = format!("{USUAL:?}");
+        Some((parsed(&key, &example, DateFormat::parse, found)?, key))
+    });
+    let mut clash = |key: &Value<'_>, why| {
+        found.note(key.span.clone(), Kind::Dress { at: key.at.clone(), why });
+    };
+    match (&timestamps, &date_format) {
+        (Some(key), _) if inline && json => {
+            clash(key, "each object of format = \"json\" has its time already; keep one of the two");
         }
+        (_, Some((_, key))) if json => clash(key, "times of format = \"json\" are RFC 3339; remove it"),
+        (None, Some((_, key))) => {
+            clash(key, "it is for times in the file; add timestamps = \"inline\"");
+        }
+        (Some(_), Some((_, key))) if wanted == Some(Some(0)) => {
+            clash(key, "it is for times in the file; write timestamps = \"inline\"");
+        }
+        _ => {}
     }
     match (inline, json) {
-        (true, _) => Dress::Inline(wanted.flatten().unwrap_or_default()),
+        (true, _) => Dress::Inline(date_format.map(|(format, _)| format).unwrap_or_default()),
         (false, true) => Dress::Json,
         (false, false) => Dress::Plain,
     }

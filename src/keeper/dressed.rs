@@ -20,8 +20,8 @@ pub enum Staged {
     Nothing,
     /// They are the beginning of a line, and wait.
     Waits,
-    /// They have been written, or there is room for more: there is something to do.
-    Went,
+    /// So many have been written, or there is room for more: there is something to do.
+    Went(usize),
     /// They cannot be written.
     Stuck,
 }
@@ -51,14 +51,14 @@ impl Stream {
             return Ok(Staged::Stuck);
         }
         if self.fill_stage(now)? > 0 {
-            return Ok(Staged::Went); // it has just come
+            return Ok(Staged::Went(0)); // it has just come
         }
         let Some(source) = self.sources.current() else { return Ok(Staged::Nothing) };
         let is_full = staged >= SIGHT || fifo::waiting(source.channel.fifo.as_fd())? > 0;
         let rest = match (is_full, source.finishing) {
             // Full of small pieces, perhaps: a line of usual length has room in a larger one.
             (true, _) if staged < SIGHT && fifo::enlarge(source.channel.stage.as_fd()) => {
-                return Ok(Staged::Went);
+                return Ok(Staged::Went(0));
             }
             (true, _) => Rest::GoesOn,
             (false, true) => Rest::Ends,
@@ -66,7 +66,7 @@ impl Stream {
         };
         match self.write_dressed(u64::MAX, rest, now)? {
             0 => Ok(Staged::Stuck),
-            _ => Ok(Staged::Went),
+            bytes => Ok(Staged::Went(bytes)),
         }
     }
 

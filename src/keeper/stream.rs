@@ -273,7 +273,14 @@ impl Stream {
                 Staged::Nothing => {}
                 Staged::Waits if self.sources.another_waits() && changes < self.sources.iter().count() => {}
                 Staged::Waits | Staged::Stuck => return Ok(()),
-                Staged::Went => continue,
+                Staged::Went(bytes) if moved + bytes < TURN => {
+                    moved += bytes;
+                    continue;
+                }
+                Staged::Went(_) => {
+                    turn.more = true;
+                    return Ok(());
+                }
             }
             if finishing {
                 self.end_line(now)?;
