@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::Surroundings;
 use super::mistake::Kind;
+use crate::model::date_format::USUAL;
 
 /// What is of use in a pm2 ecosystem file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +37,37 @@ pub struct Pm2App {
     pub max_memory_restart: Option<u64>,
     /// Its variables.
     pub env: BTreeMap<String, String>,
+    /// What its logs look like.
+    pub log: Pm2Log,
     /// The other fields it has, in alphabetical order: nothing is made of them.
     pub unused: Vec<String>,
+}
+
+/// What an app says of its logs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pm2Log {
+    /// `log_date_format`, or what `time` stands for.
+    pub date_format: Option<String>,
+    /// `log_type: "json"`.
+    pub json: bool,
+    /// `out_file` and `error_file` are the same.
+    pub merge: bool,
+}
+
+impl Pm2Log {
+    /// The same as a value of `log` in ecosystem.toml; none if it says nothing.
+    pub fn entry(&self) -> Option<String> {
+        // An object has its time already, as pm2's has.
+        let date_format = self.date_format.as_deref().filter(|_| !self.json);
+        let mut words = Vec::new();
+        words.extend(date_format.map(|_| "timestamps = \"inline\"".to_owned()));
+        words.extend(
+            date_format.filter(|format| *format != USUAL).map(|format| format!("date_format = {format:?}")),
+        );
+        words.extend(self.json.then(|| "format = \"json\"".to_owned()));
+        words.extend(self.merge.then(|| "merge = true".to_owned()));
+        (!words.is_empty()).then(|| format!("{{ {} }}", words.join(", ")))
+    }
 }
 
 /// Why a file could not be read.
@@ -249,6 +279,10 @@ fn app(index: usize, value: &Value) -> Result<Pm2App, String> {
     let name = take(&["name"]);
     let memory = take(&["max_memory_restart", "maxMemoryRestart"]);
     let env = take(&["env"]);
+    let [date_format, time, log_type] = [&["log_date_format"][..], &["time"], &["log_type"]].map(&mut take);
+    let (out, error) = (take(&["out_file", "output", "out"]), take(&["error_file", "error", "err_file"]));
+    // With one process of each service there is nothing to merge.
+    take(&["merge_logs", "combine_logs"]);
 
     let wrong = |field: &str, right: &str, value: &Value| {
         let value = match value {
@@ -288,10 +322,25 @@ fn app(index: usize, value: &Value) -> Result<Pm2App, String> {
         Some((_, Value::Object(pairs))) => pairs.iter().filter_map(variable).collect(),
         Some((field, other)) => return Err(wrong(field, "an object", other)),
     };
+    let text = |field: Option<(&'static str, &Value)>| {
+        let text = field.and_then(|(_, value)| value.as_str());
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let wants_time = time.is_some_and(|(_, value)| !matches!(value, Value::Null | Value::Bool(false)));
+    let log = Pm2Log {
+        date_format: text(date_format).or_else(|| wants_time.then(|| USUAL.to_owned())),
+        json: text(log_type).as_deref() == Some("json"),
+        merge: text(out).is_some() && text(out) == text(error),
+    };
     let mut unused: Vec<String> =
         fields.keys().filter(|key| !taken.contains(&key.as_str())).cloned().collect();
     unused.sort_unstable();
-    Ok(Pm2App { name, script, max_memory_restart, env, unused })
+    // Where dogwatch puts the files is the affair of log_dir.
+    if !log.merge {
+        unused.extend([out, error].into_iter().flatten().map(|(field, _)| field.to_owned()));
+        unused.sort_unstable();
+    }
+    Ok(Pm2App { name, script, max_memory_restart, env, log, unused })
 }
 
 /// A variable as pm2 gives it to the app; none for `null`.

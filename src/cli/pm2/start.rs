@@ -147,7 +147,8 @@ fn adopted(app: &Pm2App, path: &Path, limit: Option<u64>) -> String {
     const HOW: [&str; 3] = ["interpreter", "interpreter_args", "exec_mode"];
     let env = (!app.env.is_empty()).then_some("env");
     let unused = app.unused.iter().map(String::as_str).filter(|field| !HOW.contains(field));
-    let unused: Vec<&str> = env.into_iter().chain(unused).collect();
+    let log = app.log.entry().map(|log| format!("what its logs look like (here: log = {log})"));
+    let unused: Vec<&str> = env.into_iter().chain(unused).chain(log.as_deref()).collect();
     if !unused.is_empty() {
         text += &format!("; not used of that file: {}", unused.join(", "));
     }
@@ -156,8 +157,13 @@ fn adopted(app: &Pm2App, path: &Path, limit: Option<u64>) -> String {
 
 fn not_in_file(known: &Known, apps: &[&Pm2App]) -> Failure {
     let names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
-    let entries: Vec<String> =
-        apps.iter().map(|app| entry(&app.name, app.script.as_deref().unwrap_or("./app"))).collect();
+    let entries: Vec<String> = apps
+        .iter()
+        .map(|app| {
+            let entry = entry(&app.name, app.script.as_deref().unwrap_or("./app"));
+            entry + &app.log.entry().map(|log| format!("\n    log = {log}")).unwrap_or_default()
+        })
+        .collect();
     let (file, names) = (known.file_name(), names.join(", "));
     Failure::new(exit_code::UNKNOWN_SERVICE, format!("not in {file}: {names}; nothing was started"))
         .hint(format!("add what is missing, then say it again:\n{}", entries.join("\n")))

@@ -30,6 +30,7 @@ fn app(name: &str, script: Option<&str>, memory: Option<u64>) -> Pm2App {
         script: script.map(str::to_owned),
         max_memory_restart: memory,
         env: BTreeMap::new(),
+        log: Pm2Log::default(),
         unused: Vec::new(),
     }
 }
@@ -55,6 +56,36 @@ fn pm2s_sizes() {
     ];
     for (text, bytes) in table {
         assert_eq!(parse_memory(text), bytes, "{text}");
+    }
+}
+
+#[test]
+fn what_logs_look_like() {
+    let folder = Folder::new();
+    let entry = |fields: &str| {
+        let text = format!(r#"{{"name": "api", {fields}}}"#);
+        let apps = folder.read("e.json", &text, &Surroundings::default()).unwrap();
+        (apps[0].log.entry(), apps[0].unused.join(" "))
+    };
+    for (fields, log, unused) in [
+        (r#""time": true"#, Some(r#"{ timestamps = "inline" }"#), ""),
+        (r#""time": false, "merge_logs": true, "log_type": 7"#, None, ""),
+        (
+            r#""log_date_format": "YYYY-MM-DD HH:mm Z", "time": true"#,
+            Some(r#"{ timestamps = "inline", date_format = "YYYY-MM-DD HH:mm Z" }"#),
+            "",
+        ),
+        (r#""log_type": "json", "log_date_format": "X""#, Some(r#"{ format = "json" }"#), ""),
+        (r#""out_file": "a.log", "error_file": "a.log", "combine_logs": true"#, Some("{ merge = true }"), ""),
+        (r#""out_file": "a.log", "error_file": "b.log", "log": "c""#, None, "error_file log out_file"),
+    ] {
+        assert_eq!(entry(fields), (log.map(str::to_owned), unused.to_owned()), "{fields}");
+        if let Some(log) = log {
+            let file = format!("[services.api]\ncommand = [\"./app\"]\nlog = {log}\n");
+            let path = folder.0.path().join("ecosystem.toml");
+            std::fs::write(&path, file).unwrap();
+            assert!(super::super::load(&path, &Surroundings::default()).is_ok(), "{log}");
+        }
     }
 }
 
