@@ -60,6 +60,8 @@ soak: build
 	  log_keeping::keepers_are_killed log_keeping::sixty_thousand log_keeping::a_line_of_any_length
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LOGS_ROTATIONS=50 DOGWATCH_LOGS_KILLS=20 \
 	  cargo test --test it -- --nocapture --test-threads=1 logs::following
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_DRESSED_KILLS=400 \
+	  cargo test --test it -- --nocapture --test-threads=1 dressed_logs::keepers_die_in_a_flood
 
 # The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
 screenshots:

@@ -1,7 +1,7 @@
 //! Lines of a service into what a dressed log holds: with a time before each, or each in an object. Nothing here reads or
 //! writes anything, and nothing is remembered: what the file ends with says how it goes on.
 
-use memchr::memchr;
+use memchr::{memchr, memchr2_iter};
 use serde::de::IgnoredAny;
 
 /// No more lines are added to a batch that has this many bytes.
@@ -107,8 +107,12 @@ fn is_object(line: &[u8]) -> bool {
     valid && depth(line) <= DEEPEST
 }
 
-/// How deep a valid object is nested.
+/// How deep a valid object is nested, or more.
 fn depth(object: &[u8]) -> usize {
+    let begun = memchr2_iter(b'{', b'[', object).count();
+    if begun <= DEEPEST {
+        return begun;
+    }
     let (mut now, mut deepest) = (0_usize, 0);
     let mut bytes = object.iter();
     while let Some(byte) = bytes.next() {
@@ -162,18 +166,18 @@ fn whole_characters(bytes: &[u8]) -> usize {
 /// `"line":"…"`, and whether something in it was no UTF-8.
 fn text(line: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"\"line\":\"");
-    let mut lossy = false;
+    if str::from_utf8(line).is_ok() {
+        escape(line, out);
+        out.push(b'"');
+        return;
+    }
     for chunk in line.utf8_chunks() {
         escape(chunk.valid().as_bytes(), out);
         if !chunk.invalid().is_empty() {
-            lossy = true;
             out.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    out.push(b'"');
-    if lossy {
-        out.extend_from_slice(b",\"lossy\":true");
-    }
+    out.extend_from_slice(b"\",\"lossy\":true");
 }
 
 /// How many bytes each byte of a text takes; what is no UTF-8 three.
@@ -192,9 +196,20 @@ const ESCAPED: [u8; 256] = {
     lengths
 };
 
+/// Where the first byte stands that must be escaped.
+fn to_escape(text: &[u8]) -> Option<usize> {
+    let must = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    let (blocks, _) = text.as_chunks::<32>();
+    // Without a branch in it: the compiler looks at all bytes of a block at once.
+    let clean =
+        blocks.iter().take_while(|block| !block.iter().fold(false, |any, byte| any | must(*byte))).count();
+    let from = clean * 32;
+    text[from..].iter().position(|byte| must(*byte)).map(|at| from + at)
+}
+
 fn escape(text: &[u8], out: &mut Vec<u8>) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')) {
+    while let Some(at) = to_escape(rest) {
         out.extend_from_slice(&rest[..at]);
         let short = match rest[at] {
             b'\n' => b'n',

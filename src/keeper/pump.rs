@@ -432,6 +432,37 @@ mod tests {
         pump.end(Duration::from_secs(5));
     }
 
+    /// A run whose streams are apart is replaced by one whose streams are merged.
+    #[test]
+    fn runs_of_both_kinds_have_their_own_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let (apart, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Attach(vec![(1, apart)]));
+        pump.tell(Command::Policy(LogPolicy { merge: true, ..policy.clone() }));
+        let (Output::Apart([both, _]), merged) = channels(dir.path(), 2) else { panic!("they are apart") };
+        pump.tell(Command::Attach(vec![(2, Output::Merged(both))]));
+        let say = |end, text: &str| assert_eq!(nix::unistd::write(end, text.as_bytes()), Ok(text.len()));
+        say(&merged[0], "new\n");
+        say(&ends[0], "out\n");
+        say(&ends[1], "error\n");
+        for run in [2, 1] {
+            pump.tell(Command::Finish { run });
+            assert_eq!(next(&pump), Notice::Finished { run }, "once");
+        }
+        let read = |name: &str| std::fs::read_to_string(policy.dir.join(name)).unwrap();
+        let all = ["web-out.log", "web-error.log", "web.log"].map(read);
+        assert_eq!(all, ["out\n", "error\n", "new\n"]);
+        pump.tell(Command::Flush);
+        assert_eq!(next(&pump), Notice::Flushed(Ok(())));
+        let archived =
+            ["web-out", "web-error", "web"].map(|stem| crate::archive::list(&policy.dir, stem).len());
+        assert_eq!(archived, [1, 1, 1]);
+        pump.end(Duration::from_secs(5));
+    }
+
     /// Nobody writes anything: the timer alone wakes the thread.
     #[test]
     fn rotates_when_the_time_has_come() {
