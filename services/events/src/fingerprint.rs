@@ -21,6 +21,11 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// As good as drawn by lot: it spreads keys evenly.
+    pub(crate) fn first_byte(self) -> usize {
+        usize::from(self.0[0])
+    }
+
     /// Of a key as the database has it: the key itself or, written back after damage, its fingerprint.
     pub(crate) fn of_stored(key: &str) -> Self {
         key.strip_prefix(MARK)
