@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
+use crate::model::moment::Moment;
+use crate::os::door::Door;
 use crate::os::packet::{Connection, Listener};
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply, Request};
@@ -15,7 +17,7 @@ const MOST: usize = 64;
 /// The socket and everyone on it.
 #[derive(Debug)]
 pub struct Clients {
-    listener: Listener,
+    door: Door,
     connected: Vec<Client>,
     last_id: u64,
 }
@@ -26,7 +28,7 @@ struct Client {
     connection: Connection,
     watches: bool,
     holds: bool,
-    /// It does not read, or is gone; it is removed at the next [`Clients::receive`].
+    /// It does not read, or is gone; it is removed at the next [`Clients::accept`].
     dropped: bool,
 }
 
@@ -77,12 +79,12 @@ impl Clients {
     /// Those of bind(2).
     pub fn listen(path: &Path, warden: Option<Connection>) -> io::Result<Clients> {
         let connected = warden.into_iter().map(|connection| Client::new(0, connection, true)).collect();
-        Ok(Clients { listener: Listener::bind(path)?, connected, last_id: 0 })
+        Ok(Clients { door: Door::new(Listener::bind(path)?), connected, last_id: 0 })
     }
 
     /// What to poll: the listener, then each connection.
     pub fn polled(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = (self.connected.len() < MOST).then(|| self.listener.as_fd());
+        let listener = self.door.polled().filter(|_| self.connected.len() < MOST);
         listener.into_iter().chain(self.connected.iter().map(|client| client.connection.as_fd()))
     }
 
@@ -91,19 +93,29 @@ impl Clients {
         self.connected.iter().any(|client| client.holds && !client.dropped)
     }
 
-    /// Accepts, and reads every waiting request. Bad requests are answered here.
-    pub fn receive(&mut self) -> Vec<Asked> {
+    /// When to accept again, if that was not possible.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
+    }
+
+    /// Accepts whoever waits.
+    ///
+    /// # Errors
+    /// Those of [`Door::accept`].
+    pub fn accept(&mut self, now: Moment) -> io::Result<()> {
         self.connected.retain(|client| !client.dropped);
         while self.connected.len() < MOST {
-            match self.listener.accept() {
-                Ok(Some(connection)) if is_ours(&connection) => {
-                    self.last_id += 1;
-                    self.connected.push(Client::new(self.last_id, connection, false));
-                }
-                Ok(Some(_)) => {} // another user: closed
-                Ok(None) | Err(_) => break,
-            }
+            let Some(connection) = self.door.accept(now)? else { break };
+            if is_ours(&connection) {
+                self.last_id += 1;
+                self.connected.push(Client::new(self.last_id, connection, false));
+            } // another user's is closed
         }
+        Ok(())
+    }
+
+    /// Reads every waiting request. Bad requests are answered here.
+    pub fn receive(&mut self) -> Vec<Asked> {
         let mut asked = Vec::new();
         for client in &mut self.connected {
             while let Some(op) = client.receive() {

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
 use super::channels::Channels;
@@ -200,8 +200,7 @@ impl Keeper {
         let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        // EINTR is a wake-up like any other: everything is looked at after it anyway.
-        let _ = poll(&mut fds, timeout);
+        wait::for_any(&mut fds, timeout);
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -211,10 +210,9 @@ impl Keeper {
         let retiring = self.retiring.filter(|deadline| *deadline > now);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring, swallowing]
-            .into_iter()
-            .flatten()
-            .min()
+        let due =
+            [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), self.clients.deadline()];
+        due.into_iter().chain([clearing, retiring, swallowing]).flatten().min()
     }
 
     /// What is due.

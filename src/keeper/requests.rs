@@ -18,6 +18,9 @@ const RETIRE_EXTRA: Duration = Duration::from_secs(3);
 impl Keeper {
     /// Reads and answers all requests.
     pub(super) fn on_clients(&mut self) {
+        if let Err(error) = self.clients.accept(clock::mono()) {
+            self.log(&format!("cannot accept a connection: {error}; it waits"));
+        }
         for asked in self.clients.receive() {
             self.busy = true;
             if let Some(reply) = self.answer(asked.by, asked.op) {

@@ -6,6 +6,7 @@
 pub mod attributes;
 pub mod cgroup;
 pub mod clock;
+pub mod door;
 pub mod fault;
 pub mod fifo;
 pub mod file;
