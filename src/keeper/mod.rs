@@ -154,7 +154,10 @@ impl Keeper {
         let second = record.second.clone().unwrap_or_default();
         let beside = self.instance.beside.as_ref().and_then(Beside::run);
         let beside = beside.map(|run| adopt(run, second.cgroup.as_ref(), second.released));
-        self.children.extend(main.into_iter().chain(beside));
+        for child in main.into_iter().chain(beside) {
+            self.children
+                .push(child.map_err(|error| format!("cannot see whether the service lives: {error}"))?);
+        }
         self.children.sort_by_key(|child| child.run.number);
         self.watch_memory();
         let living = self.living();

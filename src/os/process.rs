@@ -106,12 +106,26 @@ pub fn is_alive(identity: &Identity) -> bool {
 /// The order matters: first the pidfd, then the comparison. What the pidfd names cannot change any more, so
 /// if the start time fits afterwards, the pidfd is the right one.
 pub fn open(identity: &Identity) -> Option<PidFd> {
-    if clock::boot_id().ok()? != identity.boot_id {
-        return None;
+    find(identity).ok().flatten()
+}
+
+/// As [`open`], for who must not take a living process for a dead one.
+///
+/// # Errors
+/// It cannot be told whether that process lives: EMFILE, ENFILE, ENOMEM, no /proc.
+pub fn find(identity: &Identity) -> io::Result<Option<PidFd>> {
+    if clock::boot_id()? != identity.boot_id {
+        return Ok(None);
     }
-    let pidfd = PidFd::open(identity.pid).ok()?;
-    let same = start_ticks(identity.pid).ok()? == identity.ticks;
-    (same && !pidfd.has_ended()).then_some(pidfd)
+    let found = PidFd::open(identity.pid).and_then(|pidfd| Ok((pidfd, start_ticks(identity.pid)?)));
+    match found {
+        Ok((pidfd, ticks)) => Ok((ticks == identity.ticks && !pidfd.has_ended()).then_some(pidfd)),
+        // EINVAL: the number is a thread's by now.
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ESRCH | libc::ENOENT | libc::EINVAL) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// A handle on one process that can never come to mean another.
