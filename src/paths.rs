@@ -220,6 +220,11 @@ impl ServicePaths {
     pub fn run_dir(&self, run: u64) -> PathBuf {
         self.dir.join(format!("0.{run}"))
     }
+
+    /// Folder of FIFOs that no run has, for one that finds no room on the disk.
+    pub fn spare_dir(&self) -> PathBuf {
+        self.dir.join("spare")
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
-use super::channels::Channels;
+use super::channels::{self, Channels};
 use super::child::{Child, Look};
 use super::clients::Clients;
 use super::compress::Compressor;
@@ -83,11 +83,7 @@ impl Keeper {
             self.on_time();
             self.publish();
             if self.is_done() {
-                self.forget_next();
-                // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
-                if let Err(error) = self.store.forget() {
-                    self.log(&format!("cannot remove the spec: {error}"));
-                }
+                self.forget_all();
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }
@@ -291,7 +287,11 @@ impl Keeper {
     fn on_pump(&mut self) {
         for notice in self.pump.notices() {
             match notice {
-                Said::Finished { run } => self.forget_channels(run),
+                Said::Finished { run } => {
+                    if let Some(channels) = self.detach(run) {
+                        channels.leave(&self.own);
+                    }
+                }
                 Said::Flushed(result) => {
                     let reply = match result {
                         Ok(()) => Reply::done(self.instance.runs),
@@ -308,15 +308,12 @@ impl Keeper {
         }
     }
 
-    /// The last byte of a run is in its file: nobody needs its FIFOs any more.
-    pub(super) fn forget_channels(&mut self, run: u64) {
-        let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {
-            return;
-        };
-        if let Some(channels) = self.emptying.remove(at) {
-            self.clients.take_back(channels.held().map(|(key, _)| key).collect());
-            channels.remove();
-        }
+    /// Nobody is to hold the FIFOs of a run any more.
+    pub(super) fn detach(&mut self, run: u64) -> Option<Channels> {
+        let at = self.emptying.iter().position(|channels| channels.run == run)?;
+        let channels = self.emptying.remove(at)?;
+        self.clients.take_back(channels.held().map(|(key, _)| key).collect());
+        Some(channels)
     }
 
     /// What the service reports.
@@ -364,6 +361,16 @@ impl Keeper {
         if let Some((channels, cgroup)) = self.next.take() {
             channels.remove();
             let _ = cgroup.map(Cgroup::remove); // the warden removes the rest
+        }
+    }
+
+    /// Nothing is left of the service but its goal, and its folder.
+    fn forget_all(&mut self) {
+        self.forget_next();
+        channels::remove(&self.own.spare_dir());
+        // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
+        if let Err(error) = self.store.forget() {
+            self.log(&format!("cannot remove the spec: {error}"));
         }
     }
 

@@ -169,7 +169,7 @@ impl Keeper {
         let owner = child::RunAs::find(&self.spec).map_or(None, |run_as| run_as.owner);
         let mut attached = Vec::new();
         for run in runs.into_iter().filter(|run| *run <= self.instance.runs) {
-            let taken = Channels::prepare(&self.own, run, owner, self.spec.critical)
+            let taken = Channels::open(&self.own, run, owner, self.spec.critical)
                 .and_then(|channels| Ok((channels.for_pump()?, channels)));
             let (for_pump, channels) =
                 taken.map_err(|error| format!("cannot open the FIFOs of run {run}: {error}"))?;

@@ -103,7 +103,7 @@ impl Keeper {
                     self.pump.tell(Command::Policy(file.spec.log.clone()));
                 }
                 if file.spec.user != self.spec.user {
-                    self.next = None; // its FIFOs belong to another user
+                    self.forget_next(); // its FIFOs belong to another user
                 }
                 if let Some(memory) = file.spec.memory {
                     for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {
