@@ -19,6 +19,7 @@ mod node;
 mod pm2;
 mod readme;
 mod reload;
+mod shortage;
 mod stalls;
 mod systemd;
 mod view;
