@@ -60,9 +60,17 @@ pub fn start_ticks(pid: i32) -> io::Result<u64> {
     stat_field(pid, 22)?.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// /proc/PID/stat. A program may call itself what it likes, also in bytes that are no UTF-8.
+///
+/// # Errors
+/// No such process, or no /proc.
+pub fn stat(pid: i32) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat"))?).into_owned())
+}
+
 /// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5); 3 or more.
 fn stat_field(pid: i32, number: usize) -> io::Result<String> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let text = stat(pid)?;
     // The command (field 2) is in parentheses and may hold anything, so count from the last one.
     let after = text.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
     let field = after.split_ascii_whitespace().nth(number - 3);
@@ -83,7 +91,8 @@ pub fn seems_ended(pid: i32) -> bool {
 /// Whether the thread `name` of a process waits for a disk (state `D`).
 pub fn thread_waits_for_disk(pid: i32, name: &str) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok()).any(|stat| {
+    tasks.filter_map(|task| std::fs::read(task.path().join("stat")).ok()).any(|stat| {
+        let stat = String::from_utf8_lossy(&stat);
         let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
         parts.is_some_and(|(comm, rest)| comm == name && rest.trim_start().starts_with('D'))
     })

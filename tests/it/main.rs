@@ -22,4 +22,5 @@ mod reload;
 mod shortage;
 mod stalls;
 mod systemd;
+mod text;
 mod view;
