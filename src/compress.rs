@@ -37,6 +37,7 @@ fn compress(path: &Path) -> io::Result<()> {
     // On the disk before the original goes, so that a power cut loses neither.
     encoder.finish()?.sync_all()?;
     folder.rename(&half, &target)?;
+    folder.sync()?;
     folder.remove(&name)
 }
 
