@@ -31,6 +31,8 @@ struct World {
     obeys_term: bool,
     /// The keeper dies after each step, and its successor reads what was written down.
     keeper_dies: bool,
+    /// How far the wall clock has been put forward, milliseconds.
+    wall: u64,
 }
 
 impl World {
@@ -44,11 +46,17 @@ impl World {
             spawns_fail: false,
             obeys_term: true,
             keeper_dies: false,
+            wall: 0,
         }
     }
 
+    fn at(&self) -> Now {
+        let now = at(self.now);
+        Now { unix_ms: now.unix_ms + self.wall, ..now }
+    }
+
     fn tell(&mut self, event: Event) {
-        let (instance, action) = step(&self.spec, self.instance.clone(), event, at(self.now), 0.5);
+        let (instance, action) = step(&self.spec, self.instance.clone(), event, self.at(), 0.5);
         self.instance = instance;
         if self.keeper_dies {
             let written = serde_json::to_vec(&self.instance).unwrap();
@@ -63,7 +71,7 @@ impl World {
                 } else {
                     self.living.push(number);
                     assert!(self.living.len() <= 2, "three processes: {:?}", self.living);
-                    self.tell(Event::Spawned(run(number, at(self.now))));
+                    self.tell(Event::Spawned(run(number, self.at())));
                 }
             }
             Action::Signal { run, .. } if self.obeys_term => self.end(run, Exit::Signal(Signal::TERM)),
@@ -426,6 +434,24 @@ fn after_a_refusal_memory_waits_and_an_order_does_not() {
 }
 
 #[test]
+fn a_hundred_thousand_crashes_change_nothing_but_the_count() {
+    let mut world = World::new(spec());
+    world.tell(Event::Start);
+    let crash = |world: &mut World| {
+        world.die(Exit::Code(1));
+        world.pass(17_000); // the longest pause, and its jitter
+        world.spawns.clear();
+    };
+    (0..10).for_each(|_| crash(&mut world));
+    let size = |world: &World| serde_json::to_vec(&world.instance).unwrap().len();
+    let (before, state) = (size(&world), world.instance.state());
+    (10..100_000).for_each(|_| crash(&mut world));
+    assert_eq!((world.instance.restarts, world.living.len()), (100_000, 1));
+    assert_eq!(world.instance.state(), state);
+    assert!(size(&world) < before + 60, "{} bytes, {before} before", size(&world));
+}
+
+#[test]
 fn a_process_that_was_never_let_go_is_started_again() {
     let never_let_go = |world: &mut World| {
         let run = world.living.pop().unwrap();
@@ -525,6 +551,25 @@ proptest! {
             }
             prop_assert_eq!(world.instance.state(), State::Online, "{:?}", world.instance);
             prop_assert!(world.instance.run().is_some_and(|run| world.living.contains(&run.number)));
+        }
+    }
+
+    /// Put forward and back by days, at any moment.
+    #[test]
+    fn the_wall_clock_decides_nothing(
+        steps in proptest::collection::vec((0u8..20, 0u64..30_000, 0u64..3), 0..100), notify: bool,
+    ) {
+        const DAY: u64 = 86_400_000;
+        let ready = if notify { Ready::Notify { timeout: Duration::from_secs(3) } } else { Ready::default() };
+        let new = || World::new(ServiceSpec { ready: ready.clone(), ..spec() });
+        let (mut steady, mut jumping) = (new(), new());
+        for (what, millis, days) in steps {
+            jumping.wall = days * DAY;
+            disturb(&mut steady, what, millis);
+            disturb(&mut jumping, what, millis);
+            prop_assert_eq!(&steady.instance.phase, &jumping.instance.phase);
+            prop_assert_eq!(&steady.spawns, &jumping.spawns);
+            prop_assert_eq!(steady.instance.deadline(), jumping.instance.deadline());
         }
     }
 

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dogwatch::os::process::Identity;
 
 use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, free_address, go_on, kill, pause, stop, until};
+use crate::harness::{Machine, free_address, go_on, kill, pause, setting, stop, until};
 
 /// Kills per variant when nobody asks for more: enough to see each kind of victim several times.
 const KILLS: u64 = 24;
@@ -61,10 +61,6 @@ fn any_two_processes_die_under_a_mild_load() {
 #[test]
 fn any_two_processes_die_under_a_full_flood() {
     chaos("20", "20000", Strike::Two);
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// xorshift64*: the kills of a seed can be repeated.

@@ -9,6 +9,7 @@ mod burst;
 mod chaos;
 mod cli;
 mod doctor;
+mod endurance;
 mod failures;
 mod faults;
 mod guide;

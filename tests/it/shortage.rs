@@ -15,7 +15,7 @@ use dogwatch::os::process::{self, Identity};
 use crate::harness::limits::{Lowered, descriptors, is_calm};
 use crate::harness::{Machine, kill, kill_pid, until};
 
-const SERVICE: &str = "[services.web]\ncommand = [\"UNRULY\", \"say\", \"hello\", \"hang\"]\nrestart = { delay = \"10ms\", max_delay = \"20ms\" }\n";
+const SERVICE: &str = "[services.web]\ncommand = [\"UNRULY\", \"say\", \"hello\", \"ready\", \"hang\"]\nready = \"notify\"\nrestart = { delay = \"10ms\", max_delay = \"20ms\" }\n";
 
 fn up(machine: &Machine) -> serde_json::Value {
     machine.up();

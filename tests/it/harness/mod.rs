@@ -264,6 +264,11 @@ pub fn until<T: Debug>(what: &str, mut look: impl FnMut() -> T, good: impl Fn(&T
     }
 }
 
+/// A number that an environment variable may set.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 /// Between two looks.
 #[expect(clippy::disallowed_methods, reason = "between two looks at a condition")]
 pub fn pause() {
