@@ -249,7 +249,6 @@ impl Keeper {
             let _ = wait::reap(ended.pid);
             self.compressor.ended(ended.pid);
         }
-        self.compressor.next(&self.paths);
     }
 
     fn look_after_children(&mut self) {
@@ -306,6 +305,7 @@ impl Keeper {
                 Said::Recovered => self.log("the log can be written again"),
             }
         }
+        self.compressor.next(&self.paths);
     }
 
     /// Nobody is to hold the FIFOs of a run any more.
