@@ -14,6 +14,7 @@ mod failures;
 mod faults;
 mod guide;
 mod hostile;
+mod hurt;
 mod isolation;
 mod keeper;
 mod node;

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{ErrorKind, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
 use dogwatch::os::packet::Connection;
 use dogwatch::os::process::{self, Identity};
 
+use crate::harness::full_disk::FullDisk;
 use crate::harness::limits::{Lowered, descriptors, is_calm};
 use crate::harness::{Machine, kill, kill_pid, until};
 
@@ -209,58 +208,13 @@ fn identity(status: &serde_json::Value) -> Identity {
     Identity { pid, ticks: process::start_ticks(pid).unwrap(), boot_id }
 }
 
-/// A small file system on a disk, where a folder needs a block. It goes with its owner.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// Makes and mounts it; none where that is not allowed, which is said.
-    fn mount(at: &Path) -> Option<Disk> {
-        let image = at.with_extension("image");
-        fs::create_dir(at).unwrap();
-        fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
-        let run = |program: &str, words: &[&Path]| {
-            let status = Command::new(program).args(words).stderr(Stdio::null()).status();
-            status.is_ok_and(|status| status.success())
-        };
-        let made = run("mkfs.ext4", &["-q".as_ref(), "-m0".as_ref(), &image])
-            && run("mount", &["-o".as_ref(), "loop".as_ref(), &image, at]);
-        if !made {
-            eprintln!("left out: no file system can be mounted here");
-        }
-        made.then(|| Disk(at.to_owned()))
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
-    }
-
-    /// Takes what room there is.
-    fn fill(&self) {
-        let mut ballast = fs::File::options().append(true).create(true).open(self.ballast()).unwrap();
-        for size in [1 << 20, 4096, 1] {
-            let error = std::iter::repeat_with(|| ballast.write_all(&vec![0; size])).find_map(Result::err);
-            assert_eq!(error.map(|error| error.kind()), Some(ErrorKind::StorageFull));
-        }
-    }
-
-    fn make_room(&self) {
-        fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn on_a_full_disk_everything_is_restarted_and_what_is_not_kept_is_said() {
     let machine = Machine::new(&format!(
         "[dogwatch]\nlog_dir = \"home/logs\"\n{SERVICE}{}",
         SERVICE.replace("web", "off")
     ));
-    let Some(disk) = Disk::mount(&machine.dir().join("home")) else { return };
+    let Some(disk) = FullDisk::mount(&machine.dir().join("home")) else { return };
     let mut before = up(&machine);
     machine.until_state("off", "online");
     // Whatever was ordered once has its room; as if nothing ever was.

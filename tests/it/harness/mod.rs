@@ -4,6 +4,7 @@
 //! saw last.
 
 pub mod clients;
+pub mod full_disk;
 pub mod limits;
 pub mod lines;
 pub mod shell;
