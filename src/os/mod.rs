@@ -3,8 +3,10 @@
 //! Each file promises one thing; every `unsafe` block says why it is sound. Nothing here decides: callers get
 //! facts and errors, and `model` says what they mean.
 
+pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod exec;
 pub mod fault;
 pub mod fifo;
 pub mod file;
@@ -18,6 +20,7 @@ pub mod packet;
 pub mod port;
 pub mod priority;
 pub mod process;
+pub mod program;
 pub mod socket;
 pub mod spawn;
 pub mod tree;
