@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::api::error::Refused;
+use super::builds;
 use super::folder;
 use super::link::Link;
 use super::plane::Plane;
@@ -39,7 +40,8 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
 
 /// One service, as it is now; none if there is no such service.
 pub async fn one(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
-    if plane.roster.is_present(name)
+    // A control plane that has just started has not heard of all keepers yet, but need not guess.
+    if (plane.roster.is_present(name) || folder::keeper_lives(&plane.paths.service(name)))
         && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
         && let Ok(Reply::Status(status)) = link.ask(Op::Status, Instant::now() + PATIENCE).await
     {
@@ -85,16 +87,22 @@ pub fn known(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
 
 /// Adds what a keeper cannot know.
 pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
+    status.keeper_differs = status.keeper_pid > 0 && plane.builds.differs(status.keeper_pid);
     let present = folder::read_spec(&plane.paths.service(&status.name));
-    status.limit_overridden = present.is_some_and(|file| file.limit_overridden);
+    status.limit_overridden = present.as_ref().is_some_and(|file| file.limit_overridden);
+    // Another version may know other keys, and finds another fingerprint for the same entry.
+    let fingerprint = match present {
+        Some(file) if status.keeper_differs => file.spec.fingerprint(),
+        _ => status.fingerprint,
+    };
     status.changed = match plane.book.entry(&status.name) {
         None => false,
-        Some(entry) if entry.fingerprint() == status.fingerprint => false,
+        Some(entry) if entry.fingerprint() == fingerprint => false,
         Some(entry) if status.limit_overridden => {
             // Only the limit is another, and that is said in its own place.
             let overridden = |max: u64, limit: u64| {
                 let memory = Some(crate::model::spec::MemoryLimit { limit, max });
-                ServiceSpec { memory, ..entry }.fingerprint() == status.fingerprint
+                ServiceSpec { memory, ..entry }.fingerprint() == fingerprint
             };
             !status.memory_limit_bytes.is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
         }
@@ -118,6 +126,7 @@ fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
 /// What is not as it should be.
 pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
     let mut problems = plane.problems();
+    problems.extend(builds::problems(plane, services));
     if let Some(mistakes) = plane.book.mistakes() {
         let count = mistakes.count;
         let noun = if count == 1 { "mistake" } else { "mistakes" };
