@@ -17,6 +17,7 @@ pub mod cli;
 pub mod compress;
 pub mod config;
 pub mod control;
+pub mod dispatch;
 pub mod exit_code;
 pub mod goals;
 pub mod holder;
