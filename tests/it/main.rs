@@ -15,3 +15,4 @@ mod keeper;
 mod pm2;
 mod readme;
 mod systemd;
+mod upgrade;
