@@ -111,13 +111,31 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
     status
 }
 
-/// A service that has no keeper yet; none if its entry cannot be read either.
+/// A service whose keeper has not been heard yet, if it has one; none if its entry cannot be read either.
 fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     let paths = plane.paths.service(name);
     let spec = plane.book.entry(name).or_else(|| Some(folder::read_spec(&paths)?.spec))?;
+    let goal = folder::read_goal(&paths);
+    if folder::keeper_lives(&paths)
+        && let Some(instance) = folder::read_instance(&paths)
+    {
+        // It has a keeper, which has never said anything to this control plane: it hangs. It wrote this down before.
+        return Some(ServiceStatus {
+            goal,
+            state: instance.state(),
+            pid: instance.run().map(|run| run.pid),
+            run: instance.runs,
+            uptime_ms: instance.run().map(|run| clock::mono().since(run.started).as_millis() as u64),
+            restarts: instance.restarts,
+            unstable: instance.unstable,
+            reason: instance.last_end.as_ref().map(ToString::to_string),
+            last_end: instance.last_end,
+            ..ServiceStatus::of_spec(&spec)
+        });
+    }
     let blocker = plane.blocker(&spec);
     Some(ServiceStatus {
-        goal: folder::read_goal(&paths),
+        goal,
         reason: blocker.map(|blocker| format!("waits for {blocker}, which is not online")),
         ..ServiceStatus::of_spec(&spec)
     })
