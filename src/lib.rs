@@ -2,10 +2,10 @@
 //!
 //! # The map
 //! ```text
-//! main ──► cli ─────► config, wire, model, paths, os
-//!      ──► control ─► config, wire, os, model, paths
-//!      ──► keeper ──► wire, os, model, paths
-//!      ──► warden ──► wire, os, model, paths
+//! main ► dispatch ──► cli ─────► config, wire, model, paths, os
+//!                 ──► control ─► config, wire, os, model, paths
+//!                 ──► keeper ──► wire, os, model, paths
+//!                 ──► warden ──► wire, os, model, paths
 //! config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
