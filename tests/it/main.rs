@@ -18,4 +18,5 @@ mod pm2;
 mod readme;
 mod stalls;
 mod systemd;
+mod upgrade;
 mod view;
