@@ -139,8 +139,8 @@ impl Plane {
         }
     }
 
-    /// The state at a new start of the same process: with its doors, its orphans and these holdings. The switch is a new one: the
-    /// warden that had the old one has been told goodbye.
+    /// The state at a new start of the same process: with its doors, its orphans and these holdings. The switch, if there
+    /// was one, is a new one: with the connection to the warden ended the old one's time.
     pub fn again(&self, holdings: Holdings) -> Plane {
         let mut again =
             Plane::new(self.paths.clone(), self.home.clone(), self.managed, self.book.path(), holdings);

@@ -16,6 +16,7 @@ mod keeper;
 mod node;
 mod pm2;
 mod readme;
+mod renewed;
 mod stalls;
 mod systemd;
 mod upgrade;

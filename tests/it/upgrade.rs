@@ -60,13 +60,13 @@ impl Load {
             [compartments.production]
             critical = true
             [services.web]
-            command = ["UNRULY", "number", "20", "2000", "serve", "ready", "hang"]
+            command = ["UNRULY", "whole", "number", "20", "2000", "serve", "ready", "hang"]
             listen = ["{web}"]
             ready = "notify"
             log = {{ rotate_size = "4MiB", keep = 1000, compress = false }}
             [services.hook]
             compartment = "production"
-            command = ["UNRULY", "number", "5", "1", "hang"]
+            command = ["UNRULY", "whole", "number", "5", "1", "hang"]
             log = {{ rotate_size = "8KiB", keep = 1000, compress = false }}
             "#
         ));
@@ -175,7 +175,7 @@ fn connect(socket: &Path) -> std::io::Result<UnixStream> {
 
 /// Runs `upgrade --json`, which must end with this code; returns its summary.
 #[track_caller]
-fn upgrade(machine: &Machine, binary: Option<&Path>, code: i32) -> Value {
+pub fn upgrade(machine: &Machine, binary: Option<&Path>, code: i32) -> Value {
     let binary = binary.map(|path| path.to_str().unwrap());
     let words: Vec<&str> = ["upgrade", "--json", "--watch", WATCH].into_iter().chain(binary).collect();
     let outcome = machine.run(&words);
@@ -193,7 +193,7 @@ fn builds(machine: &Machine, names: &[&str]) -> Vec<(i32, String)> {
 
 /// All of them run what stands in the program's place, and nothing of an upgrade is left.
 #[track_caller]
-fn all_run_the_installed(machine: &Machine, names: &[&str]) -> Vec<i32> {
+pub fn all_run_the_installed(machine: &Machine, names: &[&str]) -> Vec<i32> {
     let installed = program::build(machine.program()).unwrap();
     let builds = builds(machine, names);
     assert!(builds.iter().all(|(_, build)| *build == installed), "{installed}: {builds:?}");
@@ -596,8 +596,8 @@ fn a_service_that_version_1_ran_is_adopted() {
     let mut running = std::process::Command::new(unruly()).arg("hang").spawn().unwrap();
     let pid = running.id() as i32;
     let record = include_str!("../fixtures/record-v1.json")
-        .replace("4711", &pid.to_string())
-        .replace("99", &process::start_ticks(pid).unwrap().to_string())
+        .replacen("\"pid\":4711", &format!("\"pid\":{pid}"), 1)
+        .replacen("\"ticks\":99", &format!("\"ticks\":{}", process::start_ticks(pid).unwrap()), 1)
         .replacen(
             "\"boot_id\":\"b\"",
             &format!("\"boot_id\":\"{}\"", dogwatch::os::clock::boot_id().unwrap()),
