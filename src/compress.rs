@@ -1,20 +1,23 @@
 //! `dogwatch compress FILE`: the helper that turns an archive into a `.gz`, when nobody else wants the
 //! processor or the disk.
 
-use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::os::priority;
+use crate::keeper::archive;
+use crate::model::ladder::HELPERS_OOM_SCORE;
+use crate::os::folder::Missing;
+use crate::os::{own, priority};
 use crate::{exit_code, own_log};
 
 /// Compresses `path` to `path.gz` and removes it. Whenever this is killed, either the file or the finished
 /// `.gz` is there. Returns the exit code.
 pub fn run(path: &Path) -> u8 {
     priority::become_background_helper();
+    own::set_oom_score(HELPERS_OOM_SCORE);
     match compress(path) {
         Ok(()) => exit_code::OK,
         Err(error) => {
@@ -25,26 +28,30 @@ pub fn run(path: &Path) -> u8 {
 }
 
 fn compress(path: &Path) -> io::Result<()> {
-    let target = path.with_extension("log.gz");
-    let half = path.with_extension("log.gz.new");
-    let source = File::open(path)?;
-    let mut encoder = GzEncoder::new(File::create(&half)?, Compression::default());
+    let (folder, name) = archive::folder_of(path)?;
+    let target = format!("{name}.gz");
+    let half = format!("{name}.gz.new");
+    let (source, _) = folder.open_file(&name, Missing::Fail)?;
+    let mut encoder = GzEncoder::new(folder.make_file(&half)?, Compression::default());
     io::copy(&mut BufReader::with_capacity(64 * 1024, source), &mut encoder)?;
     // On the disk before the original goes, so that a power cut loses neither.
     encoder.finish()?.sync_all()?;
-    fs::rename(&half, &target)?;
-    fs::remove_file(path)
+    folder.rename(&half, &target)?;
+    folder.remove(&name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs::{self, File};
     use std::io::Read;
 
     #[test]
     fn the_content_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("web-out.20260101T000000.000Z.log");
+        let folder = dir.path().join("archive/2026-01");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("web-out.20260101T000000.000Z.log");
         let text = "a line\n".repeat(100_000);
         fs::write(&path, &text).unwrap();
         compress(&path).unwrap();
@@ -52,6 +59,24 @@ mod tests {
         let packed = File::open(path.with_extension("log.gz")).unwrap();
         flate2::read::GzDecoder::new(packed).read_to_string(&mut unpacked).unwrap();
         assert!(unpacked == text && !path.exists());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_is_neither_read_nor_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("archive/2026-01");
+        fs::create_dir_all(&folder).unwrap();
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "untouched").unwrap();
+        let path = folder.join("web-out.20260101T000000.000Z.log");
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        compress(&path).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "lines").unwrap();
+        std::os::unix::fs::symlink(&victim, path.with_extension("log.gz.new")).unwrap();
+        compress(&path).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"untouched");
+        assert!(path.with_extension("log.gz").symlink_metadata().unwrap().is_file());
     }
 }

@@ -18,3 +18,8 @@ pub const LOCKED: u8 = 6;
 pub const NOT_PERSISTED: u8 = 7;
 /// The control plane ended because `dogwatch down` asked for it; systemd does not restart it then.
 pub const DOWN: u8 = 8;
+
+/// `dogwatch doctor`: something may go wrong.
+pub const WARNINGS: u8 = 1;
+/// `dogwatch doctor`: something is wrong.
+pub const ERRORS: u8 = 2;

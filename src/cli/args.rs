@@ -51,6 +51,8 @@ pub enum Command {
     Flush(Flush),
     /// Run a newer dogwatch in place of this one; no service notices
     Upgrade(Upgrade),
+    /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
+    Doctor(Json),
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),

@@ -10,6 +10,7 @@ mod ask;
 pub mod check;
 mod client;
 mod direct;
+mod doctor;
 mod down;
 mod engine;
 pub mod fail;
@@ -85,6 +86,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Upgrade(options) => upgrade::run(&here, &options)?,
         Command::Rollout(options) => upgrade::rollout::run(&here, &options)?,
         Command::Selfcheck => upgrade::selfcheck::run(&here)?,
+        Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

@@ -5,6 +5,8 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::os::file;
+
 /// Read at a time, bytes.
 const BLOCK: u64 = 16 * 1024;
 /// A line longer than this is shown in parts.
@@ -15,7 +17,7 @@ const LONGEST_LINE: usize = 256 * 1024;
 /// # Errors
 /// Those of reading; no file is no lines.
 pub fn last_lines(path: &Path, count: usize) -> io::Result<Vec<u8>> {
-    match File::open(path) {
+    match file::open_log(path) {
         Ok(file) => {
             let length = file.metadata()?.len();
             lines_before(&file, length, count)
@@ -169,7 +171,7 @@ impl Open {
     }
 
     fn new(path: &Path) -> io::Result<Open> {
-        let file = File::open(path)?;
+        let file = file::open_log(path)?;
         let about = file.metadata()?;
         Ok(Open { file, id: (about.dev(), about.ino()), position: 0 })
     }

@@ -26,6 +26,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::exit_code;
 use crate::holder::Holdings;
+use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
@@ -68,6 +69,7 @@ use say::say;
 pub fn run(start: Start) -> u8 {
     let (holdings, mut others) = Holdings::from_inherited(inherit::take());
     own::private_umask();
+    own::set_oom_score(OWN_OOM_SCORE);
     limits::raise_open_files();
     match prepare(&start, others.remove(LOCK_FD)) {
         Ok(lock) => {

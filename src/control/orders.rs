@@ -23,6 +23,7 @@ use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::model::units::{parse_size, show_size};
+use crate::os::folder::{Folder, Missing};
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
@@ -177,10 +178,13 @@ pub async fn give(
 /// Empties the log files of a service that has no keeper.
 fn empty_logs(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
     let Some(entry) = plane.book.entry(name) else { return Ok(()) };
-    let status = ServiceStatus::of_spec(&entry);
-    for path in [status.log_out, status.log_error] {
-        match std::fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)) {
+    let dir = &entry.log.dir;
+    for kind in ["out", "error"] {
+        let file = format!("{name}-{kind}.log");
+        let opened = Folder::open(dir, Missing::Fail).and_then(|dir| dir.open_file(&file, Missing::Fail));
+        match opened.and_then(|(opened, _)| opened.set_len(0)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let path = dir.join(file);
                 return Err(Refused::failed(format!("cannot empty {}: {error}", path.display())));
             }
             _ => {}

@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::node;
+use crate::model::attributes::Attributes;
 use crate::model::end::Exit;
 use crate::model::failure::{StartFailure, Step};
+use crate::model::ladder;
 use crate::model::moment::Moment;
 use crate::model::phase::Run;
 use crate::model::spec::ServiceSpec;
 use crate::os::attributes::Prepared;
 use crate::os::cgroup::Cgroup;
+use crate::os::notify::Notice;
 use crate::os::process::{Identity, PidFd};
-use crate::os::socket::Notice;
 use crate::os::spawn::{Ids, Plan};
-use crate::os::{clock, process, tree, users, wait};
+use crate::os::{clock, limits, own, process, tree, users, wait};
 use crate::wire::environment::STATUS_FD;
 
 /// The warden is asked this long how an adopted process ended.
@@ -279,6 +281,8 @@ pub struct Handed<'a> {
     pub listen: Vec<BorrowedFd<'a>>,
     /// Its end of its view, the number after the sockets.
     pub view: Option<BorrowedFd<'a>>,
+    /// Most processes and threads of its user.
+    pub nproc: Option<u64>,
     /// Its options for Node, if they differ from the spec's.
     pub node: Option<String>,
 }
@@ -321,22 +325,28 @@ pub fn plan<'a>(
         argv: spec.command.iter().map(|word| text(word.as_bytes())).collect::<Result<_, _>>()?,
         env: env.collect::<Result<_, _>>()?,
         cwd: text(spec.cwd.as_os_str().as_bytes())?,
-        attributes: Prepared::new(&spec.attributes),
+        attributes: Prepared::new(&Attributes { nproc: handed.nproc, ..spec.attributes.clone() }),
         ids: run_as.ids.clone(),
         output: handed.output,
         listen: handed.listen,
         view: handed.view,
-        reset_oom: own_oom_score() < 0,
+        oom_score: ladder::oom_score(own::oom_score(), spec.critical),
     })
+}
+
+/// Most processes and threads of the service's user: what its entry says; else, so that a service that forks without
+/// end stops itself alone, what leaves room for others. Not needed where a cgroup counts them, nor heard by root.
+pub fn most_tasks(spec: &ServiceSpec, run_as: &RunAs, cgroup: Option<&Cgroup>) -> Option<u64> {
+    let uid = run_as.ids.as_ref().map_or_else(own::effective_uid, |ids| ids.uid);
+    let counted = spec.shares.pids_max.is_some() && cgroup.is_some_and(|cgroup| cgroup.counts_processes());
+    if spec.attributes.nproc.is_some() || spec.critical || uid == 0 || counted {
+        return spec.attributes.nproc;
+    }
+    ladder::most_tasks(tree::tasks_of(uid), limits::most_tasks())
 }
 
 fn text(bytes: impl Into<Vec<u8>>) -> Result<CString, StartFailure> {
     CString::new(bytes).map_err(|_| {
         StartFailure::new(Step::Exec, "the command", "a word or a variable contains a NUL byte", None)
     })
-}
-
-fn own_oom_score() -> i32 {
-    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-    text.trim().parse().unwrap_or(0)
 }

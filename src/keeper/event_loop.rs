@@ -25,7 +25,8 @@ use crate::model::phase::{Goal, Instance, Phase, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::Lock;
-use crate::os::{clock, fault, heap, socket, spawn, tree, wait};
+use crate::os::notify::Notify;
+use crate::os::{clock, fault, heap, spawn, tree, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
@@ -33,6 +34,8 @@ use crate::{exit_code, own_log};
 
 /// Between two looks at a tree that is being killed.
 const CLEARING: Duration = Duration::from_millis(2);
+/// Between two looks whether a message with descriptors is gone ([`Notify::is_swallowing`]).
+const SWALLOWING: Duration = Duration::from_millis(50);
 /// A retiring keeper waits this long for a log disk that hangs.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// Messages of a service that are read in one turn.
@@ -170,7 +173,8 @@ impl Keeper {
         });
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let child = self.child.as_ref().and_then(Child::polled);
-        let all = fixed.into_iter().chain(child).chain(self.sockets.notify()).chain(self.clients.polled());
+        let notify = self.sockets.notify().and_then(Notify::polled);
+        let all = fixed.into_iter().chain(child).chain(notify).chain(self.clients.polled());
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -183,8 +187,12 @@ impl Keeper {
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
         let exec = self.exec.as_ref().map(|waiting| waiting.until);
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring, exec]
+        let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
+        let swallowing = swallowing.then(|| now.plus(SWALLOWING));
+        let others = [clearing, retiring, exec, swallowing];
+        [self.instance.deadline(), self.look_at_memory, self.guard.deadline()]
             .into_iter()
+            .chain(others)
             .flatten()
             .min()
     }
@@ -325,12 +333,10 @@ impl Keeper {
     /// What the service reports.
     fn on_notices(&mut self) {
         for _ in 0..MOST_NOTICES {
-            let Some(fd) = self.sockets.notify() else { return };
-            let Ok(Some(notice)) = socket::receive_notice(&fd) else {
-                return;
-            };
+            let Some(notice) = self.sockets.next_notice() else { return };
             let Some(child) = &self.child else { continue };
-            if child.may_speak(&notice) && notice.text.lines().any(|line| line == "READY=1") {
+            // Who speaks is found out last: it costs a look at the whole tree.
+            if notice.text.lines().any(|line| line == "READY=1") && child.may_speak(&notice) {
                 self.tell(Event::Ready);
             }
         }

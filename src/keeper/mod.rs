@@ -34,13 +34,14 @@ use std::path::PathBuf;
 use nix::sys::signal::Signal;
 
 use crate::model::end::Why;
+use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::machine::Event;
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, Instance, Phase, Then};
 use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt, Lock};
-use crate::os::{exec, fault, heap, inherit, wait};
+use crate::os::{exec, fault, heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, HELPER, LOCK_FD};
 use crate::wire::keeper::Reply;
@@ -57,6 +58,7 @@ use store::Store;
 /// Keeps the service `name`. Returns the exit code.
 pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
     heap::keep_small();
+    own::set_oom_score(OWN_OOM_SCORE);
     let mut inherited = inherit::take();
     let own = paths.service(name);
     let who = format!("keeper {name}");

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::model::failure::{StartFailure, Step};
+use crate::os::notify::{Notice, Notify};
 use crate::os::packet::Connection;
 use crate::os::{port, socket};
 use crate::wire::keeper::{run_of_view, view_key};
@@ -17,7 +18,7 @@ use crate::wire::keeper::{run_of_view, view_key};
 #[derive(Debug, Default)]
 pub struct Sockets {
     listening: Vec<(SocketAddr, OwnedFd)>,
-    notify: Option<OwnedFd>,
+    notify: Option<Notify>,
     /// dogwatch's end of the view of a run. The keeper never reads it: the control plane does.
     view: Option<(u64, OwnedFd)>,
 }
@@ -29,7 +30,7 @@ impl Sockets {
     /// Takes over what a predecessor had: inherited descriptors under their keys, and of the views that of the run
     /// which still lives.
     pub fn from_inherited(inherited: &mut BTreeMap<String, OwnedFd>, living: Option<u64>) -> Sockets {
-        let notify = inherited.remove(NOTIFY);
+        let notify = inherited.remove(NOTIFY).map(Notify::from_owned);
         let view = living.and_then(|run| Some((run, inherited.remove(&view_key(run))?)));
         inherited.retain(|key, _| run_of_view(key).is_none());
         let keys: Vec<String> = inherited.keys().filter(|key| key.starts_with("listen.")).cloned().collect();
@@ -46,8 +47,9 @@ impl Sockets {
     /// The first address that cannot be had, with the holder of a taken port. Sockets that are open stay so.
     pub fn ensure(&mut self, wanted: &[SocketAddr]) -> Result<Vec<String>, StartFailure> {
         let mut closed = Vec::new();
-        self.listening.retain(|(address, _)| {
-            let keep = wanted.contains(address);
+        self.listening.retain(|(address, fd)| {
+            // One that the service has shut down would refuse everybody for ever.
+            let keep = wanted.contains(address) && socket::is_listening(fd.as_fd());
             if !keep {
                 closed.push(key(*address));
             }
@@ -82,13 +84,18 @@ impl Sockets {
         if self.notify.is_some() && path.exists() {
             return Ok(false);
         }
-        self.notify = Some(socket::notify_socket(path, owner)?);
+        self.notify = Some(Notify::bind(path, owner)?);
         Ok(true)
     }
 
     /// The socket that the service reports on.
-    pub fn notify(&self) -> Option<BorrowedFd<'_>> {
-        self.notify.as_ref().map(AsFd::as_fd)
+    pub fn notify(&self) -> Option<&Notify> {
+        self.notify.as_ref()
+    }
+
+    /// The next report on it.
+    pub fn next_notice(&mut self) -> Option<Notice> {
+        self.notify.as_mut()?.receive().ok()?
     }
 
     /// Makes the view of a run, in place of an older one. Returns the service's end.

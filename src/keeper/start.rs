@@ -15,10 +15,12 @@ use crate::model::phase::Run;
 use crate::model::spec::{Access, Ready};
 use crate::os::cgroup::Cgroup;
 use crate::os::spawn::{self, Held, Plan};
-use crate::os::{clock, fault, process, socket, wait};
+use crate::os::{clock, fault, process, wait};
 
 /// Runs whose output may wait for the disk.
 const MOST_EMPTYING: usize = 8;
+/// What a run has left in the queue of its notify socket, at most; the kernel holds net.unix.max_dgram_qlen.
+const MOST_OLD_NOTICES: usize = 1000;
 /// sockaddr_un takes this many bytes, and the service's library will not know our way round it.
 const LONGEST_SOCKET_PATH: usize = 107;
 
@@ -111,7 +113,8 @@ impl Keeper {
         let node = self.node_options(program)?;
         let view = self.open_view(number);
         let listen = self.sockets.listening().collect();
-        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), node };
+        let nproc = child::most_tasks(&self.spec, run_as, cgroup.as_ref());
+        let handed = Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), nproc, node };
         let plan = child::plan(&self.spec, program, run_as, number, handed)?;
         let (held, cgroup) = hold(&plan, cgroup)?;
         drop(plan);
@@ -175,11 +178,11 @@ impl Keeper {
     }
 
     /// What is still to be read was said by an earlier run.
-    fn forget_old_notices(&self) {
-        while let Some(fd) = self.sockets.notify() {
-            match socket::receive_notice(&fd) {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(_) => break,
+    fn forget_old_notices(&mut self) {
+        // Bounded: who floods the socket is not to be outrun.
+        for _ in 0..MOST_OLD_NOTICES {
+            if self.sockets.next_notice().is_none() {
+                return;
             }
         }
     }
@@ -200,7 +203,7 @@ impl Keeper {
                 .ensure_notify(&path, run_as.owner)
                 .map_err(|error| StartFailure::from_io(Step::Listen, &path.to_string_lossy(), &error))?;
             if fresh && let Some(fd) = self.sockets.notify() {
-                self.clients.hand_over([("notify".to_owned(), fd)].into_iter());
+                self.clients.hand_over([("notify".to_owned(), fd.as_fd())].into_iter());
             }
         }
         for fresh in self.sockets.held().filter(|(key, _)| !before.contains(key) && key != "notify") {

@@ -11,17 +11,19 @@
 //! and a run that ends in mid-line gets its end of line.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::archive;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::{fault, fifo, file};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
+use crate::os::{fault, fifo};
 
 /// How often the name of the log file is compared with the file that is written to: somebody may have moved
 /// or truncated it.
@@ -59,6 +61,7 @@ struct Source {
 pub struct Stream {
     stem: String,
     policy: LogPolicy,
+    folder: Option<Folder>,
     open: Option<Open>,
     looked: Option<Moment>,
     sources: VecDeque<Source>,
@@ -70,7 +73,7 @@ pub struct Stream {
 #[derive(Debug)]
 struct Open {
     file: File,
-    id: file::FileId,
+    id: FileId,
     offset: u64,
 }
 
@@ -97,6 +100,7 @@ impl Stream {
         Ok(Stream {
             stem: format!("{service}-{kind}"),
             policy,
+            folder: None,
             open: None,
             looked: None,
             sources: VecDeque::new(),
@@ -108,13 +112,17 @@ impl Stream {
 
     /// The log file.
     pub fn path(&self) -> PathBuf {
-        self.policy.dir.join(format!("{}.log", self.stem))
+        self.policy.dir.join(self.name())
+    }
+
+    fn name(&self) -> String {
+        format!("{}.log", self.stem)
     }
 
     /// Replaces the policy; another folder holds from the next byte.
     pub fn set_policy(&mut self, policy: LogPolicy) {
         if policy.dir != self.policy.dir {
-            self.open = None;
+            (self.folder, self.open) = (None, None);
         }
         self.policy = policy;
     }
@@ -284,11 +292,16 @@ impl Stream {
     }
 
     fn rotate(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
-        let target = archive::new_name(&self.policy.dir, &self.stem, now.unix_ms)?;
-        fs::rename(self.path(), &target)?;
+        let (Some(folder), Some(open)) = (&self.folder, &self.open) else { return Ok(()) };
+        if folder.id_of(&self.name()) != Some(open.id) {
+            self.open = None; // somebody has put something else in its place
+            return Ok(());
+        }
+        let target = archive::put(folder, &self.policy.dir, &self.stem, now.unix_ms)
+            .map_err(|error| io::Error::new(error.kind(), format!("its archive: {error}")))?;
         fault::point("after the rename of a rotation");
         self.open = None;
-        archive::prune(&self.policy.dir, &self.stem, self.policy.keep);
+        archive::prune(folder, &self.stem, self.policy.keep);
         if self.policy.compress {
             turn.rotated.push(target);
         }
@@ -298,11 +311,14 @@ impl Stream {
     /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
     /// anew; truncated, writing goes on at its end.
     fn ensure_open(&mut self, now: Moment) -> io::Result<&mut Open> {
-        let path = self.path();
         let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
         if due {
             self.looked = Some(now);
-            if self.open.as_ref().is_some_and(|open| file::id_at(&path) != Some(open.id)) {
+            if self.folder.as_ref().is_some_and(|folder| !folder.is_at(&self.policy.dir)) {
+                (self.folder, self.open) = (None, None);
+            }
+            let now_there = self.folder.as_ref().and_then(|folder| folder.id_of(&self.name()));
+            if self.open.as_ref().is_some_and(|open| now_there != Some(open.id)) {
                 self.open = None;
             }
         }
@@ -311,23 +327,20 @@ impl Stream {
             open.offset = open.offset.min(open.file.metadata()?.len());
         }
         if self.open.is_none() {
-            self.open = Some(Open::new(&path)?);
+            let folder = match self.folder.take() {
+                Some(folder) => folder,
+                None => Folder::open(&self.policy.dir, Missing::Make)?,
+            };
+            let folder = self.folder.insert(folder);
+            self.open = Some(Open::new(folder, &format!("{}.log", self.stem))?);
         }
         Ok(self.open.as_mut().expect("it was opened above"))
     }
 }
 
 impl Open {
-    fn new(path: &Path) -> io::Result<Open> {
-        let opened = file::open_log_file(path);
-        let opened = match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-                file::open_log_file(path)
-            }
-            other => other,
-        };
-        let (file, id) = opened?;
+    fn new(folder: &Folder, name: &str) -> io::Result<Open> {
+        let (file, id) = folder.open_file(name, Missing::Make)?;
         let offset = file.metadata()?.len();
         Ok(Open { file, id, offset })
     }
@@ -336,6 +349,7 @@ impl Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::fd::AsFd;
 
     struct Bench {

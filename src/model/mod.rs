@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod end;
 pub mod failure;
 pub mod fnv;
+pub mod ladder;
 pub mod lapse;
 pub mod machine;
 pub mod moment;

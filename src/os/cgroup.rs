@@ -65,6 +65,11 @@ impl Cgroup {
         path.exists() && fs::write(path, value.to_string()).is_ok()
     }
 
+    /// Whether the kernel counts its processes, so that pids.max holds in it and above.
+    pub fn counts_processes(&self) -> bool {
+        self.path.join("pids.max").exists()
+    }
+
     /// What the out-of-memory killer has done in it: nothing, or nothing that could be seen, is none.
     pub fn oom(&self) -> Option<Oom> {
         let wall = fs::read_to_string(self.path.join("memory.max")).ok()?.trim().parse().ok();
@@ -130,6 +135,18 @@ fn locate(mounts: &str, groups: &str) -> Option<PathBuf> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
     let below = Path::new(own).strip_prefix(root).ok()?;
     Some(Path::new(target).join(below))
+}
+
+/// The controllers that hold in a cgroup; with `below`, in those that are made in it.
+pub fn controllers(folder: &Path, below: bool) -> Vec<String> {
+    let file = if below { "cgroup.subtree_control" } else { "cgroup.controllers" };
+    let text = fs::read_to_string(folder.join(file)).unwrap_or_default();
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether this process may make cgroups in it.
+pub fn is_writable(folder: &Path) -> bool {
+    nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK).is_ok()
 }
 
 /// Moves a process into a cgroup.

@@ -26,6 +26,18 @@ pub fn boot_id() -> std::io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// Whether anything keeps the wall clock right (adjtimex(2)); none where the kernel does not say.
+pub fn is_synchronised() -> Option<bool> {
+    const TIME_ERROR: i32 = 5;
+    #[expect(unsafe_code, reason = "nix has no adjtimex")]
+    // SAFETY: all zeroes is a valid timex, and with `modes` 0 the call only fills it in.
+    let state = unsafe {
+        let mut about = std::mem::zeroed::<libc::timex>();
+        libc::adjtimex(&raw mut about)
+    };
+    (state >= 0).then_some(state != TIME_ERROR)
+}
+
 /// A point in time in UTC, for file names: `2026-11`, and `20261122T184500.123Z`.
 pub fn utc_stamps(unix_ms: u64) -> (String, String) {
     // Civil from days, proleptic Gregorian calendar; the year begins in March, so that leap days come last.

@@ -1,4 +1,4 @@
-//! Files that must be right after a crash, and log files that nobody may redirect.
+//! Files that must be right after a crash, and files of others that are only read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -49,6 +49,25 @@ pub fn space(folder: &Path) -> io::Result<Space> {
     })
 }
 
+/// How many files a file system has room for, and how many more; none where it makes room as needed.
+///
+/// # Errors
+/// Those of statvfs(3).
+pub fn inodes(folder: &Path) -> io::Result<Option<(u64, u64)>> {
+    let about = nix::sys::statvfs::statvfs(folder)?;
+    Ok((about.files() > 0).then(|| (about.files(), about.files_available())))
+}
+
+/// Whether a folder is in memory, and gone after a reboot.
+///
+/// # Errors
+/// Those of statfs(2).
+pub fn is_in_memory(folder: &Path) -> io::Result<bool> {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    let kind = nix::sys::statfs::statfs(folder)?.filesystem_type();
+    Ok(kind == nix::sys::statfs::TMPFS_MAGIC || kind.0 as i64 == RAMFS_MAGIC)
+}
+
 /// Opens a file of fixed size for writing in place, mode 0600, with its blocks allocated: later writes need
 /// no space.
 ///
@@ -63,25 +82,23 @@ pub fn open_preallocated(path: &Path, size: usize) -> io::Result<File> {
     Ok(file)
 }
 
-/// Which file this is: device and inode.
-pub type FileId = (u64, u64);
-
-/// Opens a log file for the pump, mode 0640, made if missing. Symbolic links are not followed, and only a
-/// regular file with one name is taken, so that nobody who may write into the folder can have another file
-/// written.
+/// Opens a log file to read it. A symbolic link is not followed, and nothing but a regular file with one name is
+/// read: a service that may write into its log folder shows us nothing else, and keeps nobody waiting at a FIFO.
 ///
 /// # Errors
-/// ELOOP for a symbolic link, `InvalidInput` for anything that is not such a file.
-pub fn open_log_file(path: &Path) -> io::Result<(File, FileId)> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o640);
-    let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC).open(path)?;
+/// ELOOP for a symbolic link, `InvalidInput` for anything else that is no such file.
+pub fn open_log(path: &Path) -> io::Result<File> {
+    let safely = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+    let file = OpenOptions::new().read(true).custom_flags(safely).open(path)?;
     let about = file.metadata()?;
-    if !about.is_file() || about.nlink() > 1 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file with one name"));
+    match about.is_file() && about.nlink() <= 1 {
+        true => Ok(file),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file with one name")),
     }
-    Ok((file, (about.dev(), about.ino())))
 }
+
+/// Which file this is: device and inode.
+pub type FileId = (u64, u64);
 
 /// Which file has this name now; none if there is none.
 pub fn id_at(path: &Path) -> Option<FileId> {

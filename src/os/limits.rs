@@ -1,4 +1,4 @@
-//! How many files this process may open.
+//! How many files this process may open, and how many processes its user may have.
 //!
 //! Control plane and warden hold several descriptors for each service, and the usual soft limit of 1024 ends
 //! at some 150 services. They raise their own to the hard limit. Nobody else shall inherit that: a program
@@ -45,4 +45,14 @@ pub(super) fn before() -> Option<String> {
 pub fn for_children() -> Option<libc::rlimit> {
     let (soft, hard) = *BEFORE.get()?;
     Some(libc::rlimit { rlim_cur: soft, rlim_max: hard })
+}
+
+/// How many processes and threads the user of this process may have before one of its forks fails (RLIMIT_NPROC).
+pub fn most_tasks() -> u64 {
+    getrlimit(Resource::RLIMIT_NPROC).map_or(u64::MAX, |(soft, _)| soft)
+}
+
+/// How many files this process may open if it raises its limit ([`raise_open_files`]).
+pub fn most_open_files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(_, hard)| hard)
 }

@@ -13,9 +13,25 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The effective group id.
+pub fn effective_gid() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// From now on nothing that this process makes can be read by others.
 pub fn private_umask() {
     umask(Mode::from_bits_truncate(0o077));
+}
+
+/// How likely the kernel is to take this process when memory runs out (proc_pid_oom_score_adj(5)).
+pub fn oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    text.trim().parse().unwrap_or(0)
+}
+
+/// Sets it. Only root may lower it; where it is refused the old one holds.
+pub fn set_oom_score(score: i32) {
+    let _ = std::fs::write("/proc/self/oom_score_adj", score.to_string());
 }
 
 /// Whether standard error is a regular file.

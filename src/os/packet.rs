@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use super::unix::{MOST_FDS, own, short_address};
+use super::unix::{MOST_FDS, own, refuse_descriptors, short_address};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -226,18 +226,6 @@ impl AsFd for Connection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// Tells the kernel that a socket takes no descriptors: who sends one gets EPERM. Before Linux 6.16 nothing happens.
-fn refuse_descriptors(socket: &OwnedFd) {
-    const SO_PASSRIGHTS: i32 = 83;
-    let no: i32 = 0;
-    #[expect(unsafe_code, reason = "nix does not know this option")]
-    // SAFETY: the descriptor is borrowed, so open; `no` lives through the call, and its size is given.
-    let _ = unsafe {
-        let size = size_of_val(&no) as libc::socklen_t;
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const no).cast(), size)
-    };
 }
 
 fn new_socket() -> io::Result<OwnedFd> {

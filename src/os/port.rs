@@ -8,9 +8,19 @@ use super::users;
 /// The process that listens on `address` (or on all addresses with that port), in words: `pid 4711 (node
 /// server.js, user deploy)`. None when it cannot be found, for example because it belongs to another user.
 pub fn holder(address: SocketAddr) -> Option<String> {
+    holders(address).and_then(|pids| pids.first().copied()).map(in_words)
+}
+
+/// All processes that have a socket open which listens on that port, by number; those of other users cannot be seen.
+/// None if nobody listens.
+pub fn holders(address: SocketAddr) -> Option<Vec<i32>> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|path| fs::read_to_string(path).unwrap_or_default());
     let inodes: Vec<u64> = tables.iter().flat_map(|table| listening(table, address.port())).collect();
-    let pid = inodes.iter().find_map(|inode| owner(*inode))?;
+    (!inodes.is_empty()).then(|| owners(&inodes))
+}
+
+/// A process as a person knows it: `pid 4711 (node server.js, user deploy)`.
+pub fn in_words(pid: i32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
@@ -20,7 +30,7 @@ pub fn holder(address: SocketAddr) -> Option<String> {
     let user = uid.map_or_else(String::new, |uid: u32| {
         format!(", user {}", users::name_of(uid).unwrap_or_else(|| uid.to_string()))
     });
-    Some(format!("pid {pid} ({}{user})", short(command.trim())))
+    format!("pid {pid} ({}{user})", short(command.trim()))
 }
 
 fn short(command: &str) -> String {
@@ -40,19 +50,22 @@ fn listening(table: &str, port: u16) -> Vec<u64> {
         .collect()
 }
 
-/// The process that has the socket with this inode open; the lowest number if there are several.
-fn owner(inode: u64) -> Option<i32> {
-    let wanted = format!("socket:[{inode}]");
+/// The processes that have one of these sockets open.
+fn owners(inodes: &[u64]) -> Vec<i32> {
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let mut pids: Vec<i32> = fs::read_dir("/proc")
-        .ok()?
+        .into_iter()
+        .flatten()
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
         .collect();
     pids.sort_unstable();
-    pids.into_iter().find(|pid| {
+    pids.retain(|pid| {
         let fds = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.as_os_str() == wanted.as_str())
-    })
+        let mut targets = fds.filter_map(|fd| fs::read_link(fd.path()).ok());
+        targets.any(|target| wanted.iter().any(|wanted| target.as_os_str() == wanted.as_str()))
+    });
+    pids
 }
 
 #[cfg(test)]

@@ -61,8 +61,8 @@ pub struct Plan<'a> {
     pub listen: Vec<BorrowedFd<'a>>,
     /// One more descriptor to inherit, with the number after those.
     pub view: Option<BorrowedFd<'a>>,
-    /// Set oom_score_adj back to 0, because the keeper's own is lower and would be inherited.
-    pub reset_oom: bool,
+    /// Its oom_score_adj: the keeper's own would be inherited.
+    pub oom_score: i32,
 }
 
 /// A child that waits to be let go.
@@ -113,7 +113,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
         sources: &source_numbers,
         go: go_read.as_raw_fd(),
         status: status_write.as_raw_fd(),
-        reset_oom: plan.reset_oom,
+        oom_score: plan.oom_score.to_string().into_bytes(),
     };
 
     let mut pidfd: RawFd = -1;
@@ -226,7 +226,7 @@ struct Child<'a> {
     sources: &'a [RawFd],
     go: RawFd,
     status: RawFd,
-    reset_oom: bool,
+    oom_score: Vec<u8>,
 }
 
 #[expect(unsafe_code, reason = "between fork and exec there are only system calls")]
@@ -257,11 +257,9 @@ impl Child<'_> {
             }
             let none = [0u64; 2];
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, none.as_ptr(), 0usize, 8usize);
-            if self.reset_oom {
-                let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
-                libc::write(fd, b"0".as_ptr().cast(), 1);
-                libc::close(fd);
-            }
+            let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+            libc::write(fd, self.oom_score.as_ptr().cast(), self.oom_score.len());
+            libc::close(fd);
             if !self.attributes.apply_with_rights() {
                 self.fail(Step::Attributes);
             }
@@ -385,7 +383,7 @@ mod tests {
             output: [out, out],
             listen: vec![],
             view: None,
-            reset_oom: false,
+            oom_score: 0,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use super::cgroup::Cgroup;
 use crate::model::signal::Signal;
@@ -151,6 +152,22 @@ fn all_processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// How many processes and threads a user has, as RLIMIT_NPROC counts them.
+pub fn tasks_of(uid: u32) -> u64 {
+    let owned = all_processes().filter(|pid| {
+        fs::metadata(format!("/proc/{pid}")).is_ok_and(|about| MetadataExt::uid(&about) == uid)
+    });
+    owned.map(threads_of).sum()
+}
+
+/// The threads of a process (proc_pid_stat(5), field 20); none if it has ended.
+fn threads_of(pid: i32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let threads =
+        stat.rsplit_once(')').and_then(|(_, after)| after.split_ascii_whitespace().nth(17)?.parse().ok());
+    threads.unwrap_or(0)
+}
+
 /// The process group (proc_pid_stat(5), field 5).
 fn group_of(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -213,6 +230,8 @@ mod tests {
         let usage = usage(&members(None, own));
         assert!(usage.processes >= 1 && usage.resident > 100_000);
         assert!(proportional(&[own]) > 10_000);
+        let here = threads_of(own);
+        assert!(here >= 1 && tasks_of(nix::unistd::geteuid().as_raw()) >= here);
         assert!(signal_group(0, Signal::TERM).is_err(), "never our own group");
     }
 }

@@ -34,9 +34,16 @@ pub fn short_path(path: &Path) -> io::Result<(File, PathBuf)> {
     Ok((folder, short))
 }
 
-/// Closes a descriptor that came with a message and is not wanted.
-pub fn close_received(fd: RawFd) {
-    drop(own(fd));
+/// Tells the kernel that a socket takes no descriptors: who sends one gets EPERM. Before Linux 6.16 nothing happens.
+pub(super) fn refuse_descriptors(socket: &OwnedFd) {
+    const SO_PASSRIGHTS: i32 = 83;
+    let no: i32 = 0;
+    #[expect(unsafe_code, reason = "nix does not know this option")]
+    // SAFETY: the descriptor is borrowed, so open; `no` lives through the call, and its size is given.
+    let _ = unsafe {
+        let size = size_of_val(&no) as libc::socklen_t;
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_PASSRIGHTS, (&raw const no).cast(), size)
+    };
 }
 
 /// Takes a descriptor that the kernel has just made for us.

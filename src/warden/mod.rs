@@ -19,9 +19,10 @@ use std::os::fd::OwnedFd;
 use nix::sys::signal::Signal;
 
 use crate::holder::Holdings;
+use crate::model::ladder::OWN_OOM_SCORE;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Listener;
-use crate::os::{exec, fault, heap, inherit, limits, wait};
+use crate::os::{exec, fault, heap, inherit, limits, own, wait};
 use crate::paths::Paths;
 use crate::wire::environment::{BY_SYSTEMD, LOCK_FD, MANAGED, ORPHANS, REQUESTS_FD};
 use crate::{exit_code, own_log};
@@ -32,6 +33,7 @@ use orphans::Orphans;
 pub fn run(paths: &Paths) -> u8 {
     heap::keep_small();
     limits::raise_open_files();
+    own::set_oom_score(OWN_OOM_SCORE);
     let (holdings, mut others) = Holdings::from_inherited(inherit::take());
     let lock = match lock::take_over(others.remove(LOCK_FD), &paths.warden_lock()) {
         Ok(Attempt::Held(lock)) => lock,

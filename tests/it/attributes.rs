@@ -46,6 +46,53 @@ fn a_group_of_its_own() {
     until("its words", || machine.log("web", "out"), |log| log.contains(" 0022 0 65534\n"));
 }
 
+/// A line of /proc/PID/limits, or all of another file there.
+fn of_process(pid: &serde_json::Value, file: &str, line: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+    text.lines().find(|found| found.starts_with(line)).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn critical_services_are_taken_last_and_others_leave_room_for_them() {
+    let root = nix::unistd::geteuid().as_raw() == 0;
+    let user = if root { format!("user = \"{}\"", 200_000 + std::process::id()) } else { String::new() };
+    let entry = |name: &str, more: &str| {
+        format!("[services.{name}]\ncommand = [\"UNRULY\", \"hang\"]\n{user}\n{more}\n")
+    };
+    let machine = Machine::new(&format!(
+        "{}{}{}",
+        entry("webhook", "critical = true"),
+        entry("report", ""),
+        entry("greedy", "limits = { nproc = 3000 }")
+    ));
+    let passable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(machine.dir(), passable).unwrap();
+    machine.up();
+    let status = |name| machine.status(name);
+    let score = |pid| of_process(pid, "oom_score_adj", "").parse::<i32>().unwrap();
+    let [webhook, report, greedy] = ["webhook", "report", "greedy"].map(status);
+    let keeper = score(&webhook["keeper_pid"]);
+    let base = keeper.max(0);
+    assert_eq!([score(&webhook["pid"]), score(&report["pid"])], [base, (base + 200).min(1000)]);
+    // CAP_SYS_RESOURCE, which root need not have in a container (capabilities(7)).
+    let rights = of_process(&webhook["keeper_pid"], "status", "CapEff:");
+    let rights = u64::from_str_radix(rights.trim_start_matches("CapEff:").trim(), 16).unwrap();
+    assert_eq!(keeper == -900, rights & 1 << 24 != 0, "{keeper} {rights:x}");
+    let most = |pid| {
+        let line = of_process(pid, "limits", "Max processes");
+        line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap_or(u64::MAX)
+    };
+    let own = most(&webhook["keeper_pid"]);
+    assert_eq!(most(&webhook["pid"]), own);
+    assert_eq!(most(&greedy["pid"]), 3000);
+    if root {
+        let most = most(&report["pid"]);
+        assert!((512..=520).contains(&most) && most < own, "{most}, of {own}: its user has next to nothing");
+    } else {
+        assert!(most(&report["pid"]) <= own);
+    }
+}
+
 #[test]
 fn what_the_kernel_refuses_is_said() {
     let machine = machine("cpus = \"1023\"");
