@@ -22,16 +22,16 @@ fn renewed() -> (Machine, Value) {
     let machine = Machine::with_own_program(SMALL);
     machine.up();
     let before = machine.until_state("web", "online");
-    renew(&machine, &["web"]);
+    renew(&machine, &["web"], "another build");
     (machine, before)
 }
 
 /// Lets all processes become another build, under the numbers that they have.
 #[track_caller]
-fn renew(machine: &Machine, names: &[&str]) {
+fn renew(machine: &Machine, names: &[&str], line: &str) {
     let pids = all_run_the_installed(machine, names);
     let new = machine.dir().join("new");
-    copy(&binary(), &new, "another build");
+    copy(&binary(), &new, line);
     let summary = upgrade(machine, Some(&new), 0);
     assert_eq!(summary["ending"], "done", "{summary:#}");
     assert_eq!(all_run_the_installed(machine, names), pids);
@@ -43,6 +43,15 @@ fn stall(who: impl Fn() -> Option<Identity>) {
     let old = who().unwrap();
     stop(&old);
     until("a successor", who, |new| new.as_ref().is_some_and(|new| *new != old));
+}
+
+/// Says that the work is done, also of work that fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Lets the viewer ask how the services are; the last packet that it got.
@@ -67,19 +76,19 @@ fn a_view_is_answered_all_the_while() {
     let before = machine.until_state("viewer", "online");
     let done = AtomicBool::new(false);
     let answers = thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let mut answers = Vec::new();
-            while !done.load(Ordering::Relaxed) {
-                answers.push(ask(viewer)["services"][0]["pid"].clone());
-                pause();
+        let renewing = scope.spawn(|| {
+            let _done = Done(&done);
+            for line in ["one", "two"] {
+                renew(&machine, &["viewer"], line);
             }
-            answers
         });
-        for _ in 0..2 {
-            renew(&machine, &["viewer"]);
+        let mut answers = Vec::new();
+        while !done.load(Ordering::Relaxed) {
+            answers.push(ask(viewer)["services"][0]["pid"].clone());
+            pause();
         }
-        done.store(true, Ordering::Relaxed);
-        asking.join().unwrap()
+        renewing.join().unwrap();
+        answers
     });
     assert!(answers.len() > 3 && answers.iter().all(|pid| *pid == before["pid"]), "{answers:?}");
     assert_eq!(ask(viewer)["services"][0]["pid"], before["pid"]);

@@ -237,7 +237,8 @@ fn a_flood_of_questions_costs_neither_the_control_plane_nor_the_webhook() {
     assert!(program.exists(), "{} is missing: cargo build --workspace", program.display());
     let observed = Observed::new(&format!(
         "[services.webhook]\ncritical = true\ncommand = [{program:?}]\nlisten = [\"{webhook}\"]\nready = \"notify\"\n\
-         env = {{ WHATSAPP_VERIFY_TOKEN = \"a-test\", WHATSAPP_APP_SECRET = \"a-test\" }}\n"
+         env = {{ WHATSAPP_VERIFY_TOKEN = \"a-test\", WHATSAPP_APP_SECRET = \"a-test\", \
+         WHATSAPP_ACCESS_TOKEN = \"a-test\", WHATSAPP_PHONE_NUMBER_ID = \"1\" }}\n"
     ));
     let machine = &observed.machine;
     let before = machine.until_state("webhook", "online");
