@@ -19,6 +19,8 @@ mod node;
 mod pm2;
 mod readme;
 mod reload;
+mod renewed;
 mod stalls;
 mod systemd;
+mod upgrade;
 mod view;
