@@ -9,6 +9,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::unistd::{AccessFlags, access};
+
 use super::inherit::{self, VARIABLE};
 use super::process::PidFd;
 use super::{exec, fifo, limits, program};
@@ -33,13 +35,16 @@ pub struct Launch<'a> {
     pub output: &'a Path,
 }
 
-/// The program that this process runs.
+/// The program to start other processes of dogwatch from: the file that this process was started from. After an upgrade
+/// that is another one, under the same name.
 ///
 /// # Errors
 /// When /proc is not mounted.
 pub fn own_program() -> io::Result<PathBuf> {
-    // After an upgrade the file is another one, and has the old name.
-    Ok(program::of(nix::unistd::getpid().as_raw())?.path)
+    let own = nix::unistd::getpid().as_raw();
+    let path = program::of(own)?.path;
+    // Somebody has removed it, or it may not be run any more: what this process runs still can.
+    Ok(if access(&path, AccessFlags::X_OK).is_ok() { path } else { program::link(own) })
 }
 
 /// Starts a process in a session of its own (its own share of the processor under autogroup, sched(7), and no

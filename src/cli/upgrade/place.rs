@@ -73,17 +73,18 @@ impl Place {
         file::id_at(&self.program).ok_or_else(|| failed(&self.program, io::ErrorKind::NotFound.into()))
     }
 
-    /// Puts the program from before back. One that was not brought by this upgrade, but stood in the place already, is
-    /// kept under the returned name.
+    /// Puts the program from before back. One that was not brought by this upgrade, but stood in the place already, or
+    /// has come there since, is kept under the returned name.
     ///
     /// # Errors
     /// What cannot be written.
     pub fn restore(&self, keep_refused: bool) -> io::Result<Option<PathBuf>> {
-        let refused = keep_refused.then(|| beside(&self.program, "refused"));
+        let is_there = self.program.symlink_metadata().is_ok();
+        let refused = (keep_refused && is_there).then(|| beside(&self.program, "refused"));
         if let Some(refused) = &refused {
-            Staged::copy(&self.program, refused).and_then(Staged::commit)?;
+            Staged::copy_or_link(&self.program, refused).and_then(Staged::commit)?;
         }
-        Staged::copy(&self.previous, &self.program)?.commit()?;
+        Staged::copy_or_link(&self.previous, &self.program)?.commit()?;
         Ok(refused)
     }
 
@@ -114,9 +115,10 @@ struct Staged {
 }
 
 impl Staged {
-    /// Copies `source`, with the mode and the owner of the target, else of the source.
+    /// Copies `source`, with the mode and the owner of the target, if that is a program, else of the source.
     fn copy(source: &Path, target: &Path) -> io::Result<Staged> {
-        let about = fs::metadata(target).or_else(|_| fs::metadata(source))?;
+        let about = fs::metadata(target).ok().filter(|about| about.mode() & 0o111 != 0);
+        let about = about.map_or_else(|| fs::metadata(source), Ok)?;
         let path = beside(target, &format!("new.{}", std::process::id()));
         let _ = fs::remove_file(&path); // of a process that died and had this number
         let mut from = File::open(source)?;
@@ -127,6 +129,21 @@ impl Staged {
         to.set_permissions(fs::Permissions::from_mode(about.mode() & 0o777))?;
         to.sync_all()?;
         Ok(staged)
+    }
+
+    /// The same; where there is no room for a copy, another name of the source, with its own mode and owner.
+    fn copy_or_link(source: &Path, target: &Path) -> io::Result<Staged> {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match Staged::copy(source, target) {
+            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => Staged::link(source, target),
+            copied => copied,
+        }
+    }
+
+    fn link(source: &Path, target: &Path) -> io::Result<Staged> {
+        let path = beside(target, &format!("new.{}", std::process::id()));
+        fs::hard_link(source, &path)?;
+        Ok(Staged { path, target: target.to_owned() })
     }
 
     fn commit(self) -> io::Result<()> {
@@ -190,6 +207,20 @@ mod tests {
         back.install(&back.previous, own).unwrap();
         assert_eq!(read(&program), b"older");
         assert_eq!(names(&bin), ["dogwatch", "dogwatch.prev", "dogwatch.refused"]);
+    }
+
+    #[test]
+    fn the_way_back_needs_neither_room_nor_the_file_that_is_to_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("dogwatch");
+        let place = Place::of(&Paths::below(dir.path()), &program);
+        fs::write(&place.previous, "old").unwrap();
+        assert_eq!(place.restore(true).unwrap(), None);
+        assert_eq!(fs::read(&program).unwrap(), b"old");
+        fs::write(&program, "bad").unwrap();
+        Staged::link(&place.previous, &program).unwrap().commit().unwrap();
+        assert_eq!(file::id_at(&program), file::id_at(&place.previous));
+        assert_eq!(names(dir.path()), ["dogwatch", "dogwatch.prev"]);
     }
 
     #[test]
