@@ -155,6 +155,9 @@ pub struct Upgrade {
     /// How long all processes are watched before the upgrade counts as done
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
     pub watch: Duration,
+    /// How long a service that is just being reloaded is waited for [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
     /// Only look whether it could take over
     #[arg(long)]
     pub check: bool,
@@ -172,6 +175,9 @@ pub struct Rollout {
     /// How long all processes are watched in the end
     #[arg(long, value_parser = parse_duration)]
     pub watch: Duration,
+    /// As that of `upgrade`
+    #[arg(long, value_parser = parse_duration)]
+    pub wait: Option<Duration>,
 }
 
 /// `control`.

@@ -6,6 +6,10 @@
 //!
 //! The pump is asked to stand still first: exec ends its thread wherever that is, and would wait for a disk that
 //! hangs. If it does not stand still in time, the upgrade of this keeper is put off.
+//!
+//! While one run takes over from another nothing of this is begun: the new program may be an older one, which knows
+//! nothing of two runs. That ends by itself, so whoever asked asks again. What only this process has in memory, how the
+//! service's memory and processor use have risen, is measured anew.
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -15,6 +19,7 @@ use super::channels::Channels;
 use super::event_loop::Keeper;
 use super::pump::Command;
 use crate::model::moment::Moment;
+use crate::model::phase::Beside;
 use crate::os::exec::{Exec, exec};
 use crate::os::{clock, fault};
 use crate::wire::environment::{HELPER, LOCK_FD};
@@ -36,8 +41,8 @@ impl Keeper {
     /// Asks the pump to stand still; the answer follows when it does, or does not. A refusal comes at once.
     pub(super) fn ask_to_exec(&mut self, by: u64, program: PathBuf) -> Option<Reply> {
         let refuse = |why: String| Some(Reply::Error { message: why });
-        if self.retiring.is_some() {
-            return refuse("it is ending with its service".to_owned());
+        if let Some(obstacle) = self.obstacle_to_exec() {
+            return Some(obstacle);
         }
         if self.exec.is_some() {
             return refuse("somebody else has just asked for it".to_owned());
@@ -57,12 +62,32 @@ impl Keeper {
         None
     }
 
+    /// What has to be over first, or forbids it.
+    fn obstacle_to_exec(&self) -> Option<Reply> {
+        if self.retiring.is_some() {
+            return Some(Reply::Error { message: "it is ending with its service".to_owned() });
+        }
+        let message = match self.instance.beside.as_ref()? {
+            Beside::Draining { .. } => "a reload is under way: the run that was replaced has not ended yet",
+            Beside::Spawning { .. } | Beside::Starting { .. } | Beside::Failing { .. } => {
+                "a reload is under way"
+            }
+        };
+        Some(Reply::Later { message: message.to_owned() })
+    }
+
     /// The pump stands still: now or never.
     pub(super) fn on_parked(&mut self, park: u64) {
         if park != self.parks {
             return; // that one was put off, and the pump has been told so since
         }
         let Some(waiting) = self.exec.take() else { return };
+        // It may have been asked something else meanwhile.
+        if let Some(obstacle) = self.obstacle_to_exec() {
+            self.pump.tell(Command::Resume);
+            self.clients.answer(waiting.by, &obstacle);
+            return;
+        }
         let error = self.become_program(&waiting.program);
         self.pump.tell(Command::Resume);
         let program = waiting.program.display();

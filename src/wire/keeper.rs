@@ -99,8 +99,9 @@ pub enum Op {
         /// Its wait status as in wait(2).
         status: i32,
     },
-    /// Become that program, with all that is held. Answered with [`Reply::Error`] if that is put off; else the
-    /// connection closes, and who connects again speaks to the new program.
+    /// Become that program, with all that is held. Answered with [`Reply::Later`] while one run takes over from another,
+    /// with [`Reply::Error`] if it is put off; else the connection closes, and who connects again speaks to the new
+    /// program.
     Exec {
         /// Absolute path.
         program: PathBuf,
@@ -143,6 +144,11 @@ pub enum Reply {
     WhatOf {
         /// The process.
         pid: i32,
+    },
+    /// Not now: something else comes first, which ends by itself. To be asked again.
+    Later {
+        /// What it is: a sentence.
+        message: String,
     },
     /// The request could not be carried out.
     Error {

@@ -89,6 +89,13 @@ pub enum Progress {
         /// Where the one from before is kept.
         previous: PathBuf,
     },
+    /// A process is asked again when something else is over.
+    Waiting {
+        /// As in [`Step::who`].
+        who: String,
+        /// What that is: a sentence.
+        why: String,
+    },
     /// A process is done.
     Step(Step),
     /// All processes are watched for a while before the upgrade counts as done.

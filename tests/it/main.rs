@@ -23,4 +23,5 @@ mod renewed;
 mod stalls;
 mod systemd;
 mod upgrade;
+mod upgrade_and_reload;
 mod view;

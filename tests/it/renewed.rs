@@ -55,7 +55,7 @@ impl Drop for Done<'_> {
 }
 
 /// Lets the viewer ask how the services are; the last packet that it got.
-fn ask(viewer: SocketAddr) -> Value {
+pub fn ask(viewer: SocketAddr) -> Value {
     let mut stream = TcpStream::connect(viewer).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     writeln!(stream, "ask").unwrap();

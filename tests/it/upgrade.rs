@@ -184,7 +184,7 @@ pub fn upgrade(machine: &Machine, binary: Option<&Path>, code: i32) -> Value {
 }
 
 /// What each of dogwatch's processes runs: process, build.
-fn builds(machine: &Machine, names: &[&str]) -> Vec<(i32, String)> {
+pub fn builds(machine: &Machine, names: &[&str]) -> Vec<(i32, String)> {
     let keepers = names.iter().map(|name| machine.keeper(name));
     let all = [machine.control(), machine.warden()].into_iter().chain(keepers);
     let build = |pid| program::build(&program::link(pid)).unwrap();

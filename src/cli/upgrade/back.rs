@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use super::process::{Hello, Who};
+use super::process::{Asked, Hello, Who};
 use super::rollout::{LOOK, Rollout, Turn};
 use crate::os::fault;
 use crate::wire::upgrade::{Build, Change, Ending, Progress};
@@ -19,7 +19,8 @@ impl Rollout<'_> {
     pub(super) async fn turn_back(&mut self, why: String) -> (Ending, Option<String>) {
         self.voice.say(&Progress::TurningBack { why: why.clone() });
         let stuck = |what: String| (Ending::Stuck, Some(format!("{why}; and {what}")));
-        let refused = match self.place.restore(!self.given) {
+        // What somebody else has put there meanwhile is kept, too.
+        let refused = match self.place.restore(!self.given || !self.is_in_place()) {
             Ok(refused) => refused,
             Err(error) => {
                 return stuck(format!("the program from before cannot be put back: {error}"));
@@ -46,7 +47,8 @@ impl Rollout<'_> {
             return Ok(()); // it has never become the new program
         }
         let mut asked_until = None;
-        while turn.begun.elapsed() < BACK {
+        let mut waits_for = None;
+        while turn.begun.elapsed() < if waits_for.is_some() { BACK + self.wait } else { BACK } {
             match who.find(paths) {
                 Some(seen) if seen.program.id != self.target => {
                     if let Some(Hello { version, .. }) = who.hello(paths, SHORT).await {
@@ -56,8 +58,16 @@ impl Rollout<'_> {
                     }
                 }
                 Some(_) if asked_until.is_none() && who.hello(paths, SHORT).await.is_some() => {
-                    asked_until = Some(Instant::now() + who.patience());
-                    who.ask(paths, &self.place.program).await;
+                    // The program from before may be one that knows nothing of two runs: killed, it would leave them
+                    // to nobody.
+                    waits_for = match who.ask(paths, &self.place.program).await {
+                        Asked::Later(why) => Some(why),
+                        Asked::Taken | Asked::Refused(_) | Asked::Silent => {
+                            asked_until = Some(Instant::now() + who.patience());
+                            None
+                        }
+                    };
+                    sleep(10 * LOOK).await;
                 }
                 Some(seen) if asked_until.is_none_or(|until| until <= Instant::now()) => seen.kill(),
                 Some(_) => {} // it was asked a moment ago
@@ -66,6 +76,9 @@ impl Rollout<'_> {
             }
             sleep(LOOK).await;
         }
-        Err(format!("the {who} does not come back within {} s", BACK.as_secs()))
+        Err(match waits_for {
+            Some(why) => format!("the {who} does not come back yet: {why}"),
+            None => format!("the {who} does not come back within {} s", BACK.as_secs()),
+        })
     }
 }

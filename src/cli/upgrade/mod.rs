@@ -14,7 +14,6 @@ use super::fail::{Failure, Outcome};
 use super::here::Here;
 use super::screen::{print, print_json, tell};
 use crate::model::name::ServiceName;
-use crate::model::units::show_duration;
 use crate::os::launch::{Launch, launch};
 use crate::os::packet::Connection;
 use crate::os::{program, wait};
@@ -97,8 +96,12 @@ fn absolute(here: &Here, path: &std::path::Path) -> Outcome<PathBuf> {
 fn roll_out(here: &Here, control: &Seen, binary: Option<PathBuf>, options: &Upgrade) -> Outcome<Summary> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot start the upgrade: {error}"));
     let (ours, theirs) = Connection::pair().map_err(failed)?;
-    let watch = show_duration(options.watch);
-    let mut args: Vec<OsString> = vec!["rollout".into(), "--watch".into(), watch.into()];
+    // The program that runs may be older than this one: it is told what it does not know only if that is asked for.
+    let times = [("--watch", Some(options.watch)), ("--wait", options.wait)];
+    let mut args: Vec<OsString> = vec!["rollout".into()];
+    for (word, time) in times.into_iter().filter_map(|(word, time)| Some((word, time?))) {
+        args.extend([word.into(), format!("{}ms", time.as_millis()).into()]);
+    }
     args.extend(binary.map(PathBuf::into_os_string));
     let mut env = Vec::new();
     if let Some(home) = &here.home {
@@ -114,7 +117,8 @@ fn roll_out(here: &Here, control: &Seen, binary: Option<PathBuf>, options: &Upgr
     })
     .map_err(failed)?;
     drop(theirs);
-    let summary = follow(&ours, options.watch + SILENCE, options.json)?;
+    let patience = options.watch + options.wait.unwrap_or(rollout::WAIT) + SILENCE;
+    let summary = follow(&ours, patience, options.json)?;
     let _ = wait::reap(pid);
     summary.ok_or_else(|| {
         Failure::failed(

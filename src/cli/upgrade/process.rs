@@ -47,6 +47,8 @@ pub struct Seen {
 pub enum Asked {
     /// It is about to, or has.
     Taken,
+    /// It will, when something else is over; what that is.
+    Later(String),
     /// It will not; why.
     Refused(String),
     /// It does not answer.
@@ -115,6 +117,7 @@ impl Who {
             Who::Keeper(name) => {
                 let request = keeper::Request::new(Op::Exec { program });
                 match exchange(&paths.service(name).keeper_sock(), &request, self.patience()) {
+                    Ok(keeper::Reply::Later { message }) => Asked::Later(message),
                     Ok(keeper::Reply::Error { message }) => Asked::Refused(message),
                     Ok(_) => Asked::Taken,
                     Err(error) => silence(&error),

@@ -17,6 +17,7 @@ pub fn line(progress: &Progress) -> String {
         Progress::Installed { program, previous } => {
             format!("installed as {}; the one from before: {}", program.display(), previous.display())
         }
+        Progress::Waiting { who, why } => format!("{who} waits: {why}"),
         Progress::Step(step) => of_step(step),
         Progress::Watching { ms } => {
             format!("watching all processes for {}", show_duration(Duration::from_millis(*ms)))

@@ -9,7 +9,7 @@
 //! shows where it costs least. Each must answer as the new program within its time. In the end all are watched for a
 //! while: a program that answers and then dies is no better.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use crate::cli::client::block_on;
 use crate::cli::fail::{Failure, Outcome};
 use crate::cli::here::Here;
 use crate::exit_code;
-use crate::os::file::FileId;
+use crate::os::file::{self, FileId};
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
 use crate::os::process::Identity;
@@ -37,6 +37,8 @@ use crate::wire::upgrade::{Build, Change, Ending, Progress, Step, Summary};
 pub const PROGRESS_FD: &str = "progress";
 /// A process that has died under the new program so often will die again.
 const DEATHS: usize = 2;
+/// A process that has something else to do first is asked again and again for this long, unless another time is named.
+pub const WAIT: Duration = Duration::from_secs(30);
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
 
@@ -86,6 +88,7 @@ fn attempt(here: &Here, options: &Options, voice: &Voice) -> Result<Summary, Box
         place: Place::of(&here.paths, &path),
         given: options.binary.is_some(),
         watch: options.watch,
+        wait: options.wait.unwrap_or(WAIT),
         to: candidate.build.clone(),
         target: (0, 0),
         steps: Vec::new(),
@@ -142,6 +145,8 @@ pub(super) struct Rollout<'a> {
     pub(super) given: bool,
     /// All processes must live this long after the last one has answered.
     watch: Duration,
+    /// See [`WAIT`].
+    pub(super) wait: Duration,
     pub(super) to: Build,
     /// The file that all are to run.
     pub(super) target: FileId,
@@ -165,6 +170,8 @@ enum Renewed {
     Yes,
     /// It did already, or nobody wants it any more.
     Needless,
+    /// It does not yet: this comes first, and ends by itself.
+    Waits(String),
     /// It does not, and that is not the program's fault.
     PutOff,
     /// The program is no good; why.
@@ -258,11 +265,28 @@ impl Rollout<'_> {
         known.or_insert_with(|| program::build(&link).unwrap_or_default()).clone()
     }
 
-    /// Renews one after the other; returns how many were put off, or why the new program is no good.
+    /// Renews one after the other, in the end those that have had to wait; returns how many were put off, or why the new
+    /// program is no good.
     async fn roll_out(&mut self) -> Result<usize, String> {
         let mut put_off = 0;
-        for who in self.processes() {
-            match self.renew(&who).await {
+        let mut left = VecDeque::from(self.processes());
+        let mut waiting = BTreeSet::new();
+        let mut until = None;
+        while let Some(who) = left.pop_front() {
+            if waiting.len() > left.len() {
+                // Nobody is left who does not wait.
+                sleep(10 * LOOK).await;
+                until.get_or_insert_with(|| Instant::now() + self.wait);
+            }
+            let is_last_time = until.is_some_and(|until| until <= Instant::now());
+            match self.renew(&who, is_last_time).await {
+                Renewed::Waits(why) => {
+                    if waiting.insert(who.clone()) {
+                        self.voice.say(&Progress::Waiting { who: who.to_string(), why });
+                    }
+                    left.push_back(who);
+                    continue;
+                }
                 Renewed::Yes => fault::point(match who {
                     Who::Control => "an upgrade after the control plane",
                     Who::Warden => "an upgrade after the warden",
@@ -272,13 +296,15 @@ impl Rollout<'_> {
                 Renewed::PutOff => put_off += 1,
                 Renewed::Bad(why) => return Err(why),
             }
+            waiting.remove(&who);
         }
         self.voice.say(&Progress::Watching { ms: self.watch.as_millis() as u64 });
         self.look_on().await?;
         Ok(put_off)
     }
 
-    async fn renew(&mut self, who: &Who) -> Renewed {
+    /// Brings one process to run the new program. `is_last_time`: it is put off rather than asked again.
+    async fn renew(&mut self, who: &Who, is_last_time: bool) -> Renewed {
         let paths = &self.here.paths;
         let mut turn = Turn { who, before: who.find(paths), from: Build::default(), begun: Instant::now() };
         let mut note = None;
@@ -292,8 +318,13 @@ impl Rollout<'_> {
             match who.hello(paths, who.patience()).await {
                 Some(hello) => {
                     turn.from.version = hello.version;
-                    if let Asked::Refused(why) = who.ask(paths, &self.place.program).await {
-                        return self.put_off(turn, why);
+                    match who.ask(paths, &self.place.program).await {
+                        Asked::Taken | Asked::Silent => {}
+                        Asked::Later(why) if !is_last_time => return Renewed::Waits(why),
+                        Asked::Later(why) => return self.put_off(turn, why),
+                        Asked::Refused(why) => {
+                            return self.loss().map_or_else(|| self.put_off(turn, why), Renewed::Bad);
+                        }
                     }
                 }
                 None => {
@@ -318,6 +349,22 @@ impl Rollout<'_> {
         let to = self.to.clone();
         self.tell(turn.step(Some(&seen), to, change, note));
         Renewed::Yes
+    }
+
+    /// Whether the new program is still the file in the place.
+    pub(super) fn is_in_place(&self) -> bool {
+        file::id_at(&self.place.program) == Some(self.target)
+    }
+
+    /// Why nobody could be started from the place any more, if that is so.
+    fn loss(&self) -> Option<String> {
+        let program = self.place.program.display();
+        if !self.is_in_place() {
+            return Some(format!("somebody has removed or replaced {program} meanwhile"));
+        }
+        let why = program::examine(&self.place.program).err()?;
+        let why = why.lines().next().unwrap_or_default();
+        Some(format!("{program} cannot be run any more: {why}"))
     }
 
     /// A process that will not become another program now. Without the control plane there is no upgrade.

@@ -38,8 +38,14 @@ pub fn compare(paths: &Paths, before: Vec<(ServiceName, Run)>) -> (Vec<ServiceNa
     let (mut untouched, mut changed) = (Vec::new(), Vec::new());
     for (name, old) in before {
         let instance = instance(paths, &name).unwrap_or_default();
-        if instance.run().is_some_and(|run| (run.pid, run.ticks) == (old.pid, old.ticks)) {
+        let is_it = |run: &Run| (run.pid, run.ticks) == (old.pid, old.ticks);
+        if instance.run().as_ref().is_some_and(is_it) {
             untouched.push(name);
+            continue;
+        }
+        if instance.living().any(|run| is_it(&run)) {
+            let new = instance.runs;
+            changed.push(format!("run {} of {name} is being replaced by run {new}", old.number));
             continue;
         }
         let why = instance.last_end.as_ref().map(|end| format!(": {end}")).unwrap_or_default();
