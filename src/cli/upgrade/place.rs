@@ -42,17 +42,20 @@ impl Place {
         }
     }
 
-    /// Puts the program at `candidate` into the place, and keeps the one that process `running` runs. Returns which file
-    /// stands there now. From now on an interruption can be seen ([`Place::finish`]).
+    /// Puts the program at `candidate`, which is that build, into the place, and keeps the one that process `running`
+    /// runs. Returns which file stands there now. From now on an interruption can be seen ([`Place::finish`]).
     ///
     /// # Errors
-    /// What cannot be written, and what to do.
-    pub fn install(&self, candidate: &Path, running: i32) -> Outcome<FileId> {
+    /// What cannot be written, and what to do; it is not that build any more.
+    pub fn install(&self, candidate: &Path, build: &str, running: i32) -> Outcome<FileId> {
         let failed = |what: &Path, error: io::Error| {
             let folder = self.program.parent().unwrap_or(Path::new("/")).display();
-            Failure::failed(format!("cannot upgrade: {}: {error}", what.display())).hint(format!(
-                "the program and the one from before are kept in {folder}: run this as a user who may write there"
-            ))
+            let advice = match is_full(&error) {
+                true => "make room for four of them",
+                false => "run this as a user who may write there",
+            };
+            Failure::failed(format!("cannot upgrade: {}: {error}", what.display()))
+                .hint(format!("the program and the one from before are kept in {folder}: {advice}"))
         };
         // First a copy of the new one: it may be the very file that is kept from the last time.
         let in_place = file::id_at(candidate) == file::id_at(&self.program);
@@ -60,6 +63,14 @@ impl Place {
             true => None,
             false => Some(Staged::copy(candidate, &self.program).map_err(|error| failed(candidate, error))?),
         };
+        // What has shown that it can take over, and nothing that somebody has put there since.
+        let copy = staged.as_ref().map_or(candidate, |staged| &staged.path);
+        if program::build(copy).map_err(|error| failed(candidate, error))? != build {
+            let candidate = candidate.display();
+            return Err(Failure::failed(format!(
+                "cannot upgrade: {candidate} has changed since it was checked"
+            )));
+        }
         if !self.interrupted {
             let kept = Staged::copy(&program::link(running), &self.previous).and_then(Staged::commit);
             kept.map_err(|error| failed(&self.previous, error))?;
@@ -107,6 +118,10 @@ fn beside(program: &Path, what: &str) -> PathBuf {
     program.with_file_name(name)
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// A finished copy beside the file whose place it is to take; removed if it does not.
 #[derive(Debug)]
 struct Staged {
@@ -133,9 +148,8 @@ impl Staged {
 
     /// The same; where there is no room for a copy, another name of the source, with its own mode and owner.
     fn copy_or_link(source: &Path, target: &Path) -> io::Result<Staged> {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
         match Staged::copy(source, target) {
-            Err(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => Staged::link(source, target),
+            Err(error) if is_full(&error) => Staged::link(source, target),
             copied => copied,
         }
     }
@@ -187,7 +201,11 @@ mod tests {
         let read = |path: &Path| fs::read(path).unwrap();
         // What is kept is what runs: here the test itself.
         let running = fs::read("/proc/self/exe").unwrap();
-        let id = place.install(&new, own).unwrap();
+        let build = |path: &Path| program::build(path).unwrap();
+        let stale = place.install(&new, &build(&program), own).unwrap_err().to_string();
+        assert!(stale.ends_with("/new has changed since it was checked"), "{stale}");
+        assert!(names(&bin) == ["dogwatch"] && !Place::of(&paths, &program).interrupted);
+        let id = place.install(&new, &build(&new), own).unwrap();
         assert_eq!((read(&program), file::id_at(&program)), (b"new".to_vec(), Some(id)));
         assert_eq!(fs::metadata(&program).unwrap().mode() & 0o777, 0o750);
         assert!(read(&place.previous) == running && !place.interrupted);
@@ -195,7 +213,7 @@ mod tests {
         let again = Place::of(&paths, &program);
         assert!(again.interrupted);
         fs::write(&again.previous, "old").unwrap();
-        again.install(&program, own).unwrap();
+        again.install(&program, &build(&program), own).unwrap();
         assert_eq!(again.restore(true).unwrap(), Some(bin.join("dogwatch.refused")));
         assert_eq!((read(&program), read(&again.previous)), (b"old".to_vec(), b"old".to_vec()));
         again.finish().unwrap();
@@ -204,7 +222,7 @@ mod tests {
         // The one from before is installed as any other.
         let back = Place::of(&paths, &program);
         fs::write(&back.previous, "older").unwrap();
-        back.install(&back.previous, own).unwrap();
+        back.install(&back.previous, &build(&back.previous), own).unwrap();
         assert_eq!(read(&program), b"older");
         assert_eq!(names(&bin), ["dogwatch", "dogwatch.prev", "dogwatch.refused"]);
     }
@@ -230,11 +248,12 @@ mod tests {
         let program = dir.path().join("dogwatch");
         fs::write(&program, "old").unwrap();
         // There is no state folder: the journal cannot be written.
-        let failure = Place::of(&paths, &program).install(&dir.path().join("nothing"), 1).unwrap_err();
+        let failure = Place::of(&paths, &program).install(&dir.path().join("nothing"), "", 1).unwrap_err();
         assert!(failure.to_string().contains("run this as a user who may write there"), "{failure}");
         let own = std::process::id() as i32;
         fs::write(dir.path().join("new"), "new").unwrap();
-        Place::of(&paths, &program).install(&dir.path().join("new"), own).unwrap_err();
+        let build = program::build(&dir.path().join("new")).unwrap();
+        Place::of(&paths, &program).install(&dir.path().join("new"), &build, own).unwrap_err();
         assert_eq!(fs::read(&program).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["dogwatch", "dogwatch.prev", "new"]);
     }

@@ -193,7 +193,8 @@ impl Rollout<'_> {
                 ..refusal(&program, Ending::Nothing, reason)
             };
         }
-        self.target = match self.place.install(&candidate.path, control.identity.pid) {
+        self.target = match self.place.install(&candidate.path, &candidate.build.build, control.identity.pid)
+        {
             Ok(id) => id,
             Err(failure) => {
                 let _ = self.place.finish();
