@@ -90,7 +90,11 @@ impl Holdings {
                     held.retain(|(key, _)| !keys.contains(key));
                 }
             }
-            Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
+            Reply::Status(_)
+            | Reply::Done { .. }
+            | Reply::WhatOf { .. }
+            | Reply::Later { .. }
+            | Reply::Error { .. } => {}
         }
     }
 

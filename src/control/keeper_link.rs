@@ -15,7 +15,6 @@ use super::say::say;
 use super::viewers;
 use crate::model::name::ServiceName;
 use crate::os::clock;
-use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply, Request};
 
 /// A replaced keeper is back in a few milliseconds, so the first looks follow each other quickly.
@@ -75,7 +74,7 @@ async fn converse(
     heard: &mut bool,
 ) -> io::Result<()> {
     let link = Link::connect(socket)?;
-    let request = |op| Request { v: VERSION, op };
+    let request = Request::new;
     link.send(&request(op.clone())).await?;
     let mut first = Some(PATIENCE);
     loop {

@@ -23,7 +23,8 @@ pub use super::sources::Channel;
 use super::sources::Sources;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
 use crate::os::{fault, fifo};
 
 /// How often the name of the log file is compared with the file that is written to: somebody may have moved
