@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::harness::clients::Asking;
 use crate::harness::programs::copy;
-use crate::harness::{Machine, Outcome, binary, example, free_address, kill, until};
+use crate::harness::{Machine, Outcome, binary, example, free_address, go_on, kill, stop, until};
 use crate::reload::{VERIFY, runs_in_log, until_alone, webhook};
 use crate::renewed::ask;
 use crate::upgrade::{all_run_the_installed, builds, upgrade};
@@ -58,13 +58,25 @@ fn end(child: Child) -> Outcome {
 /// out before it becomes another program.
 #[track_caller]
 fn begin_reload(machine: &Machine) -> Value {
-    let service = machine.paths().service(&ServiceName::new("web").unwrap());
-    let keeper = Connection::connect(&service.keeper_sock()).unwrap();
-    keeper.send(&serde_json::to_vec(&Request::new(Op::Reload)).unwrap(), &[]).unwrap();
-    assert!(keeper.wait(10_000).unwrap());
-    let reply: Reply = serde_json::from_slice(&keeper.receive().unwrap().unwrap().bytes).unwrap();
-    assert_eq!(reply, Reply::done(1));
+    let keeper = connect(machine);
+    send(&keeper, Op::Reload);
+    assert_eq!(reply(&keeper), Reply::done(1));
     until("both", || machine.status("web"), |status| status["beside"]["role"] == "starting")
+}
+
+fn connect(machine: &Machine) -> Connection {
+    let service = machine.paths().service(&ServiceName::new("web").unwrap());
+    Connection::connect(&service.keeper_sock()).unwrap()
+}
+
+fn send(keeper: &Connection, op: Op) {
+    keeper.send(&serde_json::to_vec(&Request::new(op)).unwrap(), &[]).unwrap();
+}
+
+#[track_caller]
+fn reply(keeper: &Connection) -> Reply {
+    assert!(keeper.wait(10_000).unwrap());
+    serde_json::from_slice(&keeper.receive().unwrap().unwrap().bytes).unwrap()
 }
 
 /// Begins an upgrade to another build, and returns when only the keeper has not become it yet.
@@ -167,6 +179,33 @@ fn a_keeper_that_dies_while_it_is_waited_for_is_followed_by_the_new_program_with
     assert_eq!(upgrade.code, 0, "{upgrade:#?}");
     all_run_the_installed(&machine, &["web"]);
     assert_eq!(until_alone(&machine)["pid"], both["beside"]["pid"]);
+    machine.ok(&["down"]);
+    assert_eq!(runs_in_log(&machine).0, 2);
+}
+
+#[test]
+fn a_keeper_that_is_asked_for_something_else_in_the_same_breath_does_that() {
+    let (machine, _) = slow_to_begin(1000);
+    let identity = machine.keeper("web").unwrap();
+    let keeper = connect(&machine);
+    // Stopped, it reads both at once: it has begun to stand still when the second one comes.
+    let ask_both = |op: Op| {
+        stop(&identity);
+        send(&keeper, Op::Exec { program: machine.program().to_owned() });
+        send(&keeper, op);
+        go_on(&identity);
+        [reply(&keeper), reply(&keeper)]
+    };
+    let [reloaded, put_off] = ask_both(Op::Reload);
+    assert_eq!(reloaded, Reply::done(1));
+    assert!(
+        matches!(&put_off, Reply::Later { message } if message == "a reload is under way"),
+        "{put_off:?}"
+    );
+    assert_eq!(until_alone(&machine)["run"], 2);
+    let [retired, refused] = ask_both(Op::Retire);
+    assert_eq!(retired, Reply::done(2));
+    assert!(matches!(&refused, Reply::Error { message } if message == "it is ending with its service"));
     machine.ok(&["down"]);
     assert_eq!(runs_in_log(&machine).0, 2);
 }
