@@ -15,6 +15,7 @@ use super::compress::Compressor;
 use super::guard::Guard;
 use super::meter::CpuShare;
 use super::pump::{Command, Notice as Said, Pump};
+use super::relief::Relief;
 use super::sockets::Sockets;
 use super::store::Store;
 use crate::model::end::Exit;
@@ -60,6 +61,7 @@ pub struct Keeper {
     pub(super) clients: Clients,
     pub(super) store: Store,
     pub(super) pump: Pump,
+    pub(super) relief: Relief,
     pub(super) compressor: Compressor,
     pub(super) guard: Guard,
     pub(super) cpu: CpuShare,
@@ -197,7 +199,11 @@ impl Keeper {
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
-        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
+        // A switch that has fallen is looked at when time has come.
+        let switches =
+            self.pump.switches().filter(|_| self.spec.critical && self.relief.deadline().is_none());
+        let all =
+            fixed.into_iter().chain(children).chain(notify).chain(switches).chain(self.clients.polled());
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -211,10 +217,9 @@ impl Keeper {
         let retiring = self.retiring.filter(|deadline| *deadline > now);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring, swallowing]
-            .into_iter()
-            .flatten()
-            .min()
+        let own =
+            [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), self.relief.deadline()];
+        own.into_iter().chain([clearing, retiring, swallowing]).flatten().min()
     }
 
     /// What is due.
@@ -226,6 +231,7 @@ impl Keeper {
         if self.look_at_memory.is_some_and(|look| look <= now) {
             self.check_memory(now);
         }
+        self.relieve(now);
         if self.guard.deadline().is_some() || !self.clients.any_holder() {
             let held = self.clients.any_holder();
             if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {

@@ -21,6 +21,7 @@ mod memory;
 pub mod meter;
 mod node;
 pub mod pump;
+pub mod relief;
 mod reload;
 mod requests;
 pub mod sockets;
@@ -108,8 +109,8 @@ fn set_up(
     let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
     let clients = Clients::listen(&own.keeper_sock(), warden)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
-    let pump =
-        Pump::start(file.spec.name.as_str(), &own, &file.spec.log).map_err(failed("start the log pump"))?;
+    let pump = Pump::start(file.spec.name.as_str(), &own, &file.spec.log, file.spec.critical)
+        .map_err(failed("start the log pump"))?;
     let goal = store.goal();
     let mut keeper = Keeper {
         paths: paths.clone(),
@@ -127,6 +128,7 @@ fn set_up(
         store,
         pump,
         compressor: compress::Compressor::default(),
+        relief: relief::Relief::default(),
         guard: guard::Guard::default(),
         cpu: meter::CpuShare::default(),
         cgroup_root: std::env::var_os(CGROUP).map(PathBuf::from),

@@ -20,6 +20,8 @@ use crate::harness::{Machine, free_address, go_on, kill, pause, stop, until};
 
 /// Kills per variant when nobody asks for more: enough to see each kind of victim several times.
 const KILLS: u64 = 24;
+/// A recovery that takes longer is told of with what it waited for.
+const REMARKABLE: Duration = Duration::from_millis(500);
 /// The watched and their names.
 const VICTIMS: [&str; 3] = ["control plane", "warden", "keeper"];
 
@@ -184,11 +186,24 @@ fn kill_and_wait(machine: &Machine, victim: usize) -> Duration {
     };
     let begin = Instant::now();
     kill(&old);
-    while !holder(machine, victim).is_some_and(|new| new != old) || !works(machine, victim) {
+    let mut there = None;
+    loop {
+        if there.is_none() && holder(machine, victim).is_some_and(|new| new != old) {
+            there = Some(begin.elapsed());
+        }
+        if there.is_some() && works(machine, victim) {
+            break;
+        }
         assert!(Instant::now() < give_up, "victim {victim} is not back");
         pause();
     }
-    begin.elapsed()
+    let took = begin.elapsed();
+    if took > REMARKABLE {
+        let log = machine.own_log();
+        let last: Vec<&str> = log.lines().rev().take(8).collect();
+        eprintln!("{}: there after {there:?}, answered after {took:?}; {last:#?}", VICTIMS[victim]);
+    }
+    took
 }
 
 /// Kills two, some milliseconds apart, and waits until all work and hold again what they held.

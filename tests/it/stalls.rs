@@ -177,20 +177,13 @@ fn a_critical_service_never_waits_for_a_stopped_keeper() {
     assert!(longest < 2000, "a write took {longest} ms");
     assert!(machine.ok(&["show", "web"]).contains("so that the service did not wait"));
     machine.ok(&["stop", "web"]);
-    let counted = || machine.status("web")["incidents"]["dropped_lines"].as_u64();
-    let (found, _) = until(
-        "each line that is missing was counted, and no other",
-        || (tally(&machine.log_files("web", "out")), counted()),
-        |(found, counted)| *counted == Some(found.lost),
-    );
-    let marks = marks(&machine);
-    assert!(marks > 0, "{found:?}");
-    assert_eq!(found, Tally { lines: found.lines, lost: found.lost, torn: marks, ..Tally::default() });
+    all_missing_lines_are_counted(&machine, "logs");
 }
 
 /// How often the log says that lines are missing.
-fn marks(machine: &Machine) -> u64 {
-    let texts = machine.log_files("web", "out").into_iter().map(|file| fs::read_to_string(file).unwrap());
+fn marks(machine: &Machine, dir: &str) -> u64 {
+    let texts =
+        machine.log_files_in(dir, "web", "out").into_iter().map(|file| fs::read_to_string(file).unwrap());
     texts.map(|text| text.matches("dogwatch: lines are missing here").count() as u64).sum()
 }
 
@@ -215,6 +208,24 @@ impl Disk {
         made.then_some(Disk(at))
     }
 
+    /// Makes one in memory that is soon full; none where that is not allowed.
+    fn small(at: PathBuf) -> Option<Disk> {
+        fs::create_dir(&at).unwrap();
+        let disk = Disk(at);
+        disk.mount_in_memory("size=4m").then_some(disk)
+    }
+
+    /// Gives it room.
+    fn grow(&self) {
+        assert!(self.mount_in_memory("remount,size=1g"));
+    }
+
+    fn mount_in_memory(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    }
+
     fn freeze(&self, option: &str) {
         // One that is not frozen cannot be thawed, and need not be.
         let _ = Command::new("fsfreeze").arg(option).arg(&self.0).stderr(Stdio::null()).status();
@@ -228,13 +239,13 @@ impl Drop for Disk {
     }
 }
 
-#[test]
-fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+/// A critical service on such a disk, which writes numbered lines and times its writes.
+fn on_a_disk(make: impl Fn(PathBuf) -> Option<Disk>) -> Option<(Machine, Disk, PathBuf)> {
     let machine = Machine::new("");
     let timing = machine.dir().join("timing");
-    let Some(disk) = Disk::mount(machine.dir().join("disk")) else {
+    let Some(disk) = make(machine.dir().join("disk")) else {
         eprintln!("left out: no file system can be mounted here");
-        return;
+        return None;
     };
     machine.write(&format!(
         r#"
@@ -245,10 +256,32 @@ fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
         [services.web]
         compartment = "production"
         command = ["UNRULY", "whole", "timed", "{}", "5", "400", "hang"]
+        log = {{ keep = 1000, compress = false }}
         "#,
         timing.display()
     ));
     machine.up();
+    machine.until_state("web", "online");
+    Some((machine, disk, timing))
+}
+
+/// Each line that is missing was counted, and no other, and the log says where. The service has ended.
+#[track_caller]
+fn all_missing_lines_are_counted(machine: &Machine, dir: &str) {
+    let counted = || machine.status("web")["incidents"]["dropped_lines"].as_u64();
+    let (found, _) = until(
+        "each line that is missing was counted, and no other",
+        || (tally(&machine.log_files_in(dir, "web", "out")), counted()),
+        |(found, counted)| *counted == Some(found.lost),
+    );
+    let marks = marks(machine, dir);
+    assert!(marks > 0, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, lost: found.lost, torn: marks, ..Tally::default() });
+}
+
+#[test]
+fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
     let before = machine.until_state("web", "online");
     let keeper = machine.keeper("web");
     disk.freeze("-f");
@@ -259,8 +292,75 @@ fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
     assert!(machine.status("web")["incidents"]["dropped_lines"].as_u64() > Some(50_000));
     disk.freeze("-u");
     until("it is over", || machine.ok(&["status"]), |text| !text.contains(told));
+    let (_, longest) = timed(&timing);
+    eprintln!("the longest write took {longest} ms");
+    assert!(longest < 1500, "a write took {longest} ms");
     let after = machine.until_state("web", "online");
     assert_eq!((machine.keeper("web"), &after["pid"]), (keeper, &before["pid"]));
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted(&machine, "disk");
+}
+
+#[test]
+fn a_disk_that_hangs_is_borne_without_a_control_plane() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
+    let control = machine.control().unwrap();
+    stop(&control);
+    disk.freeze("-f");
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 200_000);
+    disk.freeze("-u");
+    assert_eq!(machine.control(), Some(control.clone()), "nobody has helped");
+    go_on(&control);
+    let (_, longest) = timed(&timing);
+    assert!(longest < 1500, "a write took {longest} ms");
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted(&machine, "disk");
+}
+
+#[test]
+fn a_keeper_that_not_even_a_kill_ends_is_back_when_its_disk_is() {
+    let machine = Machine::new(
+        r#"
+        [dogwatch]
+        log_dir = "disk"
+        [services.web]
+        command = ["UNRULY", "whole", "number", "5", "100", "hang"]
+        log = { compress = false, keep = 100 }
+        "#,
+    );
+    let Some(disk) = Disk::mount(machine.dir().join("disk")) else { return };
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    disk.freeze("-f");
+    let waits = || dogwatch::os::process::thread_waits_for_disk(keeper.pid, "pump");
+    until("it waits in the kernel", waits, |waits| *waits);
+    kill(&keeper);
+    // Nobody can help as long as the disk hangs; it is told, and nothing is done in vain.
+    let seen = until("it is seen", || machine.ok(&["status"]), |text| text.contains("is being replaced"));
+    assert!(seen.contains("the keeper of web is stalled (it did not answer)"), "{seen}");
+    disk.freeze("-u");
+    let new = until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    let after = until("it answers", || machine.status("web"), |now| now["keeper_pid"] == i64::from(new.pid));
+    assert_eq!(after["pid"], before["pid"]);
+    assert_eq!(machine.own_log().matches("a new one in").count(), 1);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let found = tally(&machine.log_files_in("disk", "web", "out"));
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+}
+
+#[test]
+fn a_disk_that_is_full_is_no_reason_to_wait() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::small) else { return };
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 300_000);
+    disk.grow();
+    let (_, longest) = timed(&timing);
+    assert!(longest < 1500, "a write took {longest} ms");
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted(&machine, "disk");
 }
 
 /// How often each thread of a process has gone to sleep so far.
