@@ -2,10 +2,12 @@
 //! is full is dropped, and connects again.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use super::vigil::Others;
 use crate::os::packet::{Connection, Listener};
+use crate::os::switch;
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply, Request};
 
@@ -26,13 +28,15 @@ struct Client {
     connection: Connection,
     watches: bool,
     holds: bool,
+    /// The control plane's: it falls when that stalls.
+    switch: Option<OwnedFd>,
     /// It does not read, or is gone; it is removed at the next [`Clients::receive`].
     dropped: bool,
 }
 
 impl Client {
     fn new(id: u64, connection: Connection, holds: bool) -> Client {
-        Client { id, connection, watches: false, holds, dropped: false }
+        Client { id, connection, watches: false, holds, switch: None, dropped: false }
     }
 
     fn send(&mut self, reply: &Reply, fds: &[BorrowedFd<'_>]) {
@@ -43,7 +47,7 @@ impl Client {
     /// The next request; marks the client as dropped when it has closed.
     fn receive(&mut self) -> Option<Op> {
         loop {
-            let packet = match self.connection.receive() {
+            let mut packet = match self.connection.receive() {
                 Ok(Some(packet)) => packet,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Ok(None) | Err(_) => {
@@ -52,7 +56,12 @@ impl Client {
                 }
             };
             let message = match serde_json::from_slice::<Request>(&packet.bytes) {
-                Ok(request) if request.v <= VERSION => return Some(request.op),
+                Ok(request) if request.v <= VERSION => {
+                    if request.op == Op::Hold {
+                        self.switch = packet.fds.pop();
+                    }
+                    return Some(request.op);
+                }
                 Ok(request) => format!("this keeper speaks version {VERSION}, not {}", request.v),
                 Err(error) => format!("not a request: {error}"),
             };
@@ -89,6 +98,24 @@ impl Clients {
     /// Whether anyone holds what the service needs.
     pub fn any_holder(&self) -> bool {
         self.connected.iter().any(|client| client.holds && !client.dropped)
+    }
+
+    /// How warden and control plane are.
+    pub fn others(&self) -> Others {
+        let holders = || self.connected.iter().filter(|client| client.holds && !client.dropped);
+        let stalled = holders().find(|client| client.switch.as_ref().is_some_and(switch::has_fallen));
+        match stalled.map(|client| client.connection.peer_pid()) {
+            Some(Ok(pid)) => Others::Stalled(pid),
+            Some(Err(_)) => Others::Incomplete,
+            None if holders().count() < 2 => Others::Incomplete,
+            None => Others::Well,
+        }
+    }
+
+    /// Readable when the control plane stalls.
+    pub fn switch(&self) -> Option<BorrowedFd<'_>> {
+        let of = |client: &Client| client.holds && !client.dropped && client.switch.is_some();
+        self.connected.iter().find(|client| of(client))?.switch.as_ref().map(AsFd::as_fd)
     }
 
     /// Accepts, and reads every waiting request. Bad requests are answered here.

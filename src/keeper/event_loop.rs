@@ -18,6 +18,7 @@ use super::pump::{Command, Notice as Said, Pump};
 use super::relief::Relief;
 use super::sockets::Sockets;
 use super::store::Store;
+use super::vigil::Vigil;
 use crate::model::end::Exit;
 use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
@@ -64,6 +65,7 @@ pub struct Keeper {
     pub(super) relief: Relief,
     pub(super) compressor: Compressor,
     pub(super) guard: Guard,
+    pub(super) vigil: Vigil,
     pub(super) cpu: CpuShare,
     pub(super) cgroup_root: Option<PathBuf>,
     pub(super) signals: SignalFd,
@@ -202,8 +204,9 @@ impl Keeper {
         // A switch that has fallen is looked at when time has come.
         let switches =
             self.pump.switches().filter(|_| self.spec.critical && self.relief.deadline().is_none());
-        let all =
-            fixed.into_iter().chain(children).chain(notify).chain(switches).chain(self.clients.polled());
+        let switches = switches.chain(self.clients.switch().filter(|_| self.vigil.deadline().is_none()));
+        let sockets = notify.into_iter().chain(self.clients.polled()).chain(self.vigil.polled());
+        let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -217,9 +220,9 @@ impl Keeper {
         let retiring = self.retiring.filter(|deadline| *deadline > now);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        let own =
-            [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), self.relief.deadline()];
-        own.into_iter().chain([clearing, retiring, swallowing]).flatten().min()
+        let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
+        let others = [self.guard.deadline(), self.vigil.deadline()];
+        own.into_iter().chain(others).chain([clearing, retiring, swallowing]).flatten().min()
     }
 
     /// What is due.
@@ -237,6 +240,9 @@ impl Keeper {
             if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {
                 self.log(&done);
             }
+        }
+        if let Some(done) = self.vigil.check(self.clients.others(), &self.paths, &self.spec.name, now) {
+            self.log(&done);
         }
         if self.next.is_none() && self.retiring.is_none() {
             self.prepare_next();

@@ -29,6 +29,7 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
+pub mod vigil;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -130,6 +131,7 @@ fn set_up(
         compressor: compress::Compressor::default(),
         relief: relief::Relief::default(),
         guard: guard::Guard::default(),
+        vigil: vigil::Vigil::default(),
         cpu: meter::CpuShare::default(),
         cgroup_root: std::env::var_os(CGROUP).map(PathBuf::from),
         signals,

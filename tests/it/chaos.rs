@@ -259,7 +259,7 @@ fn held_by_all(machine: &Machine) -> BTreeSet<PathBuf> {
         let pid = holder(machine, victim).map_or(0, |process| process.pid);
         let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let links = links.filter_map(|link| std::fs::read_link(link.path()).ok());
-        let services = machine.paths().services();
+        let services = std::fs::canonicalize(machine.paths().services()).unwrap_or_default();
         links
             .filter(|link| link.starts_with(&services) || link.to_string_lossy().starts_with("socket:"))
             .collect::<BTreeSet<PathBuf>>()

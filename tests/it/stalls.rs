@@ -2,20 +2,26 @@
 //! peace, and replaced like dead ones. And locks: whoever comes second says who was first.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use dogwatch::model::name::ServiceName;
+use dogwatch::os::packet::Connection;
 use dogwatch::os::process::Identity;
 
 use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, go_on, kill, kill_pid, pause, stop, until};
+use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, stop, until};
 
 /// From the moment when a keeper or the warden stalls.
 const REPLACED: Duration = Duration::from_secs(10);
 /// The same for the control plane.
 const CONTROL_REPLACED: Duration = Duration::from_secs(20);
+/// The same for both at once.
+const BOTH_REPLACED: Duration = Duration::from_secs(40);
 /// A command that finds somebody stalled answers within this time; twice what is promised, for busy machines.
 const ANSWER: Duration = Duration::from_secs(4);
 
@@ -130,6 +136,95 @@ fn a_stopped_control_plane_affects_nothing_and_is_replaced() {
     assert_ne!(machine.control().unwrap(), control);
     let told = format!("warden: the control plane (pid {}) was stalled (stopped)", control.pid);
     assert!(machine.own_log().contains(&told), "{}", machine.own_log());
+}
+
+/// What becomes of warden and control plane, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stalls,
+    Dies,
+}
+
+/// Neither of them does anything any more: their service notices nothing, is restarted if it dies, and a keeper sees to
+/// the rest.
+fn nobody_watches(warden: Fate, control: Fate) {
+    let address = free_address();
+    let machine = Machine::new(&format!(
+        r#"
+        [services.web]
+        command = ["UNRULY", "whole", "number", "5", "100", "serve", "ready", "hang"]
+        listen = ["{address}"]
+        ready = "notify"
+        log = {{ compress = false, keep = 100 }}
+        [services.mortal]
+        command = ["UNRULY", "hang"]
+        "#
+    ));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let mortal = machine.until_state("mortal", "online");
+    let old = [machine.warden().unwrap(), machine.control().unwrap()];
+    let keeper = machine.keeper("web");
+    let befall = |fate: Fate, whom: &Identity| if fate == Fate::Stalls { stop(whom) } else { kill(whom) };
+    // The one that stalls first: it is not to bring the other one back.
+    if warden == Fate::Stalls {
+        befall(warden, &old[0]);
+        befall(control, &old[1]);
+    } else {
+        befall(control, &old[1]);
+        befall(warden, &old[0]);
+    }
+    let begin = Instant::now();
+    kill_pid(&mortal);
+    let path = machine.paths().service(&ServiceName::new("mortal").unwrap()).keeper_sock();
+    until("it is restarted all the same", || asked(&path), |now| now["run"] == 2 && now["pid"].is_i64());
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    let (mut answers, mut back) = (0, false);
+    while !back {
+        assert!(begin.elapsed() < BOTH_REPLACED, "{}", machine.own_log());
+        let mut answer = String::new();
+        TcpStream::connect(address).unwrap().read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("{} ", before["pid"])), "{answer:?}");
+        answers += 1;
+        let now = [machine.warden(), machine.control()];
+        back = now.iter().zip(&old).all(|(now, old)| now.as_ref().is_some_and(|now| now != old));
+        pause();
+    }
+    eprintln!("{answers} answers, back after {:?}", begin.elapsed());
+    let after = machine.until_state("web", "online");
+    assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+    assert_eq!(machine.keeper("web"), keeper);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let found = tally(&machine.log_files("web", "out"));
+    assert!(found.lines > 10_000, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+}
+
+/// What the keeper with that socket says, asked directly.
+fn asked(socket: &Path) -> serde_json::Value {
+    let ask = || {
+        let connection = Connection::connect(socket).ok()?;
+        connection.send(br#"{"v":1,"op":"status"}"#, &[]).ok()?;
+        let packet = connection.wait(1000).ok()?.then(|| connection.receive().ok().flatten()).flatten()?;
+        serde_json::from_slice::<serde_json::Value>(&packet.bytes).ok()
+    };
+    ask().map_or(serde_json::Value::Null, |reply| reply["status"].clone())
+}
+
+#[test]
+fn a_stopped_warden_and_a_stopped_control_plane_cost_nothing() {
+    nobody_watches(Fate::Stalls, Fate::Stalls);
+}
+
+#[test]
+fn a_stopped_warden_and_a_dead_control_plane_cost_nothing() {
+    nobody_watches(Fate::Stalls, Fate::Dies);
+}
+
+#[test]
+fn a_dead_warden_and_a_stopped_control_plane_cost_nothing() {
+    nobody_watches(Fate::Dies, Fate::Stalls);
 }
 
 /// Lines so far, and the longest write, milliseconds.
