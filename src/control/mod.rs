@@ -28,7 +28,7 @@ use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
-use crate::os::{file, inherit, limits, own, wait};
+use crate::os::{fault, file, inherit, limits, own, wait};
 use crate::start::Start;
 
 mod alarm;
@@ -62,6 +62,7 @@ use say::say;
 
 /// Runs the control plane until it is told to end. Returns the exit code.
 pub fn run(start: Start) -> u8 {
+    fault::point("a control plane begins");
     let inherited = inherit::take();
     own::private_umask();
     own::set_oom_score(OWN_OOM_SCORE);

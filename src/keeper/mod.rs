@@ -46,7 +46,7 @@ use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Connection;
-use crate::os::{heap, inherit, own, wait};
+use crate::os::{fault, heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::keeper::Reply;
@@ -62,6 +62,7 @@ use store::Store;
 
 /// Keeps the service `name`. Returns the exit code.
 pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
+    fault::point("a keeper begins");
     heap::keep_small();
     own::set_oom_score(OWN_OOM_SCORE);
     let inherited = inherit::take();

@@ -33,6 +33,11 @@ impl Overseen {
         Some(Overseen { connection, pid: holder.pid, process, switch, lapse: Lapse::default() })
     }
 
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// What to poll. A switch that has fallen is looked at when time has come.
     pub fn polled(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let switch = self.switch.as_ref().filter(|_| self.lapse.look_at().is_none());

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dogwatch::os::process::Identity;
 
 use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, free_address, go_on, kill, pause, stop, until};
+use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, stop, until};
 
 /// Kills per variant when nobody asks for more: enough to see each kind of victim several times.
 const KILLS: u64 = 24;
@@ -63,6 +63,42 @@ fn any_two_processes_die_under_a_mild_load() {
 #[test]
 fn any_two_processes_die_under_a_full_flood() {
     chaos("20", "20000", Strike::Two);
+}
+
+/// Every pair, and each one twice, at the same moment; also with the service, and the successors at once.
+#[test]
+fn every_pair_dies_together() {
+    let machine =
+        Machine::new("[services.web]\ncommand = [\"UNRULY\", \"number\", \"5\", \"100\", \"hang\"]\n");
+    machine.up();
+    let mut before = machine.until_state("web", "online");
+    let held = held_by_all(&machine);
+    let all_work = || (0..3).all(|victim| holder(&machine, victim).is_some() && works(&machine, victim));
+    let pairs = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1), (0, 0), (1, 1), (2, 2)];
+    for (first, second) in pairs {
+        let living = [first, second].map(|victim| holder(&machine, victim).unwrap());
+        living.iter().for_each(kill);
+        if first == second {
+            let heir = until(
+                "an heir",
+                || holder(&machine, first),
+                |now| now.as_ref().is_some_and(|now| *now != living[0]),
+            );
+            kill(&heir.unwrap());
+        }
+        until(&format!("{} and {}", VICTIMS[first], VICTIMS[second]), all_work, |all| *all);
+        until("all three hold again", || held_by_all(&machine), |now| now.is_superset(&held));
+        let after = machine.until_state("web", "online");
+        assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+    }
+    for victim in 0..3 {
+        kill(&holder(&machine, victim).unwrap());
+        kill_pid(&before);
+        let run = before["run"].as_u64();
+        let again = |now: &serde_json::Value| now["run"].as_u64() > run && now["state"] == "online";
+        until(&format!("the service, which died with its {}", VICTIMS[victim]), all_work, |all| *all);
+        before = until("another run", || machine.status("web"), again);
+    }
 }
 
 fn setting(name: &str, default: u64) -> u64 {

@@ -500,26 +500,62 @@ fn of_twenty_that_start_it_one_does() {
     }
     let log = machine.own_log();
     assert_eq!(log.matches("control: started warden ").count(), 1, "{log}");
-    let home = machine.dir().join("home");
-    let ours = |pid: i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|word| word == format!("DOGWATCH_HOME={}", home.display()).as_bytes())
-    };
-    let count = |kind: &str| {
-        let entries =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let kinds = entries.filter(|pid| {
-            dogwatch::os::process::command_line(*pid).get(1).is_some_and(|word| word == kind) && ours(*pid)
-        });
-        kinds.count()
-    };
+    let count = |kind| processes(&machine, kind).len();
     until(
         "the others have ended",
         || ["control", "warden", "keeper"].map(count),
         |found| *found == [1, 1, 2],
     );
+}
+
+/// The processes of this dogwatch that were started with this word.
+fn processes(machine: &Machine, kind: &str) -> Vec<i32> {
+    let home = format!("DOGWATCH_HOME={}", machine.dir().join("home").display());
+    let ours = |pid: i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == home.as_bytes())
+    };
+    let entries = fs::read_dir("/proc").unwrap();
+    let all = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_one = |pid: i32| {
+        dogwatch::os::process::command_line(pid).get(1).is_some_and(|word| word == kind) && ours(pid)
+    };
+    all.filter(|pid| is_one(*pid)).collect()
+}
+
+/// A process is stopped before it has done anything: before it has a lock or a connection by which others know it.
+fn is_stopped_at_birth(kind: &str, moment: &str) {
+    if cfg!(not(debug_assertions)) || std::env::var_os("DOGWATCH").is_some() {
+        return; // a release build has no moments to hang at
+    }
+    let mut machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let marker = machine.dir().join("hangs");
+    fs::write(&marker, "").unwrap(); // not yet
+    machine.set("DOGWATCH_HANG", &format!("{moment}={}", marker.display()));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let holder = || if kind == "keeper" { machine.keeper("web") } else { machine.control() };
+    fs::remove_file(&marker).unwrap();
+    kill(&holder().unwrap());
+    until("its successor hangs", || marker.exists(), |hangs| *hangs);
+    let born = until("there it is", || processes(&machine, kind), |found| found.len() == 1)[0];
+    dogwatch::os::process::PidFd::open(born)
+        .unwrap()
+        .signal(dogwatch::model::signal::Signal(libc::SIGSTOP))
+        .unwrap();
+    until("another one", holder, |now| now.as_ref().is_some_and(|now| now.pid != born));
+    assert_eq!(machine.until_state("web", "online")["pid"], before["pid"]);
+    until("the first one is gone", || processes(&machine, kind), |found| !found.contains(&born));
+}
+
+#[test]
+fn a_keeper_that_is_stopped_at_birth_has_a_successor() {
+    is_stopped_at_birth("keeper", "a keeper begins");
+}
+
+#[test]
+fn a_control_plane_that_is_stopped_at_birth_has_a_successor() {
+    is_stopped_at_birth("control", "a control plane begins");
 }
 
 #[test]
