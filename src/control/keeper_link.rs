@@ -2,6 +2,7 @@
 //! open, and on what a service asks. When a keeper is replaced they are made anew.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,7 +76,9 @@ async fn converse(
 ) -> io::Result<()> {
     let link = Link::connect(socket)?;
     let request = Request::new;
-    link.send(&request(op.clone())).await?;
+    // With the switch a keeper notices when this process and the warden stall both.
+    let switch = plane.switch().filter(|_| *op == Op::Hold).map(AsFd::as_fd);
+    link.send_with(&request(op.clone()), switch.as_slice()).await?;
     let mut first = Some(PATIENCE);
     loop {
         // Whoever has said something may be silent for ever after.
@@ -110,8 +113,6 @@ async fn converse(
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
     use crate::holder::Holdings;
     use crate::model::phase::State;

@@ -78,11 +78,16 @@ impl Link {
         self.0.async_io(Interest::READABLE, |link| link.get().receive()).await
     }
 
-    /// The next packet of at most `most` bytes, without what is attached to it (see [`Connection::receive_bytes`]).
+    /// The connection itself.
+    pub fn into_connection(self) -> Connection {
+        self.0.into_inner().into_inner()
+    }
+
+    /// The next packet of somebody who is not trusted (see [`Connection::receive_bytes`]).
     ///
     /// # Errors
-    /// EMSGSIZE for a longer one, which is gone then.
-    pub async fn receive_bytes(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+    /// Those of recvmsg(2).
+    pub async fn receive_bytes(&self, most: usize) -> io::Result<Option<Packet>> {
         self.0.async_io(Interest::READABLE, |link| link.get().receive_bytes(most)).await
     }
 

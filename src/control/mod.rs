@@ -67,6 +67,7 @@ use say::say;
 
 /// Runs the control plane until it is told to end. Returns the exit code.
 pub fn run(start: Start) -> u8 {
+    fault::point("a control plane begins");
     let (holdings, mut others) = Holdings::from_inherited(inherit::take());
     own::private_umask();
     own::set_oom_score(OWN_OOM_SCORE);

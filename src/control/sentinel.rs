@@ -231,7 +231,11 @@ impl Sentinel {
         let reasons = [
             (away.is_some(), Helpless::Absent(paths.lock.clone())),
             (watched.absent.is_none() && suspected, Helpless::Stopped(pid)),
-            (watched.absent.is_none() && watched.suspect.waits_for_disk(), Helpless::DiskWait(pid)),
+            // A keeper that still answers sees to it itself.
+            (
+                watched.absent.is_none() && watched.suspect.is_silent() && watched.suspect.waits_for_disk(),
+                Helpless::DiskWait(pid),
+            ),
         ];
         let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
         let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
@@ -323,7 +327,7 @@ fn tell_replacement(plane: &Plane, whom: &Whom, sign: Sign, after: Duration) {
         after_ms: after.as_millis() as u64,
         at_unix_ms: clock::now().unix_ms,
     };
-    incidents::note(&plane.paths.service(name), |incidents| {
+    let _ = incidents::note(&plane.paths.service(name), |incidents| {
         incidents.replaced += 1;
         incidents.last = Some(last);
     });

@@ -6,9 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use super::vigil::Others;
 use crate::os::packet::{Connection, Listener};
+use crate::os::switch;
 use crate::wire::VERSION;
-use crate::wire::environment::{HOLDER_FD, REQUESTS_FD, WARDEN_FD, WATCHER_FD};
+use crate::wire::environment::{HOLDER_FD, REQUESTS_FD, SWITCH_FD, WARDEN_FD, WATCHER_FD};
 use crate::wire::keeper::{Op, Reply, Request};
 
 /// Connections at one time; more are not accepted until one closes.
@@ -28,13 +30,15 @@ struct Client {
     connection: Connection,
     watches: bool,
     holds: bool,
+    /// The control plane's: it falls when that stalls.
+    switch: Option<OwnedFd>,
     /// It does not read, or is gone; it is removed at the next [`Clients::receive`].
     dropped: bool,
 }
 
 impl Client {
     fn new(id: u64, connection: Connection, holds: bool) -> Client {
-        Client { id, connection, watches: false, holds, dropped: false }
+        Client { id, connection, watches: false, holds, switch: None, dropped: false }
     }
 
     fn send(&mut self, reply: &Reply, fds: &[BorrowedFd<'_>]) {
@@ -45,7 +49,7 @@ impl Client {
     /// The next request; marks the client as dropped when it has closed.
     fn receive(&mut self) -> Option<Op> {
         loop {
-            let packet = match self.connection.receive() {
+            let mut packet = match self.connection.receive() {
                 Ok(Some(packet)) => packet,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Ok(None) | Err(_) => {
@@ -54,7 +58,12 @@ impl Client {
                 }
             };
             let message = match serde_json::from_slice::<Request>(&packet.bytes) {
-                Ok(request) if request.v <= VERSION => return Some(request.op),
+                Ok(request) if request.v <= VERSION => {
+                    if request.op == Op::Hold {
+                        self.switch = packet.fds.pop();
+                    }
+                    return Some(request.op);
+                }
                 Ok(request) => format!("this keeper speaks version {VERSION}, not {}", request.v),
                 Err(error) => format!("not a request: {error}"),
             };
@@ -87,8 +96,10 @@ impl Clients {
         for (name, fd) in peers {
             clients.last_id += 1;
             let watches = name.starts_with(WATCHER_FD);
-            let connection = Connection::from_owned(fd);
-            clients.connected.push(Client { watches, ..Client::new(clients.last_id, connection, !watches) });
+            let switch =
+                name.strip_prefix(HOLDER_FD).and_then(|id| inherited.remove(&format!("{SWITCH_FD}{id}")));
+            let client = Client::new(clients.last_id, Connection::from_owned(fd), !watches);
+            clients.connected.push(Client { watches, switch, ..client });
         }
         Ok(clients)
     }
@@ -104,6 +115,9 @@ impl Clients {
                 (false, false) => continue,
             };
             kept.push((format!("{prefix}{}", client.id), client.connection.as_fd()));
+            let switch =
+                client.switch.iter().map(|switch| (format!("{SWITCH_FD}{}", client.id), switch.as_fd()));
+            kept.extend(switch);
         }
         kept
     }
@@ -117,6 +131,24 @@ impl Clients {
     /// Whether anyone holds what the service needs.
     pub fn any_holder(&self) -> bool {
         self.connected.iter().any(|client| client.holds && !client.dropped)
+    }
+
+    /// How warden and control plane are.
+    pub fn others(&self) -> Others {
+        let holders = || self.connected.iter().filter(|client| client.holds && !client.dropped);
+        let stalled = holders().find(|client| client.switch.as_ref().is_some_and(switch::has_fallen));
+        match stalled.map(|client| client.connection.peer_pid()) {
+            Some(Ok(pid)) => Others::Stalled(pid),
+            Some(Err(_)) => Others::Incomplete,
+            None if holders().count() < 2 => Others::Incomplete,
+            None => Others::Well,
+        }
+    }
+
+    /// Readable when the control plane stalls.
+    pub fn switch(&self) -> Option<BorrowedFd<'_>> {
+        let of = |client: &Client| client.holds && !client.dropped && client.switch.is_some();
+        self.connected.iter().find(|client| of(client))?.switch.as_ref().map(AsFd::as_fd)
     }
 
     /// Accepts, and reads every waiting request. Bad requests are answered here.

@@ -15,9 +15,11 @@ use super::compress::Compressor;
 use super::guard::Guard;
 use super::meter::CpuShare;
 use super::pump::{Command, Notice as Said, Pump};
+use super::relief::Relief;
 use super::renewal::Waiting;
 use super::sockets::Sockets;
 use super::store::Store;
+use super::vigil::Vigil;
 use crate::model::end::Exit;
 use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
@@ -62,8 +64,10 @@ pub struct Keeper {
     pub(super) clients: Clients,
     pub(super) store: Store,
     pub(super) pump: Pump,
+    pub(super) relief: Relief,
     pub(super) compressor: Compressor,
     pub(super) guard: Guard,
+    pub(super) vigil: Vigil,
     pub(super) cpu: CpuShare,
     pub(super) cgroup_root: Option<PathBuf>,
     pub(super) signals: SignalFd,
@@ -207,7 +211,12 @@ impl Keeper {
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
-        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
+        // A switch that has fallen is looked at when time has come.
+        let switches =
+            self.pump.switches().filter(|_| self.spec.critical && self.relief.deadline().is_none());
+        let switches = switches.chain(self.clients.switch().filter(|_| self.vigil.deadline().is_none()));
+        let sockets = notify.into_iter().chain(self.clients.polled()).chain(self.vigil.polled());
+        let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // EINTR is a wake-up like any other: everything is looked at after it anyway.
@@ -222,12 +231,9 @@ impl Keeper {
         let exec = self.exec.as_ref().map(|waiting| waiting.until);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        let others = [clearing, retiring, exec, swallowing];
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline()]
-            .into_iter()
-            .chain(others)
-            .flatten()
-            .min()
+        let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
+        let others = [self.guard.deadline(), self.vigil.deadline(), clearing, retiring, exec, swallowing];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// What is due.
@@ -239,11 +245,15 @@ impl Keeper {
         if self.look_at_memory.is_some_and(|look| look <= now) {
             self.check_memory(now);
         }
+        self.relieve(now);
         if self.guard.deadline().is_some() || !self.clients.any_holder() {
             let held = self.clients.any_holder();
             if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {
                 self.log(&done);
             }
+        }
+        if let Some(done) = self.vigil.check(self.clients.others(), &self.paths, &self.spec.name, now) {
+            self.log(&done);
         }
         self.put_exec_off();
         if self.next.is_none() && self.retiring.is_none() {

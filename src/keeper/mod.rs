@@ -21,6 +21,7 @@ mod memory;
 pub mod meter;
 mod node;
 pub mod pump;
+pub mod relief;
 mod reload;
 pub mod renewal;
 mod requests;
@@ -29,6 +30,7 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
+pub mod vigil;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -60,6 +62,7 @@ use store::Store;
 
 /// Keeps the service `name`. Returns the exit code.
 pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
+    fault::point("a keeper begins");
     heap::keep_small();
     own::set_oom_score(OWN_OOM_SCORE);
     let mut inherited = inherit::take();
@@ -109,8 +112,8 @@ fn set_up(
     let sockets = Sockets::from_inherited(&mut inherited, &living);
     let clients = Clients::take_over(&own.keeper_sock(), &mut inherited)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
-    let pump =
-        Pump::start(file.spec.name.as_str(), &own, &file.spec.log).map_err(failed("start the log pump"))?;
+    let pump = Pump::start(file.spec.name.as_str(), &own, &file.spec.log, file.spec.critical)
+        .map_err(failed("start the log pump"))?;
     let goal = store.goal();
     let helper = exec::told(HELPER).and_then(|pid| pid.parse().ok());
     let mut keeper = Keeper {
@@ -129,7 +132,9 @@ fn set_up(
         store,
         pump,
         compressor: compress::Compressor::with_helper(helper),
+        relief: relief::Relief::default(),
         guard: guard::Guard::default(),
+        vigil: vigil::Vigil::default(),
         cpu: meter::CpuShare::default(),
         cgroup_root: std::env::var_os(CGROUP).map(PathBuf::from),
         signals,

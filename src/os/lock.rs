@@ -90,6 +90,19 @@ pub fn named(path: &Path) -> Option<Identity> {
     read_holder(&mut File::open(path).ok()?)
 }
 
+/// A turn at the files of a folder, among processes that each need it for a moment; it is over when this is dropped. None
+/// if another one has it for longer than a moment, or there is no such folder.
+pub fn turn(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    for _ in 0..LOOKERS {
+        if folder.try_lock().is_ok() {
+            return Some(folder);
+        }
+        let _ = poll(&mut [], PollTimeout::from(1_u8));
+    }
+    None
+}
+
 fn read_holder(file: &mut File) -> Option<Identity> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
@@ -137,6 +150,15 @@ mod tests {
         let kept = lock.as_fd().try_clone_to_owned().unwrap();
         drop(lock);
         assert!(matches!(take_over(Some(kept), &path).unwrap(), Attempt::Held(_)));
+    }
+
+    #[test]
+    fn a_turn_is_one_processs_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = turn(dir.path()).unwrap();
+        assert!(turn(dir.path()).is_none());
+        drop(mine);
+        assert!(turn(dir.path()).is_some() && turn(&dir.path().join("nowhere")).is_none());
     }
 
     #[test]

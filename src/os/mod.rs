@@ -20,6 +20,7 @@ pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod notify;
+pub mod overflow;
 pub mod own;
 pub mod packet;
 pub mod port;

@@ -18,6 +18,7 @@ use crate::model::end::Exit;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
+use crate::model::signal::Signal;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::lock::Lock;
 use crate::os::packet::{Connection, Listener};
@@ -68,7 +69,7 @@ pub struct Warden {
     control_pace: Pace,
     pub(super) holdings: Holdings,
     pub(super) orphans: Orphans,
-    control: Option<(PidFd, Moment)>,
+    control: Option<Control>,
     /// When the control plane is started again.
     control_due: Option<Moment>,
     managed: bool,
@@ -82,6 +83,14 @@ pub struct Warden {
     pub(super) exec: Option<PathBuf>,
     /// Last, so that it is let go of last.
     pub(super) lock: Lock,
+}
+
+/// The control plane's process, and since when it is known.
+#[derive(Debug)]
+struct Control {
+    pid: i32,
+    process: PidFd,
+    since: Moment,
 }
 
 impl Warden {
@@ -187,10 +196,11 @@ impl Warden {
 
     fn find_control(&mut self) {
         let now = clock::mono();
-        let found = lock::holder(&self.paths.control_lock()).and_then(|holder| process::open(&holder));
+        let found = lock::holder(&self.paths.control_lock())
+            .and_then(|holder| Some((holder.pid, process::open(&holder)?)));
         match found {
-            Some(pidfd) => {
-                self.control = Some((pidfd, now));
+            Some((pid, process)) => {
+                self.control = Some(Control { pid, process, since: now });
                 self.control_due = None;
             }
             None => self.control_due = Some(now.plus(CONTROL_GRACE)),
@@ -212,7 +222,7 @@ impl Warden {
             .chain(listener)
             .chain(self.clients.iter().map(AsFd::as_fd))
             .chain(self.overseen.iter().flat_map(Overseen::polled))
-            .chain(self.control.iter().map(|(pidfd, _)| pidfd.as_fd()))
+            .chain(self.control.iter().map(|control| control.process.as_fd()))
             .chain(self.keepers.values().flat_map(KeeperProcess::polled));
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -318,14 +328,28 @@ impl Warden {
         }
     }
 
-    /// Reaps whatever has come to this process, and remembers how it ended. A keeper that was stopped is reported:
-    /// whether it is to be ended the control plane decides.
+    /// Somebody has stopped a child. Of a keeper it is reported: whether it is to be ended the control plane decides. One
+    /// that was stopped before it could do anything nobody can find, and it has nothing to lose: it is ended at once.
+    fn child_stopped(&self, pid: i32) {
+        let Some((name, keeper)) = self.keepers.iter().find(|(_, keeper)| keeper.pid == pid) else {
+            let unseen = self.overseen.as_ref().is_none_or(|overseen| overseen.pid() != pid);
+            if let Some(control) = self.control.as_ref().filter(|control| control.pid == pid && unseen) {
+                let _ = control.process.signal(Signal::KILL); // it may have ended
+            }
+            return;
+        };
+        let holder = lock::named(&self.paths.service(name).lock);
+        if holder.is_none_or(|holder| holder.pid != pid) {
+            let _ = keeper.pidfd.signal(Signal::KILL); // likewise
+        } else if let Some(overseen) = &self.overseen {
+            overseen.tell(&Reply::Stopped { name: name.clone() });
+        }
+    }
+
+    /// Reaps whatever has come to this process, and remembers how it ended.
     fn on_children(&mut self) {
         while let Some(pid) = wait::next_stopped() {
-            let keeper = self.keepers.iter().find(|(_, keeper)| keeper.pid == pid);
-            if let Some(((name, _), overseen)) = keeper.zip(self.overseen.as_ref()) {
-                overseen.tell(&Reply::Stopped { name: name.clone() });
-            }
+            self.child_stopped(pid);
         }
         while let Some(peeked) = wait::peek(None) {
             let keeper = self
@@ -347,14 +371,11 @@ impl Warden {
     }
 
     fn on_control(&mut self) {
-        let Some((pidfd, since)) = &self.control else {
+        let Some(control) = self.control.as_ref().filter(|control| control.process.has_ended()) else {
             return;
         };
-        if !pidfd.has_ended() {
-            return;
-        }
         let now = clock::mono();
-        let (pace, pause) = self.control_pace.after(now.since(*since));
+        let (pace, pause) = self.control_pace.after(now.since(control.since));
         self.control_pace = pace;
         self.control = None;
         if !self.quitting {
@@ -382,9 +403,9 @@ impl Warden {
             })
         });
         match started {
-            Ok((pid, pidfd)) => {
+            Ok((pid, process)) => {
                 log(&format!("the control plane has died: started a new one, pid {pid}"));
-                self.control = Some((pidfd, now));
+                self.control = Some(Control { pid, process, since: now });
             }
             Err(error) => {
                 log(&format!("cannot start a control plane: {error}; trying again in a second"));

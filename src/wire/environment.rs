@@ -22,6 +22,8 @@ pub const REQUESTS_FD: &str = "requests";
 pub const TCP_FD: &str = "tcp";
 /// Begins the name of a connection of a keeper to one who holds.
 pub const HOLDER_FD: &str = "holder.";
+/// Begins the name of the dead man's switch of such a one.
+pub const SWITCH_FD: &str = "switch.";
 /// Begins the name of a connection of a keeper to one who watches.
 pub const WATCHER_FD: &str = "watcher.";
 /// What it remembers: how orphans ended, `PID=STATUS`, with commas.

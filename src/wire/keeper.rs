@@ -90,7 +90,8 @@ pub enum Op {
     /// From now on a [`Reply::Status`] at every change of state, the first at once.
     Watch,
     /// From now on [`Reply::Hold`] (with the descriptors attached) and [`Reply::Release`]: the asker keeps the
-    /// content of FIFOs and sockets alive when the keeper dies.
+    /// content of FIFOs and sockets alive when the keeper dies. The control plane attaches its dead man's switch, where
+    /// it has one.
     Hold,
     /// What the warden knows of an orphan's end; sent by the warden, not answered.
     Orphan {

@@ -28,13 +28,23 @@ fn service(name: &str, words: &str, address: SocketAddr) -> String {
     )
 }
 
-/// A machine with one service `web`, whose new runs are ready after so many milliseconds, and count.
+/// A machine with one service `web`, whose new runs count; they are ready after so many milliseconds, and not before they
+/// are let go, if [`hold_new_runs`] was called.
 fn slow_to_begin(millis: u32) -> (Machine, Value) {
-    let words = format!(r#""count", "5", "50", "pause", "{millis}", "serve", "ready", "hang""#);
+    let words =
+        format!(r#""count", "5", "50", "pause", "{millis}", "while", "held", "serve", "ready", "hang""#);
     let machine = Machine::with_own_program(&service("web", &words, free_address()));
     machine.up();
     let first = machine.until_state("web", "online");
     (machine, first)
+}
+
+fn hold_new_runs(machine: &Machine) {
+    fs::write(machine.dir().join("held"), "").unwrap();
+}
+
+fn let_new_runs_go(machine: &Machine) {
+    fs::remove_file(machine.dir().join("held")).unwrap();
 }
 
 /// Another build of the good program.
@@ -149,10 +159,12 @@ fn reloads_and_upgrades_at_the_same_time_fail_no_request_and_lose_no_line() {
 
 #[test]
 fn an_upgrade_waits_until_one_run_has_taken_over_from_the_other() {
-    let (machine, first) = slow_to_begin(2500);
+    let (machine, first) = slow_to_begin(1);
     let own = all_run_the_installed(&machine, &["web"]);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 0, "{upgrade:#?}");
     assert!(upgrade.out.contains("keeper web waits: a reload is under way"), "{upgrade:#?}");
@@ -169,12 +181,14 @@ fn an_upgrade_waits_until_one_run_has_taken_over_from_the_other() {
 
 #[test]
 fn a_keeper_that_dies_while_it_is_waited_for_is_followed_by_the_new_program_with_both_runs() {
-    let (machine, first) = slow_to_begin(2500);
+    let (machine, first) = slow_to_begin(1);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
     kill_keeper(&machine);
     let after = machine.until_state("web", "online");
     assert_eq!((&after["pid"], &after["beside"]["pid"]), (&first["pid"], &both["beside"]["pid"]));
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 0, "{upgrade:#?}");
     all_run_the_installed(&machine, &["web"]);
@@ -238,11 +252,13 @@ fn a_keeper_whose_service_takes_too_long_is_put_off_and_comes_later() {
 /// Something happens to the new program when only the keeper does not run it yet: all go back.
 #[track_caller]
 fn goes_back_when(happens: impl FnOnce(&Machine), says: &str) {
-    let (machine, _) = slow_to_begin(2500);
+    let (machine, _) = slow_to_begin(1);
     let before = builds(&machine, &["web"]);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
     happens(&machine);
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 1, "{upgrade:#?}");
     assert!(upgrade.err.contains(says), "{upgrade:#?}");

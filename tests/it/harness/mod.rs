@@ -150,7 +150,12 @@ impl Machine {
 
     /// A service's log, archives first.
     pub fn log_files(&self, name: &str, kind: &str) -> Vec<PathBuf> {
-        let dir = self.dir().join("logs");
+        self.log_files_in("logs", name, kind)
+    }
+
+    /// The same where `log_dir` is another folder.
+    pub fn log_files_in(&self, dir: &str, name: &str, kind: &str) -> Vec<PathBuf> {
+        let dir = self.dir().join(dir);
         let mut files = dogwatch::keeper::archive::list(&dir, &format!("{name}-{kind}"));
         files.push(dir.join(format!("{name}-{kind}.log")));
         files
