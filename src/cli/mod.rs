@@ -11,6 +11,7 @@ pub mod check;
 mod client;
 mod direct;
 mod down;
+pub mod drill;
 mod engine;
 pub mod fail;
 mod follow;
@@ -79,6 +80,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,
         Command::Flush(options) => order::flush(&here, &options)?,
+        Command::Drill(options) => drill::run(&here, &options)?,
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

@@ -14,6 +14,7 @@ pub mod inherit;
 pub mod launch;
 pub mod limits;
 pub mod lock;
+pub mod mount;
 pub mod own;
 pub mod packet;
 pub mod port;
