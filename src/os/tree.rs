@@ -151,6 +151,14 @@ fn all_processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// How many processes and threads a user has: what RLIMIT_NPROC counts.
+pub fn tasks_of(uid: u32) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let folders = all_processes().map(|pid| format!("/proc/{pid}/task"));
+    let own = folders.filter(|folder| fs::metadata(folder).is_ok_and(|about| about.uid() == uid));
+    own.map(|folder| fs::read_dir(folder).map_or(0, |tasks| tasks.count() as u64)).sum()
+}
+
 /// The process group (proc_pid_stat(5), field 5).
 fn group_of(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -213,6 +221,7 @@ mod tests {
         let usage = usage(&members(None, own));
         assert!(usage.processes >= 1 && usage.resident > 100_000);
         assert!(proportional(&[own]) > 10_000);
+        assert!(tasks_of(nix::unistd::geteuid().as_raw()) >= 1);
         assert!(signal_group(0, Signal::TERM).is_err(), "never our own group");
     }
 }

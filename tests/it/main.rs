@@ -8,6 +8,7 @@ mod attributes;
 mod burst;
 mod chaos;
 mod cli;
+mod drill;
 mod failures;
 mod faults;
 mod guide;

@@ -67,14 +67,22 @@ pub const ALL: [(Fault, &str); 14] = [
 pub const LEAK_MOST_MIB: u64 = 256;
 /// The limit of the leaking neighbour, MiB.
 pub const LEAK_LIMIT_MIB: u64 = 64;
-/// What the flooding neighbour writes while it is watched, MiB.
-pub const FLOOD_MIB: u64 = 64;
+/// What the flooding neighbour writes in each second, MiB.
+pub const FLOOD_MIB_A_SECOND: u64 = 16;
+/// The most that it writes, MiB.
+pub const FLOOD_MOST_MIB: u64 = 128;
 /// Processes that the fork bomb tries to start.
 pub const BOMB: u32 = 150;
-/// Processes that the kernel lets it have, where dogwatch has a controller for that.
+/// Processes that the kernel lets it have: by RLIMIT_NPROC, which is not for root, or where dogwatch has a cgroup
+/// controller for that.
 pub const BOMB_LIMIT: u32 = 100;
 /// Size of the log folder that is filled, MiB.
 pub const FULL_LOGS_MIB: u64 = 1;
+
+/// What the flooding neighbour writes while it is watched for so many seconds, MiB.
+pub fn flood_mib(seconds: u64) -> u64 {
+    (FLOOD_MIB_A_SECOND * seconds).min(FLOOD_MOST_MIB)
+}
 
 impl Fault {
     /// The name on the command line and in reports.
@@ -85,6 +93,11 @@ impl Fault {
     /// The fault of that name.
     pub fn parse(text: &str) -> Option<Fault> {
         ALL.iter().find(|(_, name)| *name == text).map(|(fault, _)| *fault)
+    }
+
+    /// Whether it is done on a scratch copy only: it mounts a file system.
+    pub fn needs_scratch(self) -> bool {
+        self == Fault::Neighbour(Misdeed::FullLogs)
     }
 
     /// Whether it hurts dogwatch itself rather than a neighbour.
@@ -123,7 +136,9 @@ impl fmt::Display for Misdeed {
             Misdeed::Leak => {
                 write!(f, "leaks to its limit of {LEAK_LIMIT_MIB} MiB (at most {LEAK_MOST_MIB} MiB)")
             }
-            Misdeed::Flood => write!(f, "floods its log with {FLOOD_MIB} MiB"),
+            Misdeed::Flood => {
+                write!(f, "floods its log with {FLOOD_MIB_A_SECOND} MiB/s (at most {FLOOD_MOST_MIB} MiB)")
+            }
             Misdeed::ForkBomb => write!(f, "starts up to {BOMB} processes"),
             Misdeed::Spin => f.write_str("keeps every processor busy"),
             Misdeed::FullLogs => write!(f, "fills a log folder of {FULL_LOGS_MIB} MiB"),

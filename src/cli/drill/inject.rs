@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::fault::{BOMB, FLOOD_MIB, FULL_LOGS_MIB, Fault, Misdeed, Own};
+use super::fault::{BOMB, FULL_LOGS_MIB, Fault, Misdeed, Own, flood_mib};
 use super::guard::{self, Guard};
 use super::lines::{self, Tally};
 use super::neighbour;
@@ -232,7 +232,9 @@ impl Field<'_> {
         }
         self.wait((begin + self.watched).saturating_duration_since(Instant::now()), || false)?;
         let last = status();
-        if !seen {
+        // Once is how often it is started, so one that is online at the end has spun all the time.
+        let spun = last.as_ref().is_some_and(|status| status.state == State::Online);
+        if !seen || misdeed == Misdeed::Spin && !spun {
             let state = last.map_or("without a keeper", |status| status.state.word());
             return Ok(Course::NotShown(format!("{name} did not come to it: it is {state}")));
         }
@@ -242,7 +244,7 @@ impl Field<'_> {
         Ok(Course::Done(match misdeed {
             Misdeed::CrashLoop => format!("it was started again {restarts} times"),
             Misdeed::Leak => format!("it was started again {restarts} times: {reason}"),
-            Misdeed::Flood => format!("it wrote {}", show_size(FLOOD_MIB << 20)),
+            Misdeed::Flood => format!("it wrote {}", show_size(flood_mib(seconds.max(1)) << 20)),
             Misdeed::ForkBomb => {
                 format!("{} of {BOMB} processes came to be", born(log).unwrap_or_default())
             }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::fault::{BOMB, BOMB_LIMIT, FLOOD_MIB, FULL_LOGS_MIB, LEAK_LIMIT_MIB, LEAK_MOST_MIB, Misdeed};
+use super::fault::{BOMB, BOMB_LIMIT, FULL_LOGS_MIB, LEAK_LIMIT_MIB, LEAK_MOST_MIB, Misdeed, flood_mib};
 use super::own::{ask_warden, service_process};
 use super::victim;
 use crate::model::attributes::Attributes;
@@ -15,7 +15,7 @@ use crate::model::spec::{
     Access, LogPolicy, MemoryLimit, Ready, RestartPolicy, RestartWhen, ServiceSpec, StopPolicy,
 };
 use crate::os::packet::Connection;
-use crate::os::{file, lock, own};
+use crate::os::{file, lock, own, tree};
 use crate::paths::Paths;
 use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Request};
@@ -49,7 +49,7 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
     let words: Vec<String> = match misdeed {
         Misdeed::CrashLoop => vec!["crash".to_owned()],
         Misdeed::Leak => vec!["leak".to_owned(), LEAK_MOST_MIB.to_string()],
-        Misdeed::Flood => vec!["flood".to_owned(), seconds.to_string(), FLOOD_MIB.to_string()],
+        Misdeed::Flood => vec!["flood".to_owned(), seconds.to_string(), flood_mib(seconds).to_string()],
         // Half as much again as there is room for: the rest waits in the FIFO, and in the neighbour's own write.
         Misdeed::FullLogs => vec!["fill".to_owned(), (1536 * FULL_LOGS_MIB).to_string()],
         Misdeed::ForkBomb => vec!["fork".to_owned(), BOMB.to_string()],
@@ -64,6 +64,10 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         io_weight: Some(10),
         pids_max: (misdeed == Misdeed::ForkBomb).then_some(BOMB_LIMIT),
     };
+    // The kernel counts all of the user's; for root it does not count.
+    let user = own::effective_uid();
+    let nproc =
+        (misdeed == Misdeed::ForkBomb && user != 0).then(|| tree::tasks_of(user) + u64::from(BOMB_LIMIT));
     ServiceSpec {
         name: name(misdeed),
         compartment: COMPARTMENT.to_owned(),
@@ -72,7 +76,7 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         cwd: "/".into(),
         env: BTreeMap::new(),
         user: None,
-        attributes: Attributes::default(),
+        attributes: Attributes { nproc, ..Attributes::default() },
         shares,
         together: Together {
             memory: Some(TOGETHER_MIB << 20),

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::verdict::Process;
 use crate::cli::client::{Client, block_on};
 use crate::cli::direct;
 use crate::model::name::ServiceName;
@@ -14,8 +15,6 @@ use crate::paths::{Paths, ServicePaths};
 use crate::wire::api::Health;
 use crate::wire::record::Record;
 use crate::wire::warden::{Reply, Request};
-
-use super::verdict::Process;
 
 /// A process answers within this time, or counts as not there yet.
 const ANSWER: Duration = Duration::from_millis(500);

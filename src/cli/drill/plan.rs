@@ -5,6 +5,9 @@ use crate::cli::fail::{Failure, Outcome};
 use crate::exit_code;
 use crate::wire::names;
 
+/// A process stands still for at most this many times the time for which a fault is watched.
+pub const HELD: u32 = 2;
+
 /// Where a drill takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -29,10 +32,16 @@ pub fn faults(place: Place, only: &[String]) -> Outcome<Vec<Fault>> {
     }
     let wanted = |fault: Fault, name: &str| match (only.is_empty(), place) {
         (false, _) => only.iter().any(|other| other == name),
-        (true, Place::Scratch | Place::Live { neighbours: true }) => true,
-        (true, Place::Live { neighbours: false }) => fault.is_own(),
+        (true, Place::Scratch) => true,
+        (true, Place::Live { neighbours }) => fault.is_own() || neighbours && !fault.needs_scratch(),
     };
     Ok(ALL.into_iter().filter(|(fault, name)| wanted(*fault, name)).map(|(fault, _)| fault).collect())
+}
+
+/// How long they take together, seconds, if each is watched for `seconds`; the first row is the time before any.
+pub fn seconds_in_all(faults: &[Fault], seconds: u32) -> u32 {
+    let each = |fault: &Fault| if matches!(fault, Fault::Stop(_)) { HELD * seconds } else { seconds };
+    seconds + faults.iter().map(each).sum::<u32>()
 }
 
 #[cfg(test)]
@@ -48,9 +57,14 @@ mod tests {
         };
         let live = |neighbours| Place::Live { neighbours };
         assert_eq!(count(Place::Scratch, &[]), Ok(ALL.len()));
-        assert_eq!(count(live(true), &[]), Ok(ALL.len()));
+        assert_eq!(count(live(true), &[]), Ok(ALL.len() - 1), "no file system is mounted on a live system");
         assert_eq!(count(live(false), &[]), Ok(8));
         assert_eq!(count(live(false), &["leak"]), Ok(1), "it was named");
+    }
+
+    #[test]
+    fn what_stands_still_takes_twice_the_time() {
+        assert_eq!(seconds_in_all(&[Fault::Kill(Own::Warden), Fault::Stop(Own::Warden)], 5), 20);
     }
 
     #[test]

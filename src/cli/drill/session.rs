@@ -9,6 +9,7 @@ use super::inject::{Done, Field};
 use super::lines::{self, Tally};
 use super::live::{self, Live};
 use super::own::service_process;
+use super::plan::HELD;
 use super::probe::{self, Probe};
 use super::sample::{Figures, Sample};
 use super::scratch::{self, Scratch};
@@ -150,7 +151,7 @@ fn inflict_all(
         folder: scene.folder.as_deref(),
         scratch: scene.scratch.is_some(),
         watched,
-        held: 2 * watched,
+        held: watched * HELD,
         guard,
         watch,
         probe,

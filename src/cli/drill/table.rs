@@ -1,9 +1,10 @@
 //! The report as text: a line for each fault, and below it what happened.
 
+use std::time::Duration;
+
 use crate::cli::screen::{Colour, Screen};
 use crate::model::units::show_duration;
 use crate::wire::drill::{Report, Row, Verdict};
-use std::time::Duration;
 
 /// A column: its head, what it shows, and whether numbers stand in it.
 struct Column {
@@ -169,7 +170,7 @@ pub(super) mod tests {
             requests: 250,
             failed: 0,
             p50_ms: Some(0.42),
-            p99_ms: Some(3.14),
+            p99_ms: Some(3.12),
             max_ms: Some(12.3),
             lines: Some(Lines { found: 1000, ..Lines::default() }),
             recovery_ms: None,

@@ -42,9 +42,9 @@ impl Target {
         };
         let ip =
             ip.ok().filter(IpAddr::is_loopback).ok_or_else(|| wrong("not an address of this machine"))?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let address = SocketAddr::new(ip, uri.port_u16().unwrap_or(80));
-        Ok(Target { address, path: path.to_owned() })
+        Ok(Target { address, path: format!("/{}{query}", uri.path().trim_start_matches('/')) })
     }
 
     /// A path of a service that listens there, asked by way of this machine.

@@ -2,6 +2,7 @@
 //! how it goes.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,7 +13,6 @@ use super::probe::Probe;
 use crate::cli::fail::{Failure, Outcome};
 use crate::exit_code;
 use crate::os::{own, wait};
-use std::os::fd::AsFd;
 
 /// Between two looks at a condition.
 const LOOK: Duration = Duration::from_millis(2);
