@@ -203,7 +203,11 @@ fn a_broken_promise_is_told_and_why() {
     let nobody = run(&format!("http://{}/", free_address()));
     assert_eq!(nobody.code, 1, "{nobody:#?}");
     assert!(nobody.out.contains("requests failed") && nobody.out.contains(" refused\n"), "{}", nobody.out);
-    assert!(nobody.out.contains("no fault was done"), "{}", nobody.out);
+    assert!(
+        nobody.out.contains("The service was not well before any fault: none was done."),
+        "{}",
+        nobody.out
+    );
     assert_eq!(machine.control(), Some(before.clone()), "no fault was done");
 
     let path = machine.paths().control_lock();

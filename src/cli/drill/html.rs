@@ -35,7 +35,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .25rem; } p { margin: .25rem 0; } .soft { co
 figure { margin: 1.5rem 0; } svg { width: 100%; height: auto; display: block; } figcaption { color: var(--soft); }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; } .grid { stroke: var(--line); }
 .mark { stroke: var(--open); stroke-dasharray: 4 3; } .dots { stroke: var(--dot); stroke-width: 3;
-  stroke-linecap: round; fill: none; opacity: .55; } .misses { stroke: var(--bad); stroke-width: 2; }
+  stroke-linecap: round; fill: none; opacity: .7; } .misses { stroke: var(--bad); stroke-width: 2; opacity: .6; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { color: var(--soft); font-weight: 500; } .number { text-align: right; white-space: nowrap;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fault::Fault;
 use crate::cli::screen::{Colour, Screen};
 use crate::model::units::show_duration;
 use crate::wire::drill::{Report, Row, Verdict};
@@ -70,6 +71,9 @@ pub fn summary(report: &Report) -> String {
     let mut text = match broken.as_slice() {
         [] if report.kept => format!("The promise was kept: all of {requests} requests were answered."),
         [] => "Nothing was shown.".to_owned(),
+        [first, ..] if *first == Fault::None.name() => {
+            "The service was not well before any fault: none was done.".to_owned()
+        }
         broken => format!("The promise was broken: {}.", broken.join(", ")),
     };
     if !not_shown.is_empty() {

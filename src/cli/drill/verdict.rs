@@ -49,8 +49,11 @@ pub struct Facts {
 
 /// Judges. Every sentence says something that was seen.
 pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
-    let broken = breaches(facts);
+    let mut broken = breaches(facts);
     if !broken.is_empty() {
+        if let Course::NotShown(why) = &facts.course {
+            broken.push(format!("and that without the fault, which was not shown: {why}"));
+        }
         return (Verdict::Broken, broken);
     }
     match &facts.course {
@@ -137,6 +140,8 @@ mod tests {
             judge(&failing),
             (Verdict::Broken, vec!["3 of 50 requests failed: 2 refused, 1 not answered in time".to_owned()])
         );
+        let (verdict, sentences) = judge(&Facts { course: Course::NotShown("x".to_owned()), ..failing });
+        assert_eq!((verdict, sentences.len()), (Verdict::Broken, 2), "the requests failed all the same");
         let before = Process { pid: 7, run: 1 };
         let torn = Lines { found: 9, torn: 1, ..Lines::default() };
         for broken in [
