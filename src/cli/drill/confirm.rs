@@ -38,7 +38,7 @@ pub fn confirm(run: &Path, live: &Live, faults: &[Fault], options: &Options) -> 
 fn announcement(run: &Path, live: &Live, faults: &[Fault], options: &Options) -> String {
     let service = live.service.as_ref().map_or("no service of dogwatch's".to_owned(), ToString::to_string);
     let mut text = format!(
-        "Drill on the dogwatch in {}: asks {} ({service}) {} times a second, and does, in about {} s:\n",
+        "Drill on the dogwatch in {}: asks {} ({service}) {} times a second, and does, in some {} s:\n",
         run.display(),
         live.target,
         options.rate,
@@ -68,7 +68,7 @@ mod tests {
         let target = Target::parse("http://127.0.0.1:3000/health").unwrap();
         let live = Live { service: None, other: None, target };
         let text = announcement(Path::new("/run/dogwatch"), &live, &[Fault::Kill(Own::Warden)], &options);
-        assert!(text.contains("http://127.0.0.1:3000/health") && text.contains("in about 6 s"), "{text}");
+        assert!(text.contains("http://127.0.0.1:3000/health") && text.contains("in some 6 s"), "{text}");
         assert!(text.contains("kill-warden       SIGKILL to the warden\n"), "{text}");
     }
 }

@@ -8,6 +8,7 @@ use super::guard::{self, Guard};
 use super::lines::{self, Tally};
 use super::neighbour;
 use super::own::Work;
+use super::plan;
 use super::probe::Probe;
 use super::verdict::Course;
 use super::watch::Watch;
@@ -50,8 +51,6 @@ pub struct Field<'a> {
     pub scratch: bool,
     /// How long a fault is watched.
     pub watched: Duration,
-    /// How long a process may stand still.
-    pub held: Duration,
     /// Clears away.
     pub guard: &'a mut Guard,
     /// Waits.
@@ -85,7 +84,10 @@ impl Field<'_> {
         let done = match fault {
             Fault::None => Course::Quiet.into(),
             Fault::Kill(own) => self.on(own, Field::kill)?.into(),
-            Fault::Stop(own) => self.on(own, Field::stop)?.into(),
+            Fault::Stop(own) => {
+                let most = self.watched * plan::times_held(own);
+                self.on(own, |field, work, victim| field.stop(work, victim, most))?.into()
+            }
             Fault::Neighbour(misdeed) => self.misbehave(misdeed)?,
         };
         self.wait((begin + self.watched).saturating_duration_since(Instant::now()), || false)?;
@@ -140,23 +142,23 @@ impl Field<'_> {
         }
     }
 
-    fn stop(&mut self, work: &Work, victim: &Identity) -> Outcome<Course> {
-        let within = self.held + GRACE;
+    fn stop(&mut self, work: &Work, victim: &Identity, most: Duration) -> Outcome<Course> {
+        let within = most + GRACE;
         self.guard.add(Duty::LetGo { process: victim.to_string(), within_ms: within.as_millis() as u64 })?;
         let begin = Instant::now();
         if let Some(why) = signal(victim, Signal::STOP) {
             return Ok(Course::NotShown(why));
         }
         let paths = self.paths;
-        let replaced = self.wait(self.held, || work.is_taken_over(paths, victim))?;
+        let replaced = self.wait(most, || work.is_taken_over(paths, victim))?;
         let after = begin.elapsed();
         signal(victim, Signal::CONT); // whoever replaced it has killed it, most likely
         if replaced {
             return Ok(Course::Replaced(after));
         }
         match self.wait(PATIENCE, || work.is_done(paths))? {
-            true => Ok(Course::LetGo(self.held)),
-            false => Ok(Course::Stuck(self.held)),
+            true => Ok(Course::LetGo(most)),
+            false => Ok(Course::Stuck(most)),
         }
     }
 

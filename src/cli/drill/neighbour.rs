@@ -117,7 +117,8 @@ pub fn start(paths: &Paths, spec: &ServiceSpec) -> Result<(), String> {
     match ask_warden(paths, &warden::Request::Keep { name: spec.name.clone() }) {
         Some(warden::Reply::Done) => Ok(()),
         Some(warden::Reply::Error { message }) => Err(format!("the warden says: {message}")),
-        Some(warden::Reply::Keepers { .. }) | None => Err("the warden does not answer".to_owned()),
+        Some(other) => Err(format!("the warden answered {other:?}")),
+        None => Err("the warden does not answer".to_owned()),
     }
 }
 

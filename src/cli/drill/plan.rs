@@ -1,12 +1,9 @@
 //! Which faults are done, and in which order: pure.
 
-use super::fault::{ALL, Fault};
+use super::fault::{ALL, Fault, Own};
 use crate::cli::fail::{Failure, Outcome};
 use crate::exit_code;
 use crate::wire::names;
-
-/// A process stands still for at most this many times the time for which a fault is watched.
-pub const HELD: u32 = 2;
 
 /// Where a drill takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,16 +35,29 @@ pub fn faults(place: Place, only: &[String]) -> Outcome<Vec<Fault>> {
     Ok(ALL.into_iter().filter(|(fault, name)| wanted(*fault, name)).map(|(fault, _)| fault).collect())
 }
 
-/// How long they take together, seconds, if each is watched for `seconds`; the first row is the time before any.
+/// A process stands still for at most this many times the time for which a fault is watched. That a control plane
+/// does is found out last: it is the one that looks at the others.
+pub fn times_held(own: Own) -> u32 {
+    match own {
+        Own::Control => 3,
+        Own::Warden | Own::Keeper | Own::OtherKeeper => 2,
+    }
+}
+
+/// How long they take together at most, seconds, if each is watched for `seconds`; the first row is the time before
+/// any.
 pub fn seconds_in_all(faults: &[Fault], seconds: u32) -> u32 {
-    let each = |fault: &Fault| if matches!(fault, Fault::Stop(_)) { HELD * seconds } else { seconds };
+    let each = |fault: &Fault| match fault {
+        Fault::Stop(own) => times_held(*own) * seconds,
+        Fault::None | Fault::Kill(_) | Fault::Neighbour(_) => seconds,
+    };
     seconds + faults.iter().map(each).sum::<u32>()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::drill::fault::{Misdeed, Own};
+    use crate::cli::drill::fault::Misdeed;
 
     #[test]
     fn neighbours_come_to_a_live_system_only_when_they_are_wanted() {
@@ -63,8 +73,9 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_still_takes_twice_the_time() {
-        assert_eq!(seconds_in_all(&[Fault::Kill(Own::Warden), Fault::Stop(Own::Warden)], 5), 20);
+    fn what_stands_still_takes_longer() {
+        let faults = [Fault::Kill(Own::Warden), Fault::Stop(Own::Warden), Fault::Stop(Own::Control)];
+        assert_eq!(seconds_in_all(&faults, 5), 5 + 5 + 10 + 15);
     }
 
     #[test]

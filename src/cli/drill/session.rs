@@ -9,7 +9,6 @@ use super::inject::{Done, Field};
 use super::lines::{self, Tally};
 use super::live::{self, Live};
 use super::own::service_process;
-use super::plan::HELD;
 use super::probe::{self, Probe};
 use super::sample::{Figures, Sample};
 use super::scratch::{self, Scratch};
@@ -151,7 +150,6 @@ fn inflict_all(
         folder: scene.folder.as_deref(),
         scratch: scene.scratch.is_some(),
         watched,
-        held: watched * HELD,
         guard,
         watch,
         probe,
