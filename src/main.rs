@@ -1,11 +1,11 @@
-//! The one binary of dogwatch: command line, also pm2's, control plane, warden, keeper, helper.
+//! The one binary of dogwatch: command line, also pm2's, control plane, warden, keeper, helpers.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use dogwatch::cli::{self, Done, pm2};
+use dogwatch::cli::{self, Done, drill, pm2};
 use dogwatch::model::name::ServiceName;
 use dogwatch::os::own;
 use dogwatch::paths::{Paths, Surroundings};
@@ -47,6 +47,11 @@ fn small_process(words: &[OsString]) -> Option<u8> {
             own_paths().zip(ServiceName::new(name).ok()).map(|(paths, name)| keeper::run(&paths, &name))
         }
         ("compress", Some(file)) => Some(compress::run(Path::new(file))),
+        (drill::guard::COMMAND, None) => Some(drill::guard::run()),
+        (drill::victim::COMMAND, Some(_)) => {
+            let words: Vec<&str> = words.iter().skip(2).filter_map(|word| word.to_str()).collect();
+            Some(drill::victim::run(&words))
+        }
         _ => return None,
     }
     .or(Some(exit_code::USAGE))

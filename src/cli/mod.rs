@@ -12,6 +12,7 @@ mod client;
 mod direct;
 mod doctor;
 mod down;
+pub mod drill;
 mod engine;
 pub mod fail;
 mod follow;
@@ -82,6 +83,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Logs(options) => logs::run(&here, &options)?,
         Command::Flush(options) => order::flush(&here, &options)?,
         Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
+        Command::Drill(options) => drill::run(&here, &options)?,
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

@@ -17,6 +17,7 @@ pub mod launch;
 pub mod limits;
 pub mod lock;
 pub mod memory;
+pub mod mount;
 pub mod notify;
 pub mod own;
 pub mod packet;

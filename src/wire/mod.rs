@@ -4,6 +4,7 @@
 //! missing ones have defaults); an older one refuses a newer one's and names the version.
 
 pub mod api;
+pub mod drill;
 pub mod environment;
 pub mod goal;
 pub mod incidents;
