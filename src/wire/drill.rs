@@ -25,6 +25,8 @@ pub struct Report {
     pub requests_per_second: u32,
     /// After so long without an answer a request has failed.
     pub timeout_ms: u64,
+    /// Whoever asked had a processor before all others; else times include its own waits for one.
+    pub asked_first: bool,
     /// No fault broke the promise.
     pub kept: bool,
     /// One for each fault, in the order in which they were done; the first is the time before any.
@@ -50,6 +52,8 @@ pub struct Row {
     pub p50_ms: Option<f64>,
     /// 99 of 100 answers took no longer.
     pub p99_ms: Option<f64>,
+    /// `p99_ms` divided by that of the first row; null for the first row itself.
+    pub p99_ratio: Option<f64>,
     /// The slowest answer.
     pub max_ms: Option<f64>,
     /// Numbered log lines of this time; null where nobody numbers them.

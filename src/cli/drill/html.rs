@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::fault::Fault;
 use super::sample::Sample;
-use super::table::{latency, lines_lost, recovery, summary, verdict};
+use super::table::{OWN_WAITS, latency, lines_lost, ratio, recovery, summary, verdict};
 use crate::os::clock;
 use crate::wire::drill::{Report, Verdict};
 
@@ -16,9 +16,9 @@ const TOP: f64 = 110.0;
 const LEFT: f64 = 64.0;
 const BOTTOM: f64 = 28.0;
 const RIGHT: f64 = 16.0;
-/// The ends of the scale of answers, which is logarithmic, milliseconds.
+/// Where the scale of answers begins, which is logarithmic, and where it can end, milliseconds.
 const FASTEST: f64 = 0.1;
-const SLOWEST: f64 = 10_000.0;
+const ENDS: [f64; 3] = [100.0, 1000.0, 10_000.0];
 /// At most so many marks on the axis of time.
 const MARKS: f64 = 12.0;
 
@@ -32,13 +32,13 @@ body { margin: 2rem auto; max-width: 75rem; padding: 0 1rem; background: var(--p
 h1 { font-size: 1.4rem; margin: 0 0 .25rem; } p { margin: .25rem 0; } .soft { color: var(--soft); }
 .kept { color: var(--good); } .broken { color: var(--bad); } .not-shown { color: var(--open); }
 .result { font-size: 1.1rem; font-weight: 600; margin: 1rem 0; }
-figure { margin: 1.5rem 0; } svg { width: 100%; height: auto; display: block; } figcaption { color: var(--soft); }
+figure { margin: 1.5rem 0; } svg { width: 100%; min-width: 48rem; height: auto; display: block; } figcaption { color: var(--soft); }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; } .grid { stroke: var(--line); }
 .mark { stroke: var(--open); stroke-dasharray: 4 3; } .dots { stroke: var(--dot); stroke-width: 3;
   stroke-linecap: round; fill: none; opacity: .7; } .misses { stroke: var(--bad); stroke-width: 2; opacity: .6; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--soft); font-weight: 500; } .number { text-align: right; white-space: nowrap;
+th:first-child { min-width: 11rem; } th { color: var(--soft); font-weight: 500; } .number { text-align: right; white-space: nowrap;
   font-variant-numeric: tabular-nums; } td p { margin: 0; font-size: 13px; }
 ";
 
@@ -80,8 +80,8 @@ fn day(stamp: &str) -> String {
 fn table(report: &Report) -> String {
     let mut text = String::from(
         "<div class=\"wide\"><table>\n<tr><th>fault<th class=\"number\">requests<th class=\"number\">failed\
-         <th class=\"number\">p50<th class=\"number\">p99<th class=\"number\">max<th class=\"number\">lines lost\
-         <th class=\"number\">recovery<th>verdict</tr>\n",
+         <th class=\"number\">p50<th class=\"number\">p99<th class=\"number\">max<th class=\"number\">ratio\
+         <th class=\"number\">lines lost<th class=\"number\">recovery<th>verdict</tr>\n",
     );
     for row in &report.rows {
         let class = match row.verdict {
@@ -101,6 +101,7 @@ fn table(report: &Report) -> String {
             latency(row.p50_ms),
             latency(row.p99_ms),
             latency(row.max_ms),
+            ratio(row),
             lines_lost(row),
             recovery(row),
         ];
@@ -123,19 +124,20 @@ fn picture(report: &Report, samples: &[Sample]) -> String {
     let ends = report.rows.iter().map(|row| row.at_ms + row.lasted_ms);
     let last = samples.iter().map(|sample| sample.at.as_secs_f64() * 1000.0).chain(ends).fold(1.0, f64::max);
     let x = |ms: f64| LEFT + (WIDTH - LEFT - RIGHT) * (ms / last).clamp(0.0, 1.0);
+    let slowest = slowest(report);
     let y = |ms: f64| {
-        let share = (ms.clamp(FASTEST, SLOWEST) / FASTEST).log10() / (SLOWEST / FASTEST).log10();
+        let share = (ms.clamp(FASTEST, slowest) / FASTEST).log10() / (slowest / FASTEST).log10();
         HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share
     };
     let (floor, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     let mut text = format!(
-        "<figure>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Time of each answer\">\n"
+        "<figure>\n<div class=\"wide\"><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"Time of each answer\">\n"
     );
     let mut add = |piece: String| {
         text += &piece;
         text.push('\n');
     };
-    for ms in [0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0] {
+    for ms in [0.1, 1.0, 10.0].into_iter().chain(ENDS).filter(|ms| *ms <= slowest) {
         let at = y(ms);
         let label = if ms < 1000.0 { format!("{ms} ms") } else { format!("{} s", ms / 1000.0) };
         add(format!(
@@ -174,8 +176,17 @@ fn picture(report: &Report, samples: &[Sample]) -> String {
         };
     }
     add(format!("<path class=\"misses\" d=\"{misses}\"/><path class=\"dots\" d=\"{dots}\"/>"));
-    text + "</svg>\n<figcaption>Each dot is an answer, by the time of its request; each red line a request that \
-            failed. Dashed: a fault is done.</figcaption>\n</figure>\n"
+    let own_waits = if report.asked_first { "" } else { OWN_WAITS };
+    text + "</svg></div>\n<figcaption>Each dot is an answer, by the time of its request; each red line a request that \
+            failed. Dashed: a fault is done. "
+        + own_waits
+        + "</figcaption>\n</figure>\n"
+}
+
+/// Where the scale ends: no answer is above it.
+fn slowest(report: &Report) -> f64 {
+    let max = report.rows.iter().filter_map(|row| row.max_ms).fold(0.0, f64::max);
+    ENDS.into_iter().find(|end| max <= *end).unwrap_or(ENDS[ENDS.len() - 1])
 }
 
 /// 1, 2 or 5 times a power of ten.

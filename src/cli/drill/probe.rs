@@ -1,9 +1,9 @@
-//! Asking again and again, each time on a new connection, from a thread of its own: nothing that the drill does
-//! meanwhile makes an answer look slow.
+//! Asking again and again, each time on a new connection, from a thread of its own, and before everybody else: nothing
+//! that the drill or a fault does meanwhile makes an answer look slow.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use super::sample::{Miss, Sample};
 use super::target::Target;
 use crate::cli::client::{Broken, block_on, exchange};
 use crate::cli::fail::{Failure, Outcome};
+use crate::os::priority;
 
 /// After so long without an answer a request has failed.
 pub const TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ pub struct Probe {
     samples: Arc<Mutex<Vec<Sample>>>,
     end: Arc<AtomicBool>,
     thread: JoinHandle<()>,
+    first: bool,
 }
 
 impl Probe {
@@ -41,13 +43,21 @@ impl Probe {
         let samples = Arc::new(Mutex::new(Vec::new()));
         let end = Arc::new(AtomicBool::new(false));
         let (shared, told, target) = (Arc::clone(&samples), Arc::clone(&end), target.clone());
+        let (tell, told_first) = mpsc::channel();
         let thread = std::thread::Builder::new().name("probe".to_owned()).spawn(move || {
+            let _ = tell.send(priority::go_first()); // whoever waits for it waits until it is there
             // Without a runtime there are no samples, which is told as what it is: no request was made.
             let _ = block_on(ask(&target, per_second, epoch, &shared, &told));
         });
         let thread =
             thread.map_err(|error| Failure::failed(format!("cannot start asking the service: {error}")))?;
-        Ok(Probe { samples, end, thread })
+        let first = told_first.recv().unwrap_or(false);
+        Ok(Probe { samples, end, thread, first })
+    }
+
+    /// Whether it goes before all others: then no answer was late because it was the asker who had to wait.
+    pub fn goes_first(&self) -> bool {
+        self.first
     }
 
     /// How many requests are over, and how many of them failed.

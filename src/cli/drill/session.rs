@@ -85,6 +85,7 @@ fn held(
     let epoch = Instant::now();
     let probe = Probe::begin(&scene.target, options.rate, epoch)?;
     let steps = inflict_all(options, faults, &scene, guard, watch, &probe, epoch);
+    let asked_first = probe.goes_first();
     let samples = probe.finish();
     let steps = steps?;
     let counts = scene.scratch.as_ref().map(|scratch| count(scratch, &steps)).transpose()?;
@@ -100,6 +101,7 @@ fn held(
         url: scene.target.to_string(),
         requests_per_second: options.rate,
         timeout_ms: probe::TIMEOUT.as_millis() as u64,
+        asked_first,
         kept,
         rows,
     };
@@ -203,7 +205,12 @@ fn rows(steps: &[Step], samples: &[Sample], counts: Option<&[Lines]>, end: Durat
         };
         of_facts(step, &facts, end)
     };
-    numbered.map(row).collect()
+    let mut rows: Vec<Row> = numbered.map(row).collect();
+    let alone = rows.first().and_then(|row| row.p99_ms);
+    for row in rows.iter_mut().skip(1) {
+        row.p99_ratio = row.p99_ms.zip(alone).map(|(beside, alone)| beside / alone);
+    }
+    rows
 }
 
 fn of_facts(step: &Step, facts: &Facts, end: Duration) -> Row {
@@ -227,6 +234,7 @@ fn of_facts(step: &Step, facts: &Facts, end: Duration) -> Row {
         failed: figures.failed(),
         p50_ms: figures.p50.map(ms),
         p99_ms: figures.p99.map(ms),
+        p99_ratio: None, // known when all rows are
         max_ms: figures.max.map(ms),
         lines: facts.lines,
         recovery_ms: recovery.map(ms),
