@@ -152,7 +152,7 @@ pub struct Drill {
     /// Requests a second, each on a new connection
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rate: u32,
-    /// How long each fault is watched, seconds; what stands still is let go after two or three times that
+    /// How long each fault is watched at least, seconds
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
     pub seconds: u32,
     /// Only these faults

@@ -1,6 +1,9 @@
 //! The faults: what can be done, by name, and what it means in words. Nothing here does anything.
 
 use std::fmt;
+use std::time::Duration;
+
+use crate::model::units::show_duration;
 
 /// One of dogwatch's own processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub enum Misdeed {
     Leak,
     /// It writes as much as it can.
     Flood,
-    /// It starts processes that start nothing but live on.
+    /// It starts processes that start processes, again and again.
     ForkBomb,
     /// It keeps all processors busy.
     Spin,
@@ -73,9 +76,11 @@ pub const FLOOD_MIB_A_SECOND: u64 = 16;
 pub const FLOOD_MOST_MIB: u64 = 128;
 /// Processes that the fork bomb tries to start.
 pub const BOMB: u32 = 150;
-/// Processes that the kernel lets it have: by RLIMIT_NPROC, which is not for root, or where dogwatch has a cgroup
-/// controller for that.
+/// Processes that the kernel lets it have, by RLIMIT_NPROC.
 pub const BOMB_LIMIT: u32 = 100;
+/// A process stands still for at most this time: dogwatch ends the same process at most once a minute, and needs some
+/// seconds more to be sure.
+pub const HELD: Duration = Duration::from_secs(75);
 /// Size of the log folder that is filled, MiB.
 pub const FULL_LOGS_MIB: u64 = 1;
 
@@ -112,7 +117,9 @@ impl fmt::Display for Fault {
         match self {
             Fault::None => f.write_str("nothing is done yet"),
             Fault::Kill(own) => write!(f, "SIGKILL to {own}"),
-            Fault::Stop(own) => write!(f, "SIGSTOP to {own}, until it is replaced or let go"),
+            Fault::Stop(own) => {
+                write!(f, "SIGSTOP to {own}, until it is replaced (at most {})", show_duration(HELD))
+            }
             Fault::Neighbour(misdeed) => write!(f, "a throw-away service {misdeed}"),
         }
     }
@@ -139,7 +146,7 @@ impl fmt::Display for Misdeed {
             Misdeed::Flood => {
                 write!(f, "floods its log with {FLOOD_MIB_A_SECOND} MiB/s (at most {FLOOD_MOST_MIB} MiB)")
             }
-            Misdeed::ForkBomb => write!(f, "starts up to {BOMB} processes"),
+            Misdeed::ForkBomb => write!(f, "starts up to {BOMB} processes, which fork again and again"),
             Misdeed::Spin => f.write_str("keeps every processor busy"),
             Misdeed::FullLogs => write!(f, "fills a log folder of {FULL_LOGS_MIB} MiB"),
         }

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::fault::{BOMB, FULL_LOGS_MIB, Fault, Misdeed, Own, flood_mib};
+use super::fault::{BOMB, FULL_LOGS_MIB, Fault, HELD, Misdeed, Own, flood_mib};
 use super::guard::{self, Guard};
 use super::lines::{self, Tally};
 use super::neighbour;
 use super::own::Work;
-use super::plan;
 use super::probe::Probe;
 use super::verdict::Course;
 use super::watch::Watch;
@@ -84,10 +83,7 @@ impl Field<'_> {
         let done = match fault {
             Fault::None => Course::Quiet.into(),
             Fault::Kill(own) => self.on(own, Field::kill)?.into(),
-            Fault::Stop(own) => {
-                let most = self.watched * plan::times_held(own);
-                self.on(own, |field, work, victim| field.stop(work, victim, most))?.into()
-            }
+            Fault::Stop(own) => self.on(own, Field::stop)?.into(),
             Fault::Neighbour(misdeed) => self.misbehave(misdeed)?,
         };
         self.wait((begin + self.watched).saturating_duration_since(Instant::now()), || false)?;
@@ -142,23 +138,23 @@ impl Field<'_> {
         }
     }
 
-    fn stop(&mut self, work: &Work, victim: &Identity, most: Duration) -> Outcome<Course> {
-        let within = most + GRACE;
+    fn stop(&mut self, work: &Work, victim: &Identity) -> Outcome<Course> {
+        let within = HELD + GRACE;
         self.guard.add(Duty::LetGo { process: victim.to_string(), within_ms: within.as_millis() as u64 })?;
         let begin = Instant::now();
         if let Some(why) = signal(victim, Signal::STOP) {
             return Ok(Course::NotShown(why));
         }
         let paths = self.paths;
-        let replaced = self.wait(most, || work.is_taken_over(paths, victim))?;
+        let replaced = self.wait(HELD, || work.is_taken_over(paths, victim))?;
         let after = begin.elapsed();
         signal(victim, Signal::CONT); // whoever replaced it has killed it, most likely
         if replaced {
             return Ok(Course::Replaced(after));
         }
         match self.wait(PATIENCE, || work.is_done(paths))? {
-            true => Ok(Course::LetGo(most)),
-            false => Ok(Course::Stuck(most)),
+            true => Ok(Course::LetGo(HELD)),
+            false => Ok(Course::Stuck(HELD)),
         }
     }
 
@@ -225,7 +221,7 @@ impl Field<'_> {
         let seen = self.wait(most, || match misdeed {
             Misdeed::CrashLoop | Misdeed::Leak => status().is_some_and(|status| status.restarts > 0),
             Misdeed::Flood => status().is_some_and(|status| status.is_done()),
-            Misdeed::ForkBomb => born(log).is_some(),
+            Misdeed::ForkBomb => born(log).is_some_and(|born| born > 0),
             Misdeed::Spin => status().is_some_and(|status| status.state == State::Online),
             Misdeed::FullLogs => is_full(log),
         })?;
@@ -247,9 +243,7 @@ impl Field<'_> {
             Misdeed::CrashLoop => format!("it was started again {restarts} times"),
             Misdeed::Leak => format!("it was started again {restarts} times: {reason}"),
             Misdeed::Flood => format!("it wrote {}", show_size(flood_mib(seconds.max(1)) << 20)),
-            Misdeed::ForkBomb => {
-                format!("{} of {BOMB} processes came to be", born(log).unwrap_or_default())
-            }
+            Misdeed::ForkBomb => forked(born(log).unwrap_or_default()),
             Misdeed::Spin => format!("it kept {} processors busy for {seconds} s", processors()),
             Misdeed::FullLogs => {
                 let size = show_size(FULL_LOGS_MIB << 20);
@@ -275,6 +269,13 @@ fn signal(to: &Identity, signal: Signal) -> Option<String> {
         return Some(format!("process {} has just ended", to.pid));
     };
     process.signal(signal).err().map(|error| format!("cannot send {signal} to process {}: {error}", to.pid))
+}
+
+fn forked(born: u64) -> String {
+    match born < BOMB.into() {
+        true => format!("the kernel let {born} of {BOMB} processes be, which forked again and again"),
+        false => format!("nothing stopped its {BOMB} processes, which forked again and again"),
+    }
 }
 
 /// How many processes the fork bomb says there are.

@@ -52,7 +52,7 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         Misdeed::Flood => vec!["flood".to_owned(), seconds.to_string(), flood_mib(seconds).to_string()],
         // Half as much again as there is room for: the rest waits in the FIFO, and in the neighbour's own write.
         Misdeed::FullLogs => vec!["fill".to_owned(), (1536 * FULL_LOGS_MIB).to_string()],
-        Misdeed::ForkBomb => vec!["fork".to_owned(), BOMB.to_string()],
+        Misdeed::ForkBomb => vec!["fork".to_owned(), BOMB.to_string(), seconds.to_string()],
         Misdeed::Spin => vec!["spin".to_owned(), seconds.to_string()],
     };
     let mut command = vec![program.to_string_lossy().into_owned(), victim::COMMAND.to_owned()];
@@ -64,10 +64,9 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         io_weight: Some(10),
         pids_max: (misdeed == Misdeed::ForkBomb).then_some(BOMB_LIMIT),
     };
-    // The kernel counts all of the user's; for root it does not count.
-    let user = own::effective_uid();
-    let nproc =
-        (misdeed == Misdeed::ForkBomb && user != 0).then(|| tree::tasks_of(user) + u64::from(BOMB_LIMIT));
+    // The kernel counts all of the user's.
+    let user = if own::effective_uid() == 0 { victim::NOBODY } else { own::effective_uid() };
+    let nproc = (misdeed == Misdeed::ForkBomb).then(|| tree::tasks_of(user) + u64::from(BOMB_LIMIT));
     ServiceSpec {
         name: name(misdeed),
         compartment: COMPARTMENT.to_owned(),
@@ -89,6 +88,7 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
             policy: if again { RestartWhen::Always } else { RestartWhen::Never },
             delay: Duration::from_millis(10),
             max_delay: Duration::from_millis(100),
+            give_up: Some(most_starts(seconds)),
             ..RestartPolicy::default()
         },
         stop: StopPolicy { timeout: STOP, ..StopPolicy::default() },
@@ -97,6 +97,12 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         log: LogPolicy { dir: logs.to_owned(), rotate_size: 16 << 20, keep: 1000, compress: false },
         access: Access::None,
     }
+}
+
+/// Starts after which a neighbour stays down, should nobody be left to end it: twice those that the longest delay
+/// allows while it is watched, and a minute more.
+fn most_starts(seconds: u64) -> u32 {
+    u32::try_from(20 * (seconds + 60)).unwrap_or(u32::MAX)
 }
 
 /// Whether something of that name runs here, which a drill must not touch.

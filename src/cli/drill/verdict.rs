@@ -62,15 +62,10 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<String>) {
             (Verdict::NotShown, vec!["not shown: no request was made in this time".to_owned()])
         }
         Course::Done(what) => (Verdict::Kept, vec![what.clone()]),
-        Course::LetGo(after) => (Verdict::Kept, vec![let_go(*after)]),
-        Course::Quiet | Course::Replaced(_) | Course::Lost(_) | Course::Stuck(_) => {
+        Course::Quiet | Course::Replaced(_) | Course::Lost(_) | Course::LetGo(_) | Course::Stuck(_) => {
             (Verdict::Kept, Vec::new())
         }
     }
-}
-
-fn let_go(after: Duration) -> String {
-    format!("nobody took its place within {}: it was let go again", show_duration(after))
 }
 
 /// In which ways the promise was broken.
@@ -100,6 +95,10 @@ fn breaches(facts: &Facts) -> Vec<String> {
         Course::Lost(after) => {
             broken.push(format!("nobody had taken the dead one's place after {}", show_duration(after)));
         }
+        Course::LetGo(after) => broken.push(format!(
+            "nobody took its place within {}; it works again since it was let go",
+            show_duration(after)
+        )),
         Course::Stuck(after) => broken.push(format!(
             "nobody took its place within {}, and it does not work again since it was let go",
             show_duration(after)
@@ -126,9 +125,6 @@ mod tests {
         for course in [Course::Quiet, Course::Replaced(short), Course::Done("x".to_owned())] {
             assert_eq!(judge(&facts(course)).0, Verdict::Kept);
         }
-        let (verdict, sentences) = judge(&facts(Course::LetGo(Duration::from_secs(10))));
-        assert_eq!(verdict, Verdict::Kept);
-        assert_eq!(sentences, ["nobody took its place within 10 s: it was let go again"]);
     }
 
     #[test]
@@ -149,6 +145,7 @@ mod tests {
             Facts { process: Some((before, Some(Process { pid: 8, run: 2 }))), ..good.clone() },
             Facts { lines: Some(torn), ..good.clone() },
             facts(Course::Lost(Duration::from_secs(1))),
+            facts(Course::LetGo(Duration::from_secs(1))),
             facts(Course::Stuck(Duration::from_secs(1))),
         ] {
             let (verdict, sentences) = judge(&broken);

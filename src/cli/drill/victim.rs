@@ -3,13 +3,14 @@
 
 use std::io::{Read, Write, stdout};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::lines::line;
 use crate::exit_code;
-use crate::os::{clock, inherit, launch};
+use crate::os::{clock, inherit, own};
 
 /// The hidden command.
 pub const COMMAND: &str = "drill-victim";
@@ -31,6 +32,10 @@ const SLICE: Duration = Duration::from_millis(100);
 const LEAK_STEP_MIB: usize = 4;
 /// Between two steps.
 const LEAK_EVERY: Duration = Duration::from_millis(20);
+/// The user that a bomb of root's forks as: the kernel limits the processes of everybody but root.
+pub const NOBODY: u32 = 65534;
+/// This program, also for a user who may not look into the folder where it is.
+const ITSELF: &str = "/proc/self/exe";
 
 /// Runs the program that the words name. Returns the exit code.
 pub fn run(words: &[&str]) -> u8 {
@@ -42,7 +47,8 @@ pub fn run(words: &[&str]) -> u8 {
         (Some("leak"), Some(most_mib), _) => leak(most_mib as usize),
         (Some("flood"), Some(seconds), Some(mib)) => flood(seconds, mib << 20),
         (Some("fill"), Some(kib), _) => fill(&mut 0, kib << 10),
-        (Some("fork"), Some(count), _) => fork(count),
+        (Some("fork"), Some(count), Some(seconds)) => fork(count, seconds),
+        (Some("fork-again"), Some(seconds), _) => fork_again(Duration::from_secs(seconds)),
         (Some("spin"), Some(seconds), _) => spin(Duration::from_secs(seconds)),
         _ => return exit_code::USAGE,
     }
@@ -161,17 +167,38 @@ fn fill(number: &mut u64, bytes: u64) {
     }
 }
 
-/// Starts processes that do nothing, and says how many there came to be.
-fn fork(count: u64) {
-    let Ok(program) = launch::own_program() else { return };
+/// Starts up to so many processes, says how many there came to be, and lets all of them fork at once. Where no limit
+/// is in force there are twice as many, never more.
+fn fork(count: u64, seconds: u64) {
+    let Ok((wait, go)) = std::io::pipe() else { return };
     let child = || {
-        let mut command = Command::new(&program);
-        command.args([COMMAND, "hold"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn()
+        let mut command = itself(&["fork-again", &seconds.to_string()]);
+        if own::effective_uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.stdin(wait.try_clone()?).spawn()
     };
-    let born = (0..count).map_while(|_| child().ok()).count();
+    let born = (0..count).filter_map(|_| child().ok()).count();
     println!("{born}");
+    drop(go);
     hold();
+}
+
+/// From the end of standard input on starts one process after the other, each of which ends at once.
+fn fork_again(most: Duration) {
+    let _ = std::io::stdin().read(&mut [0]); // nobody writes: this is the end
+    let begin = Instant::now();
+    while begin.elapsed() < most {
+        let child = itself(&["crash"]).stdin(Stdio::null()).spawn();
+        let _ = child.and_then(|mut child| child.wait()); // none: the next attempt
+    }
+}
+
+/// This program with other words; nobody hears it.
+fn itself(words: &[&str]) -> Command {
+    let mut command = Command::new(ITSELF);
+    command.arg(COMMAND).args(words).stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 /// Keeps all processors busy.
