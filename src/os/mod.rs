@@ -19,6 +19,7 @@ pub mod launch;
 pub mod limits;
 pub mod lock;
 pub mod memory;
+pub mod mount;
 pub mod notify;
 pub mod overflow;
 pub mod own;

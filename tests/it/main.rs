@@ -9,6 +9,7 @@ mod burst;
 mod chaos;
 mod cli;
 mod doctor;
+mod drill;
 mod failures;
 mod faults;
 mod guide;
