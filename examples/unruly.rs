@@ -23,6 +23,7 @@
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
+//! while FILE       do nothing as long as there is this file
 //! hang             do nothing for ever
 //! exit CODE        end with that code  | crash          end by SIGABRT
 //! ```
@@ -94,6 +95,12 @@ fn main() {
                 take_leave(pause, text());
             }
             "env" => println!("{}", std::env::var(text()).unwrap_or_default()),
+            "while" => {
+                let file = text();
+                while std::path::Path::new(&file).exists() {
+                    wait(5);
+                }
+            }
             "pause" => wait(number(&text())),
             "hang" => loop {
                 wait(1000);

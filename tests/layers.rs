@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
-    ("keeper", &["goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
+    ("keeper", &["goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",

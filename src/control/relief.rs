@@ -5,7 +5,7 @@
 //! should, and a line of our own behind it. All that is dropped later is missing at that same place.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use nix::poll::{PollTimeout, poll};
 
 use super::say::say;
@@ -21,8 +20,10 @@ use crate::incidents;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::units::show_size;
+use crate::os::overflow::{Dropped, Scratch};
 use crate::os::{clock, fifo, lock, process};
 use crate::paths::ServicePaths;
+use crate::wire::incidents::MARK;
 
 /// A FIFO that is three quarters full for this long is relieved, and one that is about to be full at once; from then on
 /// as soon as it is three quarters full again.
@@ -31,16 +32,12 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const EVERY: u8 = 5;
 /// Between two notes of what was dropped.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// As much of a FIFO is looked through for the end of a line.
-const SIGHT: usize = 64 * 1024;
 /// Largest stage that is asked for, bytes.
 const LARGEST_STAGE: usize = 1 << 20;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
 /// The name of a keeper's thread that moves log bytes.
 pub const PUMP: &str = "pump";
-/// What the log says where lines are missing.
-const MARK: &str = "dogwatch: lines are missing here: they were dropped while the log was stalled\n";
 
 /// Why nobody takes anything off a service's FIFOs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,59 +130,19 @@ struct Books {
 impl Books {
     fn note(&mut self, now: Moment, every: Duration) {
         if self.unnoted.bytes > 0 && now.since(self.noted) >= every {
-            let dropped = std::mem::take(&mut self.unnoted);
+            let dropped = self.unnoted;
             self.noted = now;
-            incidents::note(&self.paths, |incidents| {
-                incidents.dropped_bytes += dropped.bytes;
-                incidents.dropped_lines += dropped.lines;
-            });
+            if incidents::note(&self.paths, |incidents| incidents.add_dropped(dropped.bytes, dropped.lines)) {
+                self.unnoted = Dropped::default();
+            }
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Dropped {
-    bytes: u64,
-    lines: u64,
-}
-
-impl Dropped {
-    fn add(&mut self, other: Dropped) {
-        self.bytes += other.bytes;
-        self.lines += other.lines;
-    }
-
-    fn count(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
-        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-    }
-}
-
-/// A pipe to look into others through, and a buffer.
-struct Scratch {
-    reading: File,
-    writing: OwnedFd,
-    bytes: Vec<u8>,
-}
-
-impl Scratch {
-    fn new() -> io::Result<Scratch> {
-        let (reading, writing) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        Ok(Scratch { reading: reading.into(), writing, bytes: vec![0; SIGHT] })
-    }
-
-    /// How many bytes at the head of `fifo` belong to its first line; none if its end is out of sight.
-    fn first_line(&mut self, fifo: &impl AsFd) -> io::Result<Option<usize>> {
-        let seen = fifo::peek(fifo.as_fd(), self.writing.as_fd(), SIGHT)?;
-        self.reading.read_exact(&mut self.bytes[..seen])?;
-        Ok(self.bytes[..seen].iter().position(|byte| *byte == b'\n').map(|at| at + 1))
     }
 }
 
 /// One stream of a service.
 #[derive(Debug)]
 pub struct Stream {
-    fifo: File,
+    fifo: OwnedFd,
     /// None: it must not be touched.
     stage: Option<OwnedFd>,
     full_since: Option<Moment>,
@@ -195,7 +152,7 @@ pub struct Stream {
 impl Stream {
     /// A stream that waits for nobody so far.
     pub fn new(fifo: OwnedFd, stage: Option<OwnedFd>) -> Stream {
-        Stream { fifo: fifo.into(), stage, full_since: None, begun: false }
+        Stream { fifo, stage, full_since: None, begun: false }
     }
 
     /// Drops lines if it must.
@@ -218,13 +175,13 @@ impl Stream {
         if !std::mem::replace(&mut self.begun, true) {
             self.mark(scratch)?;
         }
-        self.drop_half(scratch)
+        scratch.drop_half(self.fifo.as_fd())
     }
 
     /// Moves the line that may have been begun on to the stage, and says behind it that lines are missing.
     fn mark(&self, scratch: &mut Scratch) -> io::Result<()> {
         let Some(stage) = &self.stage else { return Ok(()) };
-        let mut left = scratch.first_line(&self.fifo)?;
+        let mut left = scratch.first_line(self.fifo.as_fd())?;
         while let Some(bytes) = left.filter(|bytes| *bytes > 0) {
             let moved = fifo::to_stage(self.fifo.as_fd(), stage.as_fd(), bytes)?;
             if moved == 0 && !enlarge(stage) {
@@ -240,33 +197,6 @@ impl Stream {
         }
         Ok(())
     }
-
-    /// Drops the older half, up to the end of a line.
-    fn drop_half(&mut self, scratch: &mut Scratch) -> io::Result<Dropped> {
-        let mut dropped = Dropped::default();
-        let half = fifo::capacity(self.fifo.as_fd()) / 2;
-        loop {
-            let excess = fifo::waiting(self.fifo.as_fd())?.saturating_sub(half).min(SIGHT);
-            let length = read(&mut self.fifo, &mut scratch.bytes[..excess])?;
-            if length == 0 {
-                break; // or its keeper was quicker
-            }
-            dropped.count(&scratch.bytes[..length]);
-        }
-        if let Some(rest) = scratch.first_line(&self.fifo)? {
-            let length = read(&mut self.fifo, &mut scratch.bytes[..rest])?;
-            dropped.count(&scratch.bytes[..length]);
-        }
-        Ok(dropped)
-    }
-}
-
-/// What is there; 0 if nothing is.
-fn read(fifo: &mut File, into: &mut [u8]) -> io::Result<usize> {
-    match fifo.read(into) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        other => other,
-    }
 }
 
 /// Doubles a stage; false if it does not grow any more.
@@ -278,6 +208,8 @@ fn enlarge(stage: &OwnedFd) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     /// A FIFO of 64 KiB with its stage, and the service's end.

@@ -107,6 +107,11 @@ impl Channels {
         ])
     }
 
+    /// The FIFO of standard output (0) or standard error (1).
+    pub fn fifo(&self, stream: usize) -> BorrowedFd<'_> {
+        self.fds[2 * stream].as_fd()
+    }
+
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
         FIFOS.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))

@@ -355,6 +355,7 @@ pub fn plan<'a>(
         view: handed.view,
         writable: handed.writable,
         oom_score: ladder::oom_score(own::oom_score(), spec.critical),
+        nice: ladder::nice(spec.critical),
     })
 }
 

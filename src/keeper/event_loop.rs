@@ -15,14 +15,18 @@ use super::compress::Compressor;
 use super::guard::Guard;
 use super::meter::CpuShare;
 use super::pump::{Command, Notice as Said, Pump};
+use super::relief::Relief;
+use super::renewal::Waiting;
 use super::sockets::Sockets;
 use super::store::Store;
+use super::vigil::Vigil;
 use crate::model::end::Exit;
 use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
+use crate::os::lock::Lock;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
@@ -60,8 +64,10 @@ pub struct Keeper {
     pub(super) clients: Clients,
     pub(super) store: Store,
     pub(super) pump: Pump,
+    pub(super) relief: Relief,
     pub(super) compressor: Compressor,
     pub(super) guard: Guard,
+    pub(super) vigil: Vigil,
     pub(super) cpu: CpuShare,
     pub(super) cgroup_root: Option<PathBuf>,
     pub(super) signals: SignalFd,
@@ -70,15 +76,23 @@ pub struct Keeper {
     /// Askers that wait for the log to be empty.
     pub(super) flushing: Vec<u64>,
     pub(super) retiring: Option<Moment>,
+    /// It is to become another program, when the pump stands still.
+    pub(super) exec: Option<Waiting>,
+    /// How often the pump was told to stand still.
+    pub(super) parks: u64,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
     /// Cgroups of runs that have ended: removed when there is nothing more urgent.
     pub(super) stale_cgroups: Vec<Cgroup>,
+    /// Last, so that it is let go of last.
+    pub(super) lock: Lock,
 }
 
 impl Keeper {
     /// Runs until it is told to retire. Returns the exit code.
     pub fn run(mut self) -> u8 {
+        // What ended while this process was becoming another program: the signal may have come to the old one.
+        self.on_children();
         loop {
             self.on_time();
             self.publish();
@@ -193,7 +207,12 @@ impl Keeper {
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
-        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
+        // A switch that has fallen is looked at when time has come.
+        let switches =
+            self.pump.switches().filter(|_| self.spec.critical && self.relief.deadline().is_none());
+        let switches = switches.chain(self.clients.switch().filter(|_| self.vigil.deadline().is_none()));
+        let sockets = notify.into_iter().chain(self.clients.polled()).chain(self.vigil.polled());
+        let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
         wait::for_any(&mut fds, timeout);
@@ -204,11 +223,13 @@ impl Keeper {
         let ending = self.children.iter().any(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
+        let exec = self.exec.as_ref().map(|waiting| waiting.until);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        let due =
-            [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), self.clients.deadline()];
-        due.into_iter().chain([clearing, retiring, swallowing]).flatten().min()
+        let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
+        let others = [self.guard.deadline(), self.vigil.deadline(), self.clients.deadline()];
+        let ends = [clearing, retiring, exec, swallowing];
+        own.into_iter().chain(others).chain(ends).flatten().min()
     }
 
     /// What is due.
@@ -220,12 +241,17 @@ impl Keeper {
         if self.look_at_memory.is_some_and(|look| look <= now) {
             self.check_memory(now);
         }
+        self.relieve(now);
         if self.guard.deadline().is_some() || !self.clients.any_holder() {
             let held = self.clients.any_holder();
             if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {
                 self.log(&done);
             }
         }
+        if let Some(done) = self.vigil.check(self.clients.others(), &self.paths, &self.spec.name, now) {
+            self.log(&done);
+        }
+        self.put_exec_off();
         if self.next.is_none() && self.retiring.is_none() {
             self.prepare_next();
         }
@@ -303,6 +329,7 @@ impl Keeper {
                 Said::Rotated(path) => self.compressor.add(path),
                 Said::Trouble(text) => self.log(&text),
                 Said::Recovered => self.log("the log can be written again"),
+                Said::Parked(number) => self.on_parked(number),
             }
         }
         self.compressor.next(&self.paths);

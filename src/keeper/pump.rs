@@ -12,9 +12,11 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::relief::Gaps;
 use super::stream::{Channel, Stream, Turn};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
+use crate::os::switch::{self, Switch};
 use crate::paths::ServicePaths;
 
 /// Stack of the thread, bytes; only the pages it touches cost memory.
@@ -43,6 +45,10 @@ pub enum Command {
     Flush,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
+    /// Stand still, say so with this number, and do nothing until [`Command::Resume`].
+    Park(u64),
+    /// Go on.
+    Resume,
     /// End, when what is there has been moved.
     End,
 }
@@ -63,6 +69,8 @@ pub enum Notice {
     Trouble(String),
     /// Writing works again.
     Recovered,
+    /// It stands still, as was asked with this number.
+    Parked(u64),
 }
 
 /// The main thread's end.
@@ -72,15 +80,23 @@ pub struct Pump {
     wake: Arc<EventFd>,
     notices: Receiver<Notice>,
     noticed: Arc<EventFd>,
+    /// Of a critical service: each stream's falls while the disk holds it up.
+    switches: Vec<Arc<Switch>>,
+    gaps: [Arc<Gaps>; 2],
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Pump {
-    /// Starts the thread.
+    /// Starts the thread. That of a `critical` service is watched by the main thread.
     ///
     /// # Errors
     /// EMFILE or EAGAIN.
-    pub fn start(service: &str, paths: &ServicePaths, policy: &LogPolicy) -> io::Result<Pump> {
+    pub fn start(
+        service: &str,
+        paths: &ServicePaths,
+        policy: &LogPolicy,
+        critical: bool,
+    ) -> io::Result<Pump> {
         let new_event = || {
             Ok::<_, io::Error>(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?))
         };
@@ -88,7 +104,14 @@ impl Pump {
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
         let stream = |kind| Stream::new(service, kind, paths.log_source(kind), policy.clone());
-        let streams = [stream("out")?, stream("error")?];
+        let mut streams = [stream("out")?, stream("error")?];
+        let gaps = [streams[0].gaps(), streams[1].gaps()];
+        let mut switches = Vec::new();
+        for stream in streams.iter_mut().filter(|_| critical) {
+            let switch = Arc::new(Switch::new()?);
+            stream.hold(Arc::clone(&switch));
+            switches.push(switch);
+        }
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
@@ -102,7 +125,7 @@ impl Pump {
             let _fatal = EndWithThread;
             worker.run();
         })?;
-        Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
+        Ok(Pump { commands, wake, notices, noticed, switches, gaps, thread: Some(thread) })
     }
 
     /// Says something to the thread.
@@ -115,6 +138,22 @@ impl Pump {
     /// Readable when there are notices.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.noticed.as_fd()
+    }
+
+    /// Readable while the disk holds up a stream of a critical service.
+    pub fn switches(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.switches.iter().map(AsFd::as_fd)
+    }
+
+    /// Which streams the disk holds up: standard output, standard error. None of a service that is not critical.
+    pub fn held_up(&self) -> [bool; 2] {
+        let fallen = |stream: usize| self.switches.get(stream).is_some_and(switch::has_fallen);
+        [fallen(0), fallen(1)]
+    }
+
+    /// What is missing in the FIFOs of standard output (0) or standard error (1).
+    pub fn gaps(&self, stream: usize) -> &Gaps {
+        &self.gaps[stream]
     }
 
     /// The notices that have come.
@@ -228,9 +267,25 @@ impl Worker {
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
             }
+            Command::Park(number) => {
+                self.say(Notice::Parked(number));
+                return self.stand_still();
+            }
+            Command::Resume => {} // it was put off before it was read
             Command::End => return true,
         }
         false
+    }
+
+    /// Touches nothing until it is told to go on. What else it is told it takes down; true for the last command.
+    fn stand_still(&mut self) -> bool {
+        let mut last = false;
+        loop {
+            match self.inbox.recv() {
+                Ok(Command::Resume) | Err(_) => return last,
+                Ok(command) => last |= self.obey(command),
+            }
+        }
     }
 
     fn report(&mut self, turn: Turn) {
@@ -319,12 +374,33 @@ mod tests {
     }
 
     #[test]
+    fn stands_still_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy =
+            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy, false).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Resume); // of an exec that was put off: it means nothing now
+        pump.tell(Command::Park(3));
+        assert_eq!(next(&pump), Notice::Parked(3));
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        nix::unistd::write(&ends[0], b"line\n").unwrap();
+        pump.tell(Command::Finish { run: 1 });
+        wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 50);
+        assert_eq!(pump.notices(), []);
+        pump.tell(Command::Resume);
+        assert_eq!(next(&pump), Notice::Finished { run: 1 });
+        pump.end(Duration::from_secs(5));
+    }
+
+    #[test]
     fn moves_both_streams_and_says_when_a_run_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let policy =
             LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
         let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
-        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let pump = Pump::start("web", &paths, &policy, true).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
         pump.tell(Command::Attach(vec![(1, mine)]));
         for n in 0..1000 {

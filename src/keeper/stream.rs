@@ -16,14 +16,18 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive;
+use super::relief::{self, Gaps};
 pub use super::sources::Channel;
 use super::sources::Sources;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
+use crate::os::switch::Switch;
 use crate::os::{fault, fifo};
 
 /// How often the name of the log file is compared with the file that is written to: somebody may have moved
@@ -60,6 +64,10 @@ pub struct Stream {
     scratch: (OwnedFd, OwnedFd),
     pause_until: Option<Moment>,
     rotate_again: Option<Moment>,
+    gaps: Arc<Gaps>,
+    /// Falls while the disk holds this stream up.
+    switch: Option<Arc<Switch>>,
+    holds_switch: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +109,20 @@ impl Stream {
             scratch,
             pause_until: None,
             rotate_again: None,
+            gaps: Arc::default(),
+            switch: None,
+            holds_switch: false,
         })
+    }
+
+    /// From now on this switch is held while there is work to do on the disk, and falls when that does not get on.
+    pub fn hold(&mut self, switch: Arc<Switch>) {
+        self.switch = Some(switch);
+    }
+
+    /// What is missing in its FIFOs.
+    pub fn gaps(&self) -> Arc<Gaps> {
+        Arc::clone(&self.gaps)
     }
 
     /// The log file.
@@ -134,6 +155,7 @@ impl Stream {
     /// The run's bytes are not wanted any more.
     pub fn forget(&mut self, run: u64) {
         self.sources.forget(run);
+        self.gaps.forget(run);
         self.half_line = None;
     }
 
@@ -178,9 +200,11 @@ impl Stream {
     /// Those of opening and truncating.
     pub fn flush(&mut self, now: Now) -> io::Result<()> {
         self.looked = None;
+        self.begin_work();
         let open = self.ensure_open(now.mono)?;
         open.file.set_len(0)?;
         open.offset = 0;
+        self.end_work();
         Ok(())
     }
 
@@ -188,16 +212,40 @@ impl Stream {
     pub fn turn(&mut self, now: Now) -> Turn {
         let mut turn = Turn::default();
         if self.sources.current().is_none() {
+            self.end_work();
             return turn;
         }
         self.pause_until = None;
-        if let Err(error) = self.try_turn(now, &mut turn) {
-            self.pause_until = Some(now.mono.plus(TROUBLE_PAUSE));
-            self.looked = None;
-            turn.trouble = Some(format!("cannot write {}: {error}", self.path().display()));
-            turn.more = false;
+        match self.try_turn(now, &mut turn) {
+            Ok(()) => self.end_work(),
+            Err(error) => {
+                self.begin_work(); // it is not done before the disk takes it
+                self.pause_until = Some(now.mono.plus(TROUBLE_PAUSE));
+                self.looked = None;
+                turn.trouble = Some(format!("cannot write {}: {error}", self.path().display()));
+                turn.more = false;
+            }
         }
         turn
+    }
+
+    /// There is something to do on the disk, which may take longer than it should.
+    fn begin_work(&mut self) {
+        if !std::mem::replace(&mut self.holds_switch, true) {
+            self.hold_switch();
+        }
+    }
+
+    fn hold_switch(&self) {
+        // It cannot fail: a switch that is not held only falls too early.
+        let _ = self.switch.as_ref().map(|switch| switch.hold(relief::PATIENCE));
+    }
+
+    /// All was done.
+    fn end_work(&mut self) {
+        if std::mem::take(&mut self.holds_switch) {
+            let _ = self.switch.as_ref().map(|switch| switch.lay_down());
+        }
     }
 
     fn try_turn(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
@@ -207,7 +255,7 @@ impl Stream {
             let finishing = source.finishing;
             let before = moved;
             moved += self.empty_stage(now, turn)?;
-            let taken = self.fill_stage()?;
+            let taken = self.fill_stage(now)?;
             if taken > 0 {
                 fault::point("between the splices");
                 self.half_line = None;
@@ -250,11 +298,38 @@ impl Stream {
         self.sources.current().map_or(Ok(0), |source| fifo::waiting(source.channel.stage.as_fd()))
     }
 
-    /// Moves what the run whose turn it is has written into its stage.
-    fn fill_stage(&self) -> io::Result<usize> {
-        self.sources.current().map_or(Ok(0), |source| {
-            fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), STAGE)
-        })
+    /// Moves what the run whose turn it is has written into its stage. Where lines are missing, that is said first, in the
+    /// file: what is staged stands before it.
+    fn fill_stage(&mut self, now: Now) -> io::Result<usize> {
+        while let Some(source) = self.sources.current() {
+            if self.staged()? > 0 {
+                break;
+            }
+            let (run, Channel { fifo, stage }) = (source.run, &source.channel);
+            match self.gaps.take_or(run, || fifo::to_stage(fifo.as_fd(), stage.as_fd(), STAGE))? {
+                Ok(moved) => return Ok(moved),
+                Err(gap) => self.write_gap(now, run, gap)?,
+            }
+        }
+        Ok(0)
+    }
+
+    fn write_gap(&mut self, now: Now, run: u64, mut gap: Vec<u8>) -> io::Result<()> {
+        let gaps = Arc::clone(&self.gaps);
+        let mut write = || {
+            let open = self.ensure_open(now.mono)?;
+            while !gap.is_empty() {
+                let written = open.file.write_at(&gap, open.offset)?;
+                open.offset += written as u64;
+                gap.drain(..written);
+            }
+            Ok(())
+        };
+        let result = write();
+        if !gap.is_empty() {
+            gaps.put_back(run, gap);
+        }
+        result
     }
 
     fn change_turns(&mut self) -> io::Result<()> {
@@ -316,7 +391,11 @@ impl Stream {
     fn write(&mut self, now: Now, most: usize) -> io::Result<usize> {
         self.ensure_open(now.mono)?;
         let (Some(source), Some(open)) = (self.sources.current(), &mut self.open) else { return Ok(0) };
-        fifo::to_file(source.channel.stage.as_fd(), &open.file, &mut open.offset, most)
+        let written = fifo::to_file(source.channel.stage.as_fd(), &open.file, &mut open.offset, most)?;
+        if written > 0 {
+            self.hold_switch(); // it gets on
+        }
+        Ok(written)
     }
 
     /// How many of the waiting bytes belong to the line that is being written.
@@ -370,6 +449,7 @@ impl Stream {
     /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
     /// anew; truncated, writing goes on at its end.
     fn ensure_open(&mut self, now: Moment) -> io::Result<&mut Open> {
+        self.begin_work();
         let due = self.looked.is_none_or(|looked| now.since(looked) >= LOOK_EVERY);
         if due {
             self.looked = Some(now);

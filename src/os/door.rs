@@ -60,3 +60,9 @@ impl Door {
         }
     }
 }
+
+impl AsFd for Door {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+}

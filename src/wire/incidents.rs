@@ -1,7 +1,10 @@
 //! What has befallen the keeper of a service in this boot: `incidents.json` in the service's folder, written by
-//! the control plane, gone with the folder.
+//! the control plane and the keeper, gone with the folder.
 
 use serde::{Deserialize, Serialize};
+
+/// What the log says where lines are missing.
+pub const MARK: &str = "dogwatch: lines are missing here: they were dropped while the log was stalled\n";
 
 /// The file's content, and a part of the service's status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,12 @@ pub struct Replaced {
 }
 
 impl Incidents {
+    /// More output was dropped.
+    pub fn add_dropped(&mut self, bytes: u64, lines: u64) {
+        self.dropped_bytes = self.dropped_bytes.saturating_add(bytes);
+        self.dropped_lines = self.dropped_lines.saturating_add(lines);
+    }
+
     /// Reads the file's content; none if it is damaged or a newer dogwatch's.
     pub fn decode(bytes: &[u8]) -> Option<Incidents> {
         let incidents: Incidents = serde_json::from_slice(bytes).ok()?;

@@ -7,6 +7,7 @@ pub mod clients;
 pub mod full_disk;
 pub mod limits;
 pub mod lines;
+pub mod programs;
 pub mod shell;
 
 use std::fmt::Debug;
@@ -31,6 +32,7 @@ pub struct Machine {
     home: tempfile::TempDir,
     file: PathBuf,
     env: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 /// What a command came to.
@@ -46,9 +48,23 @@ impl Machine {
     pub fn new(ecosystem: &str) -> Machine {
         let home = tempfile::Builder::new().prefix("dw").tempdir().unwrap();
         let file = home.path().join("ecosystem.toml");
-        let machine = Machine { home, file, env: Vec::new() };
+        let machine = Machine { home, file, env: Vec::new(), program: binary() };
         machine.write(ecosystem);
         machine
+    }
+
+    /// The same with a dogwatch of its own to run, `bin/dogwatch` in the folder, which may be replaced.
+    pub fn with_own_program(ecosystem: &str) -> Machine {
+        let mut machine = Machine::new(ecosystem);
+        fs::create_dir(machine.dir().join("bin")).unwrap();
+        machine.program = machine.dir().join("bin/dogwatch");
+        programs::copy(&binary(), &machine.program, "");
+        machine
+    }
+
+    /// The program that its commands run.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Sets a variable for every command, and so for all of dogwatch's processes.
@@ -73,7 +89,7 @@ impl Machine {
 
     /// `dogwatch ARGS`, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .arg("--home")
             .arg(self.dir().join("home"))
@@ -136,7 +152,12 @@ impl Machine {
 
     /// A service's log, archives first.
     pub fn log_files(&self, name: &str, kind: &str) -> Vec<PathBuf> {
-        let dir = self.dir().join("logs");
+        self.log_files_in("logs", name, kind)
+    }
+
+    /// The same where `log_dir` is another folder.
+    pub fn log_files_in(&self, dir: &str, name: &str, kind: &str) -> Vec<PathBuf> {
+        let dir = self.dir().join(dir);
         let mut files = dogwatch::keeper::archive::list(&dir, &format!("{name}-{kind}"));
         files.push(dir.join(format!("{name}-{kind}.log")));
         files
@@ -199,8 +220,13 @@ pub fn unruly() -> PathBuf {
     if let Some(named) = std::env::var_os("UNRULY") {
         return named.into();
     }
+    example("unruly")
+}
+
+/// A program that cargo builds beside the tests.
+pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/unruly");
+    let path = own.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
     path
 }
