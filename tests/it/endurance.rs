@@ -49,6 +49,24 @@ fn a_line_without_an_end_takes_no_memory_and_loses_no_byte() {
     assert!(machine.log("web", "out").ends_with("e\nafter\n"));
 }
 
+/// In the folder of a stopped service: the FIFOs of its next run, and a set that is spare.
+const LEFT: [&str; 14] = [
+    "0.RUN",
+    "err.fifo",
+    "err.fifo",
+    "err.stage",
+    "err.stage",
+    "keeper.sock",
+    "out.fifo",
+    "out.fifo",
+    "out.stage",
+    "out.stage",
+    "spare",
+    "spec.json",
+    "state.0",
+    "state.1",
+];
+
 /// What dogwatch's processes have, and what they have left in the service's folder.
 #[derive(Debug, PartialEq, Eq)]
 struct Footprint {
@@ -108,7 +126,8 @@ fn a_service_that_never_stops_crashing_leaves_nothing_behind() {
         (memory, runs)
     };
     let (before, _) = after(50);
-    let first = until("rest", || footprint(&machine), |seen| seen.children == [1, 1, 0]);
+    let settled = |seen: &Footprint| seen.children == [1, 1, 0] && seen.files == LEFT;
+    let first = until("rest", || footprint(&machine), settled);
     let _ = machine.run(&["start", "web"]);
     let (memory, runs) = after(crashes);
     eprintln!(
@@ -117,5 +136,8 @@ fn a_service_that_never_stops_crashing_leaves_nothing_behind() {
         before / 1024
     );
     assert!(memory < before + MIB / 4, "{memory} bytes, {before} before");
-    until("all as it was", || footprint(&machine), |seen| *seen == first);
+    // A client more or less; a leak is one for each crash.
+    let few =
+        |seen: &Footprint| seen.descriptors.iter().zip(first.descriptors).all(|(now, then)| *now <= then + 8);
+    until("nothing more than before", || footprint(&machine), |seen| settled(seen) && few(seen));
 }

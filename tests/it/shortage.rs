@@ -214,7 +214,7 @@ fn on_a_full_disk_everything_is_restarted_and_what_is_not_kept_is_said() {
         "[dogwatch]\nlog_dir = \"home/logs\"\n{SERVICE}{}",
         SERVICE.replace("web", "off")
     ));
-    let Some(disk) = FullDisk::mount(&machine.dir().join("home")) else { return };
+    let Some(disk) = FullDisk::mount(&machine, "home") else { return };
     let mut before = up(&machine);
     machine.until_state("off", "online");
     // Whatever was ordered once has its room; as if nothing ever was.

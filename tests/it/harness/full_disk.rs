@@ -5,12 +5,18 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// A small file system on a disk, where a folder needs a block. It goes with its owner.
-pub struct FullDisk(PathBuf);
+use super::Machine;
 
-impl FullDisk {
-    /// Makes and mounts it; none where that is not allowed, which is said.
-    pub fn mount(at: &Path) -> Option<FullDisk> {
+/// A small file system on a disk, where a folder needs a block. When it goes the machine on it is ended before.
+pub struct FullDisk<'a> {
+    machine: &'a Machine,
+    at: PathBuf,
+}
+
+impl<'a> FullDisk<'a> {
+    /// Makes it and mounts it on a folder of the machine; none where that is not allowed, which is said.
+    pub fn mount(machine: &'a Machine, folder: &str) -> Option<FullDisk<'a>> {
+        let at = &machine.dir().join(folder);
         let image = at.with_extension("image");
         fs::create_dir(at).unwrap();
         fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
@@ -23,11 +29,11 @@ impl FullDisk {
         if !made {
             eprintln!("left out: no file system can be mounted here");
         }
-        made.then(|| FullDisk(at.to_owned()))
+        made.then(|| FullDisk { machine, at: at.to_owned() })
     }
 
     fn ballast(&self) -> PathBuf {
-        self.0.join("ballast")
+        self.at.join("ballast")
     }
 
     /// Takes what room there is.
@@ -45,8 +51,9 @@ impl FullDisk {
     }
 }
 
-impl Drop for FullDisk {
+impl Drop for FullDisk<'_> {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        self.machine.end();
+        let _ = Command::new("umount").arg("-l").arg(&self.at).status();
     }
 }

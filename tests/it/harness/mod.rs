@@ -175,14 +175,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.paths().own_log()).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(40).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
-            eprintln!("--- the end of dogwatch.log ---\n{}", last.join("\n"));
-        }
+impl Machine {
+    /// Ends all of it.
+    pub fn end(&self) {
         if self.control().is_some() || self.warden().is_some() {
             let _ = outcome(&mut self.command(&["down"]));
         }
@@ -197,6 +192,18 @@ impl Drop for Machine {
             }
             left.iter().for_each(kill);
         }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.paths().own_log()).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(40).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("--- the end of dogwatch.log ---\n{}", last.join("\n"));
+        }
+        self.end();
     }
 }
 
