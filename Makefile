@@ -45,6 +45,7 @@ test-vm: build
 	RUSTFLAGS='$(STATIC)' cargo build --release --example unruly --target $(HOST)
 	tests/vm/vm-boot target/vm/limits tests/vm/limits/run.sh $(IN_VM)
 	tests/vm/vm-boot target/vm/boots tests/vm/run.sh $(IN_VM)
+	tests/vm/vm-boot target/vm/power tests/vm/power/run.sh $(IN_VM)
 
 lint:
 	cargo fmt --all --check
