@@ -18,6 +18,7 @@ mod hostile;
 mod hurt;
 mod isolation;
 mod keeper;
+mod matrix;
 mod node;
 mod pm2;
 mod readme;

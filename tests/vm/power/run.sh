@@ -62,7 +62,8 @@ TOML
     until_is 'web' online service web state
     is 'off, which was stopped in the moment before the power cut' stopped service off state
     is 'also-off' online service also-off state
-    fact 'stop, then a power cut' "stopped after it; a file that nobody had flushed: $(cat /var/tmp/unflushed 2>/dev/null || echo gone)"
+    lost=$([ -s /var/tmp/unflushed ] && echo there || echo lost)
+    fact 'stop, then a power cut' "stopped after it; what nobody had flushed: $lost"
     # The goal of `off` has its file by now; that of a start is written over it.
     sync
     looked=$(dogwatch start off 2>&1) || fail 'start off'
