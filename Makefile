@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak bench bench-services screenshots send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak upgrades bench bench-services screenshots send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -54,6 +54,11 @@ lint:
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+
+# Upgrades under load, ten of them.
+upgrades: build
+	cargo build --examples
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_UPGRADES=10 cargo test --test it upgrade::under -- --nocapture
 
 # The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
 screenshots:

@@ -91,7 +91,11 @@ impl Holdings {
                     release(held, |key| !keys.contains(key));
                 }
             }
-            Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
+            Reply::Status(_)
+            | Reply::Done { .. }
+            | Reply::WhatOf { .. }
+            | Reply::Later { .. }
+            | Reply::Error { .. } => {}
         }
     }
 

@@ -13,7 +13,8 @@
 //!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
-//!   lock/control.lock warden.lock <name>.keeper.lock
+//!   lock/control.lock warden.lock upgrade.lock <name>.keeper.lock
+//!   upgrade.json                          while an upgrade is under way, or was interrupted
 //!   goal/<name>                           what the operator wants
 //! ```
 
@@ -120,6 +121,16 @@ impl Paths {
     /// Held by the one warden.
     pub fn warden_lock(&self) -> PathBuf {
         self.state.join("lock/warden.lock")
+    }
+
+    /// Held by the one roll-out of an upgrade.
+    pub fn upgrade_lock(&self) -> PathBuf {
+        self.state.join("lock/upgrade.lock")
+    }
+
+    /// There while an upgrade is under way or was interrupted.
+    pub fn upgrade_journal(&self) -> PathBuf {
+        self.state.join("upgrade.json")
     }
 
     /// Folder of all services' folders.

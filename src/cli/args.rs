@@ -1,8 +1,11 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand};
+
+use crate::model::units::parse_duration;
 
 /// Keeps a machine's services running.
 #[derive(Debug, Parser)]
@@ -48,11 +51,19 @@ pub enum Command {
     Logs(Logs),
     /// Empty the log files of services
     Flush(Flush),
+    /// Run a newer dogwatch in place of this one; no service notices
+    Upgrade(Upgrade),
     /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
     Doctor(Json),
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),
+    /// Bring all processes to run another program
+    #[command(hide = true)]
+    Rollout(Rollout),
+    /// Read all that there is, and say whether this program could take over
+    #[command(hide = true)]
+    Selfcheck,
 }
 
 /// `check`.
@@ -133,6 +144,40 @@ pub struct Flush {
     /// Which services, or `all`
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+}
+
+/// `upgrade`.
+#[derive(Debug, Arguments)]
+pub struct Upgrade {
+    /// The new program; it takes the place of the one that runs [default: the file that stands there already]
+    #[arg(value_name = "BINARY")]
+    pub binary: Option<PathBuf>,
+    /// How long all processes are watched before the upgrade counts as done
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub watch: Duration,
+    /// How long a service that is just being reloaded is waited for [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+    /// Only look whether it could take over
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rollout`.
+#[derive(Debug, Arguments)]
+pub struct Rollout {
+    /// The new program, absolute
+    #[arg(value_name = "BINARY")]
+    pub binary: Option<PathBuf>,
+    /// How long all processes are watched in the end
+    #[arg(long, value_parser = parse_duration)]
+    pub watch: Duration,
+    /// As that of `upgrade`
+    #[arg(long, value_parser = parse_duration)]
+    pub wait: Option<Duration>,
 }
 
 /// `control`.

@@ -136,7 +136,7 @@ fn status(paths: &Paths, name: &ServiceName) -> io::Result<ServiceStatus> {
 }
 
 fn ask(keeper: &Connection, op: Op) -> io::Result<Reply> {
-    let bytes = serde_json::to_vec(&Request { v: VERSION, op })?;
+    let bytes = serde_json::to_vec(&Request::new(op))?;
     keeper.send(&bytes, &[])?;
     read(keeper, Instant::now() + PATIENCE)
 }

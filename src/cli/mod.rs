@@ -26,6 +26,7 @@ mod status;
 mod table;
 mod tail;
 mod up;
+mod upgrade;
 
 use args::{Args, Command};
 use fail::Outcome;
@@ -61,7 +62,9 @@ pub fn run(args: Args) -> Done {
 
 fn dispatch(args: Args) -> Outcome<Done> {
     let here = match args.command {
-        Command::Control(_) => Here::exactly(args.home, args.file)?,
+        Command::Control(_) | Command::Rollout(_) | Command::Selfcheck => {
+            Here::exactly(args.home, args.file)?
+        }
         _ => Here::new(args.home, args.file)?,
     };
     match args.command {
@@ -81,6 +84,9 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,
         Command::Flush(options) => order::flush(&here, &options)?,
+        Command::Upgrade(options) => upgrade::run(&here, &options)?,
+        Command::Rollout(options) => upgrade::rollout::run(&here, &options)?,
+        Command::Selfcheck => upgrade::selfcheck::run(&here)?,
         Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
         Command::Control(options) => {
             let file = match options.only_down {

@@ -16,7 +16,6 @@ use super::say::say;
 use super::viewers;
 use crate::model::name::ServiceName;
 use crate::os::clock;
-use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply, Request};
 
 /// A replaced keeper is back in a few milliseconds, so the first looks follow each other quickly.
@@ -76,7 +75,7 @@ async fn converse(
     heard: &mut bool,
 ) -> io::Result<()> {
     let link = Link::connect(socket)?;
-    let request = |op| Request { v: VERSION, op };
+    let request = Request::new;
     // With the switch a keeper notices when this process and the warden stall both.
     let switch = plane.switch().filter(|_| *op == Op::Hold).map(AsFd::as_fd);
     link.send_with(&request(op.clone()), switch.as_slice()).await?;

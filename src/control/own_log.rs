@@ -8,6 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -52,15 +53,37 @@ pub fn finish(paths: &Paths) {
     let _ = append(&paths.own_log(), &bytes);
 }
 
+/// Held while a line is on its way from the FIFO to the file.
+static CARRYING: Mutex<()> = Mutex::new(());
+/// A disk that takes longer than this costs lines of dogwatch's own log.
+const PATIENCE: u32 = 200;
+
+/// Keeps the thread from taking anything out of the FIFO, so that nothing is lost when this process becomes another
+/// program. None if the disk takes its time.
+pub fn pause() -> Option<MutexGuard<'static, ()>> {
+    for _ in 0..PATIENCE {
+        match CARRYING.try_lock() {
+            Ok(guard) => return Some(guard),
+            Err(TryLockError::Poisoned(guard)) => return Some(guard.into_inner()),
+            Err(TryLockError::WouldBlock) => {
+                let _ = poll(&mut [], PollTimeout::from(1_u8)); // a millisecond; cut short it is a shorter one
+            }
+        }
+    }
+    None
+}
+
 /// For ever.
 fn carry(source: OwnedFd, target: &Path) {
     let mut source = File::from(source);
     let mut bytes = [0; 8192];
     loop {
+        let carrying = CARRYING.lock().unwrap_or_else(PoisonError::into_inner);
         match source.read(&mut bytes) {
             // What the disk does not take is forgotten: there is nobody left to tell.
             Ok(length) => drop(append(target, &bytes[..length])),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                drop(carrying);
                 let _ = poll(&mut [PollFd::new(source.as_fd(), PollFlags::POLLIN)], PollTimeout::NONE);
             }
             Err(_) => return,

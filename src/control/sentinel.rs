@@ -29,7 +29,7 @@ use crate::os::process::{self, Identity};
 use crate::os::{clock, fifo, lock};
 use crate::wire::incidents::Replaced;
 use crate::wire::keeper::{Op, Request};
-use crate::wire::{VERSION, warden};
+use crate::wire::warden;
 
 /// Whoever is away or is to be replaced is looked for again after this time.
 const SOON: Duration = Duration::from_millis(50);
@@ -340,6 +340,6 @@ async fn ask(plane: &Plane, whom: &Whom, pid: i32, patience: Duration) -> Event 
     };
     match whom {
         Whom::Warden => ping(pid, &socket, &warden::Request::Ping, patience).await,
-        Whom::Keeper(_) => ping(pid, &socket, &Request { v: VERSION, op: Op::Ping }, patience).await,
+        Whom::Keeper(_) => ping(pid, &socket, &Request::new(Op::Ping), patience).await,
     }
 }

@@ -59,7 +59,11 @@ pub fn follow(plane: &Arc<Plane>, service: &ServiceName, reply: &Reply, fds: &[O
         }
         Reply::Retain { keys } => plane.viewers.retain(service, |run| holds(keys, run)),
         Reply::Release { keys } => plane.viewers.retain(service, |run| !holds(keys, run)),
-        Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
+        Reply::Status(_)
+        | Reply::Done { .. }
+        | Reply::WhatOf { .. }
+        | Reply::Later { .. }
+        | Reply::Error { .. } => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who is connected to the keeper: askers, watchers, holders. Nobody is ever waited for: a peer whose queue
 //! is full is dropped, and connects again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -9,6 +10,7 @@ use super::vigil::Others;
 use crate::os::packet::{Connection, Listener};
 use crate::os::switch;
 use crate::wire::VERSION;
+use crate::wire::environment::{HOLDER_FD, REQUESTS_FD, SWITCH_FD, WARDEN_FD, WATCHER_FD};
 use crate::wire::keeper::{Op, Reply, Request};
 
 /// Connections at one time; more are not accepted until one closes.
@@ -80,13 +82,45 @@ pub struct Asked {
 }
 
 impl Clients {
-    /// Listens at `path`; `warden` is the connection inherited from the warden, who holds from the beginning.
+    /// Listens at `path`, and takes the connections that are inherited: the warden's, who holds from the beginning;
+    /// and, when this process was another program before, that one's socket, and those who held and watched.
     ///
     /// # Errors
     /// Those of bind(2).
-    pub fn listen(path: &Path, warden: Option<Connection>) -> io::Result<Clients> {
-        let connected = warden.into_iter().map(|connection| Client::new(0, connection, true)).collect();
-        Ok(Clients { listener: Listener::bind(path)?, connected, last_id: 0 })
+    pub fn take_over(path: &Path, inherited: &mut BTreeMap<String, OwnedFd>) -> io::Result<Clients> {
+        let listener = Listener::take_over(inherited.remove(REQUESTS_FD), path)?;
+        let mut clients = Clients { listener, connected: Vec::new(), last_id: 0 };
+        let (peers, others): (BTreeMap<String, OwnedFd>, _) =
+            std::mem::take(inherited).into_iter().partition(|(name, _)| is_peer(name));
+        *inherited = others;
+        for (name, fd) in peers {
+            clients.last_id += 1;
+            let watches = name.starts_with(WATCHER_FD);
+            let number = name.strip_prefix(HOLDER_FD);
+            let switch = number.and_then(|number| inherited.remove(&format!("{SWITCH_FD}{number}")));
+            let connection = Connection::from_owned(fd);
+            let client = Client::new(clients.last_id, connection, !watches);
+            clients.connected.push(Client { watches, switch, ..client });
+        }
+        Ok(clients)
+    }
+
+    /// What this process keeps when it becomes another program: the socket, and the connections of those who hold and
+    /// watch. Who has asked something else asks again.
+    pub fn kept(&self) -> Vec<(String, BorrowedFd<'_>)> {
+        let mut kept = vec![(REQUESTS_FD.to_owned(), self.listener.as_fd())];
+        for client in self.connected.iter().filter(|client| !client.dropped) {
+            let prefix = match (client.holds, client.watches) {
+                (true, _) => HOLDER_FD,
+                (false, true) => WATCHER_FD,
+                (false, false) => continue,
+            };
+            kept.push((format!("{prefix}{}", client.id), client.connection.as_fd()));
+            if let Some(switch) = client.switch.as_ref().filter(|_| client.holds) {
+                kept.push((format!("{SWITCH_FD}{}", client.id), switch.as_fd()));
+            }
+        }
+        kept
     }
 
     /// What to poll: the listener, then each connection.
@@ -201,6 +235,11 @@ impl Clients {
     pub fn any_watcher(&self) -> bool {
         self.connected.iter().any(|client| client.watches && !client.dropped)
     }
+}
+
+/// Whether an inherited name is that of a connection.
+fn is_peer(name: &str) -> bool {
+    name == WARDEN_FD || name.starts_with(HOLDER_FD) || name.starts_with(WATCHER_FD)
 }
 
 /// Only root and the keeper's own user may ask.

@@ -16,6 +16,7 @@ use super::guard::Guard;
 use super::meter::CpuShare;
 use super::pump::{Command, Notice as Said, Pump};
 use super::relief::Relief;
+use super::renewal::Waiting;
 use super::sockets::Sockets;
 use super::store::Store;
 use super::vigil::Vigil;
@@ -25,6 +26,7 @@ use crate::model::moment::Moment;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::Cgroup;
+use crate::os::lock::Lock;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
@@ -74,15 +76,23 @@ pub struct Keeper {
     /// Askers that wait for the log to be empty.
     pub(super) flushing: Vec<u64>,
     pub(super) retiring: Option<Moment>,
+    /// It is to become another program, when the pump stands still.
+    pub(super) exec: Option<Waiting>,
+    /// How often the pump was told to stand still.
+    pub(super) parks: u64,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
     /// Cgroups of runs that have ended: removed when there is nothing more urgent.
     pub(super) stale_cgroups: Vec<Cgroup>,
+    /// Last, so that it is let go of last.
+    pub(super) lock: Lock,
 }
 
 impl Keeper {
     /// Runs until it is told to retire. Returns the exit code.
     pub fn run(mut self) -> u8 {
+        // What ended while this process was becoming another program: the signal may have come to the old one.
+        self.on_children();
         loop {
             self.on_time();
             self.publish();
@@ -218,10 +228,11 @@ impl Keeper {
         let ending = self.children.iter().any(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
+        let exec = self.exec.as_ref().map(|waiting| waiting.until);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
         let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
-        let others = [self.guard.deadline(), self.vigil.deadline()];
+        let others = [self.guard.deadline(), self.vigil.deadline(), exec];
         own.into_iter().chain(others).chain([clearing, retiring, swallowing]).flatten().min()
     }
 
@@ -244,6 +255,7 @@ impl Keeper {
         if let Some(done) = self.vigil.check(self.clients.others(), &self.paths, &self.spec.name, now) {
             self.log(&done);
         }
+        self.put_exec_off();
         if self.next.is_none() && self.retiring.is_none() {
             self.prepare_next();
         }
@@ -318,6 +330,7 @@ impl Keeper {
                 Said::Rotated(path) => self.compressor.add(path),
                 Said::Trouble(text) => self.log(&text),
                 Said::Recovered => self.log("the log can be written again"),
+                Said::Parked(number) => self.on_parked(number),
             }
         }
     }

@@ -23,6 +23,7 @@ mod node;
 pub mod pump;
 pub mod relief;
 mod reload;
+pub mod renewal;
 mod requests;
 pub mod sockets;
 pub mod sources;
@@ -44,11 +45,10 @@ use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, Then};
 use crate::model::spec::{Ready, RestartWhen};
 use crate::os::cgroup::Cgroup;
-use crate::os::lock::{self, Attempt};
-use crate::os::packet::Connection;
-use crate::os::{fault, heap, inherit, own, wait};
+use crate::os::lock::{self, Attempt, Lock};
+use crate::os::{exec, fault, heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
-use crate::wire::environment::{CGROUP, WARDEN_FD};
+use crate::wire::environment::{CGROUP, HELPER, LOCK_FD};
 use crate::wire::keeper::Reply;
 use crate::wire::record::InstanceRecord;
 use crate::{exit_code, own_log};
@@ -65,10 +65,10 @@ pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
     fault::point("a keeper begins");
     heap::keep_small();
     own::set_oom_score(OWN_OOM_SCORE);
-    let inherited = inherit::take();
+    let mut inherited = inherit::take();
     let own = paths.service(name);
     let who = format!("keeper {name}");
-    let lock = match lock::try_lock(&own.lock) {
+    let lock = match lock::take_over(inherited.remove(LOCK_FD), &own.lock) {
         Ok(Attempt::Held(lock)) => lock,
         Ok(Attempt::Busy(holder)) => {
             let holder =
@@ -81,15 +81,16 @@ pub fn run(paths: &Paths, name: &ServiceName) -> u8 {
             return exit_code::FAILED;
         }
     };
-    let code = match set_up(paths, own, inherited) {
+    if exec::has_happened() {
+        fault::point("a keeper after exec");
+    }
+    match set_up(paths, own, inherited, lock) {
         Ok(keeper) => keeper.run(),
         Err(message) => {
             own_log::line(&who, &message);
             exit_code::FAILED
         }
-    };
-    lock.release();
-    code
+    }
 }
 
 /// Everything up to the loop: finds what a predecessor left, and takes it over.
@@ -97,6 +98,7 @@ fn set_up(
     paths: &Paths,
     own: ServicePaths,
     mut inherited: BTreeMap<String, OwnedFd>,
+    lock: Lock,
 ) -> Result<Keeper, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
@@ -108,12 +110,12 @@ fn set_up(
     let record = record.unwrap_or_default();
     let living: Vec<u64> = record.instance.living().map(|run| run.number).collect();
     let sockets = Sockets::from_inherited(&mut inherited, &living);
-    let warden = inherited.remove(WARDEN_FD).map(Connection::from_owned);
-    let clients = Clients::listen(&own.keeper_sock(), warden)
+    let clients = Clients::take_over(&own.keeper_sock(), &mut inherited)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
     let pump = Pump::start(file.spec.name.as_str(), &own, &file.spec.log, file.spec.critical)
         .map_err(failed("start the log pump"))?;
     let goal = store.goal();
+    let helper = exec::told(HELPER).and_then(|pid| pid.parse().ok());
     let mut keeper = Keeper {
         paths: paths.clone(),
         own,
@@ -129,7 +131,7 @@ fn set_up(
         clients,
         store,
         pump,
-        compressor: compress::Compressor::default(),
+        compressor: compress::Compressor::with_helper(helper),
         relief: relief::Relief::default(),
         guard: guard::Guard::default(),
         vigil: vigil::Vigil::default(),
@@ -140,8 +142,11 @@ fn set_up(
         published: None,
         flushing: Vec::new(),
         retiring: None,
+        exec: None,
+        parks: 0,
         busy: true,
         stale_cgroups: Vec::new(),
+        lock,
     };
     keeper.take_over(&record)?;
     heap::trim();

@@ -45,6 +45,10 @@ pub enum Command {
     Flush,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
+    /// Stand still, say so with this number, and do nothing until [`Command::Resume`].
+    Park(u64),
+    /// Go on.
+    Resume,
     /// End, when what is there has been moved.
     End,
 }
@@ -65,6 +69,8 @@ pub enum Notice {
     Trouble(String),
     /// Writing works again.
     Recovered,
+    /// It stands still, as was asked with this number.
+    Parked(u64),
 }
 
 /// The main thread's end.
@@ -261,9 +267,25 @@ impl Worker {
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
             }
+            Command::Park(number) => {
+                self.say(Notice::Parked(number));
+                return self.stand_still();
+            }
+            Command::Resume => {} // it was put off before it was read
             Command::End => return true,
         }
         false
+    }
+
+    /// Touches nothing until it is told to go on. What else it is told it takes down; true for the last command.
+    fn stand_still(&mut self) -> bool {
+        let mut last = false;
+        loop {
+            match self.inbox.recv() {
+                Ok(Command::Resume) | Err(_) => return last,
+                Ok(command) => last |= self.obey(command),
+            }
+        }
     }
 
     fn report(&mut self, turn: Turn) {
@@ -349,6 +371,27 @@ mod tests {
             wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 20);
         }
         panic!("no notice within ten seconds");
+    }
+
+    #[test]
+    fn stands_still_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy =
+            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy, false).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Resume); // of an exec that was put off: it means nothing now
+        pump.tell(Command::Park(3));
+        assert_eq!(next(&pump), Notice::Parked(3));
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        nix::unistd::write(&ends[0], b"line\n").unwrap();
+        pump.tell(Command::Finish { run: 1 });
+        wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 50);
+        assert_eq!(pump.notices(), []);
+        pump.tell(Command::Resume);
+        assert_eq!(next(&pump), Notice::Finished { run: 1 });
+        pump.end(Duration::from_secs(5));
     }
 
     #[test]

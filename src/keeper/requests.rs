@@ -8,9 +8,9 @@ use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::phase::{Goal, Phase};
 use crate::os::{clock, fault, tree};
-use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
 use crate::wire::status::{Other, ServiceStatus};
+use crate::wire::{PROGRAM, VERSION};
 
 /// Beyond the stop's own timeout, for the last bytes of the log.
 const RETIRE_EXTRA: Duration = Duration::from_secs(3);
@@ -50,6 +50,7 @@ impl Keeper {
                 }
                 None
             }
+            Op::Exec { program } => self.ask_to_exec(by, program),
             Op::Flush => {
                 fault::point("asked to flush");
                 self.flushing.push(by);
@@ -170,6 +171,8 @@ impl Keeper {
             log_out: self.spec.log.dir.join(format!("{}-out.log", self.spec.name)),
             log_error: self.spec.log.dir.join(format!("{}-error.log", self.spec.name)),
             keeper_pid: nix::unistd::getpid().as_raw(),
+            keeper_version: Some(PROGRAM.to_owned()),
+            keeper_differs: false,
             fingerprint: self.spec.fingerprint(),
             changed: false,
             limit_overridden: self.limit_overridden,

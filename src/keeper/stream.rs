@@ -25,7 +25,8 @@ pub use super::sources::Channel;
 use super::sources::Sources;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
 use crate::os::switch::Switch;
 use crate::os::{fault, fifo};
 

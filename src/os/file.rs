@@ -96,3 +96,12 @@ pub fn open_log(path: &Path) -> io::Result<File> {
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file with one name")),
     }
 }
+
+/// Which file this is: device and inode.
+pub type FileId = (u64, u64);
+
+/// Which file has this name now; none if there is none.
+pub fn id_at(path: &Path) -> Option<FileId> {
+    let about = fs::symlink_metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
+}

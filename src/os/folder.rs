@@ -16,6 +16,7 @@ use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, rena
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::file::FileId;
 use super::own::effective_uid;
 
 /// Symbolic links on the way to a folder; the kernel has the same limit (path_resolution(7)).
@@ -23,9 +24,6 @@ const MOST_LINKS: u32 = 40;
 /// What others may do with a new folder is up to the umask.
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o640);
-
-/// Which file this is: device and inode.
-pub type FileId = (u64, u64);
 
 /// What to do about something that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

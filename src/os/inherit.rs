@@ -2,10 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The variable that names them.
 pub const VARIABLE: &str = "DOGWATCH_FDS";
+
+/// What [`VARIABLE`] says when these descriptors are handed down.
+pub fn words(fds: &[(String, BorrowedFd<'_>)]) -> String {
+    let words: Vec<String> = fds.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
+    words.join(",")
+}
 
 /// Takes the inherited descriptors, each with CLOEXEC set again. A name whose descriptor is not open is left
 /// out. Call once, first thing: afterwards other code may own the same numbers.

@@ -4,8 +4,10 @@
 //! facts and errors, and `model` says what they mean.
 
 pub mod attributes;
+pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod exec;
 pub mod fault;
 pub mod fifo;
 pub mod file;
@@ -24,6 +26,7 @@ pub mod packet;
 pub mod port;
 pub mod priority;
 pub mod process;
+pub mod program;
 pub mod socket;
 pub mod spawn;
 pub mod switch;

@@ -52,6 +52,18 @@ impl Listener {
         Ok(Listener(fd))
     }
 
+    /// The same for the holder of a lock that was another program before and has kept the socket: whoever has
+    /// connected meanwhile waits in it. Without one, or when its name is gone, a new one is made.
+    ///
+    /// # Errors
+    /// Those of bind(2).
+    pub fn take_over(kept: Option<OwnedFd>, path: &Path) -> io::Result<Listener> {
+        match kept {
+            Some(fd) if path.exists() => Ok(Listener(fd)),
+            _ => Listener::bind(path),
+        }
+    }
+
     /// The next waiting connection; none if nobody waits.
     ///
     /// # Errors

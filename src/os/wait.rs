@@ -77,12 +77,20 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Blocks these signals and returns a descriptor that is readable when one has come.
+/// Lets all signals through. A program that has taken the place of another one finds them blocked (see
+/// [`super::exec`]).
+pub fn let_signals_through() {
+    let _ = SigSet::empty().thread_set_mask(); // it fails for no signal that there is
+}
+
+/// Blocks these signals and no others, and returns a descriptor that is readable when one has come.
 ///
 /// # Errors
 /// Those of signalfd(2).
 pub fn signals(which: &[NixSignal]) -> io::Result<SignalFd> {
     let set: SigSet = which.iter().copied().collect();
-    set.thread_block()?;
-    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+    // The descriptor first: none of them can come between.
+    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    set.thread_set_mask()?;
+    Ok(signals)
 }

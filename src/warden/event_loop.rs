@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,10 +20,12 @@ use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
 use crate::model::signal::Signal;
 use crate::os::launch::{Launch, launch, own_program};
+use crate::os::lock::Lock;
 use crate::os::packet::{Connection, Listener};
 use crate::os::process::PidFd;
 use crate::os::{clock, heap, lock, process, wait};
 use crate::paths::Paths;
+use crate::wire::PROGRAM;
 use crate::wire::environment::MANAGED;
 use crate::wire::keeper::{Op, Reply as KeeperReply};
 use crate::wire::warden::{Reply, Request};
@@ -39,12 +42,23 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Connections at one time.
 const MOST_CLIENTS: usize = 16;
 
+/// What a warden has from a predecessor, or from the program that this process was before.
+#[derive(Debug)]
+pub struct Heritage {
+    /// What is held for the services.
+    pub holdings: Holdings,
+    /// How orphans ended.
+    pub orphans: Orphans,
+    /// That this is the one warden.
+    pub lock: Lock,
+}
+
 /// Everything the warden has.
 #[derive(Debug)]
 pub struct Warden {
     paths: Paths,
     signals: SignalFd,
-    listener: Listener,
+    pub(super) listener: Listener,
     clients: Vec<Connection>,
     overseen: Option<Overseen>,
     keepers: BTreeMap<ServiceName, KeeperProcess>,
@@ -53,8 +67,8 @@ pub struct Warden {
     /// How often each has died lately.
     paces: BTreeMap<ServiceName, Pace>,
     control_pace: Pace,
-    holdings: Holdings,
-    orphans: Orphans,
+    pub(super) holdings: Holdings,
+    pub(super) orphans: Orphans,
     control: Option<Control>,
     /// When the control plane is started again.
     control_due: Option<Moment>,
@@ -65,6 +79,10 @@ pub struct Warden {
     told_by_signal: bool,
     /// Something was taken over or started since the heap was trimmed.
     busy: bool,
+    /// Somebody has asked this process to become this program.
+    pub(super) exec: Option<PathBuf>,
+    /// Last, so that it is let go of last.
+    pub(super) lock: Lock,
 }
 
 /// The control plane's process, and since when it is known.
@@ -81,10 +99,11 @@ impl Warden {
         paths: Paths,
         signals: SignalFd,
         listener: Listener,
-        holdings: Holdings,
+        heritage: Heritage,
         managed: bool,
         cells: Option<Cells>,
     ) -> Warden {
+        let Heritage { holdings, orphans, lock } = heritage;
         Warden {
             paths,
             signals,
@@ -96,7 +115,7 @@ impl Warden {
             paces: BTreeMap::new(),
             control_pace: Pace::default(),
             holdings,
-            orphans: Orphans::default(),
+            orphans,
             control: None,
             control_due: None,
             managed,
@@ -104,12 +123,16 @@ impl Warden {
             quitting: false,
             told_by_signal: false,
             busy: true,
+            exec: None,
+            lock,
         }
     }
 
     /// Runs until it is told to quit and the last keeper has ended. Returns the exit code.
     pub fn run(mut self) -> u8 {
         self.find_keepers();
+        // What ended while this process was becoming another program: the signal may have come to the old one.
+        self.on_children();
         self.find_control();
         loop {
             self.on_time();
@@ -129,6 +152,7 @@ impl Warden {
             self.on_control();
             self.on_clients();
             self.on_overseen();
+            self.become_program();
         }
     }
 
@@ -283,9 +307,10 @@ impl Warden {
         };
         let exit = wait::reap(keeper.pid).map(|ended| ended.exit());
         let exit = exit.or_else(|| keeper.pidfd.exit_from_kernel());
-        // Of one that is not a child of this warden nobody may know how it ended: its parent may not have reaped
-        // it yet, and an older kernel remembers nothing. But one that has retired leaves no spec.
-        let retired = exit.is_some_and(Exit::is_success) || !self.paths.service(&name).spec().exists();
+        // One that has retired leaves no spec. How it ended does not tell: of one that is not a child of this warden
+        // nobody may know it, and a program that is no keeper at all may end well, too.
+        let retired = !self.paths.service(&name).spec().exists()
+            || (self.quitting && exit.is_some_and(Exit::is_success));
         if retired {
             self.holdings.forget(&name);
             self.paces.remove(&name);
@@ -452,12 +477,21 @@ impl Warden {
         match request {
             Request::Ping => {
                 let keepers = self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.pid)).collect();
-                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers }
+                let version = PROGRAM.to_owned();
+                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers, version }
             }
             Request::Keep { name } => {
                 // Somebody has thought better of it. What a signal has told stays told.
                 self.quitting = self.told_by_signal;
                 self.keep(name);
+                Reply::Done
+            }
+            Request::Exec { program } if self.quitting => {
+                let program = program.display();
+                Reply::Error { message: format!("it is ending, and does not become {program}") }
+            }
+            Request::Exec { program } => {
+                self.exec = Some(program);
                 Reply::Done
             }
             Request::Quit => {

@@ -40,6 +40,8 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         log_out: "/srv/logs/webhook-button-handler-out.log".into(),
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
         keeper_pid: 4700,
+        keeper_version: None,
+        keeper_differs: false,
         fingerprint: 1,
         changed: false,
         limit_overridden: false,

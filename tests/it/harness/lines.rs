@@ -60,10 +60,13 @@ fn number(line: &[u8]) -> Option<u64> {
 }
 
 fn open(path: &Path) -> Box<dyn Read> {
-    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    if path.extension().is_some_and(|end| end == "gz") {
-        Box::new(GzDecoder::new(file))
-    } else {
-        Box::new(file)
+    if path.extension().is_none_or(|end| end != "gz") {
+        if let Ok(file) = File::open(path) {
+            return Box::new(file);
+        }
+        // An archive that has been compressed since it was listed.
+        return open(&PathBuf::from(format!("{}.gz", path.display())));
     }
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Box::new(GzDecoder::new(file))
 }

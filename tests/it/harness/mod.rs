@@ -5,6 +5,7 @@
 
 pub mod clients;
 pub mod lines;
+pub mod programs;
 pub mod shell;
 
 use std::fmt::Debug;
@@ -29,6 +30,7 @@ pub struct Machine {
     home: tempfile::TempDir,
     file: PathBuf,
     env: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 /// What a command came to.
@@ -44,9 +46,23 @@ impl Machine {
     pub fn new(ecosystem: &str) -> Machine {
         let home = tempfile::Builder::new().prefix("dw").tempdir().unwrap();
         let file = home.path().join("ecosystem.toml");
-        let machine = Machine { home, file, env: Vec::new() };
+        let machine = Machine { home, file, env: Vec::new(), program: binary() };
         machine.write(ecosystem);
         machine
+    }
+
+    /// The same with a dogwatch of its own to run, `bin/dogwatch` in the folder, which may be replaced.
+    pub fn with_own_program(ecosystem: &str) -> Machine {
+        let mut machine = Machine::new(ecosystem);
+        fs::create_dir(machine.dir().join("bin")).unwrap();
+        machine.program = machine.dir().join("bin/dogwatch");
+        programs::copy(&binary(), &machine.program, "");
+        machine
+    }
+
+    /// The program that its commands run.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Sets a variable for every command, and so for all of dogwatch's processes.
@@ -71,7 +87,7 @@ impl Machine {
 
     /// `dogwatch ARGS`, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .arg("--home")
             .arg(self.dir().join("home"))
@@ -202,8 +218,13 @@ pub fn unruly() -> PathBuf {
     if let Some(named) = std::env::var_os("UNRULY") {
         return named.into();
     }
+    example("unruly")
+}
+
+/// A program that cargo builds beside the tests.
+pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/unruly");
+    let path = own.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
     path
 }
