@@ -232,8 +232,8 @@ impl Keeper {
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
         let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
-        let others = [self.guard.deadline(), self.vigil.deadline(), clearing, retiring, exec, swallowing];
-        own.into_iter().chain(others).flatten().min()
+        let others = [self.guard.deadline(), self.vigil.deadline(), exec];
+        own.into_iter().chain(others).chain([clearing, retiring, swallowing]).flatten().min()
     }
 
     /// What is due.
