@@ -50,10 +50,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The chaos test for long: 300 kills per variant, of the release build.
+# The chaos test for long, 300 kills per variant; a line of 1 GiB; 100,000 crashes. Of the release build.
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LINE_MIB=1024 DOGWATCH_CRASHES=100000 cargo test --test it endurance -- --nocapture --test-threads=1
 
 # Upgrades under load, ten of them.
 upgrades: build

@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod door;
 pub mod exec;
 pub mod fault;
 pub mod fifo;
