@@ -97,7 +97,7 @@ proptest! {
     ) {
         const DAY: u64 = 86_400_000;
         let ready = if notify { Ready::Notify { timeout: Duration::from_secs(3) } } else { Ready::default() };
-        let new = || World::new(ServiceSpec { ready: ready, ..spec() });
+        let new = || World::new(ServiceSpec { ready, ..spec() });
         let (mut steady, mut jumping) = (new(), new());
         for (what, millis, days) in steps {
             jumping.wall = days * DAY;
