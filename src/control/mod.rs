@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollTimeout, poll};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
@@ -30,7 +31,7 @@ use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
-use crate::os::{exec, fault, file, inherit, limits, own, wait};
+use crate::os::{clock, exec, fault, file, inherit, limits, own, wait};
 use crate::start::Start;
 use crate::wire::environment::{LOCK_FD, ORPHANS, REQUESTS_FD, TCP_FD};
 
@@ -116,6 +117,12 @@ enum End {
     Exec(PathBuf),
 }
 
+/// A control plane that systemd starts waits so long for one that somebody has started by hand; less than the unit's
+/// TimeoutStartSec.
+const QUEUE: Duration = Duration::from_secs(25);
+/// Between two looks meanwhile, milliseconds.
+const QUEUE_LOOK: u8 = 250;
+
 /// Makes the folders and takes the lock; it may be kept already.
 fn prepare(start: &Start, kept: Option<OwnedFd>) -> Result<lock::Lock, (u8, String)> {
     let failed = |what: String, error: std::io::Error| (exit_code::FAILED, format!("{what}: {error}"));
@@ -124,8 +131,16 @@ fn prepare(start: &Start, kept: Option<OwnedFd>) -> Result<lock::Lock, (u8, Stri
             .map_err(|error| failed(format!("cannot make the folder {}", folder.display()), error))?;
     }
     let path = start.paths.control_lock();
-    let attempt = lock::take_over(kept, &path)
-        .map_err(|error| failed(format!("cannot lock {}", path.display()), error))?;
+    let failed_to_lock = |error| failed(format!("cannot lock {}", path.display()), error);
+    let mut attempt = lock::take_over(kept, &path).map_err(failed_to_lock)?;
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        // systemd would try again ten times a second, for ever.
+        let deadline = clock::mono().plus(QUEUE);
+        while matches!(attempt, Attempt::Busy(_)) && clock::mono() < deadline {
+            let _ = poll(&mut [], PollTimeout::from(QUEUE_LOOK));
+            attempt = lock::try_lock(&path).map_err(failed_to_lock)?;
+        }
+    }
     let lock = match attempt {
         Attempt::Held(lock) => lock,
         Attempt::Busy(holder) => {

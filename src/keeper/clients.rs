@@ -99,9 +99,10 @@ impl Clients {
         for (name, fd) in peers {
             clients.last_id += 1;
             let watches = name.starts_with(WATCHER_FD);
-            let switch =
-                name.strip_prefix(HOLDER_FD).and_then(|id| inherited.remove(&format!("{SWITCH_FD}{id}")));
-            let client = Client::new(clients.last_id, Connection::from_owned(fd), !watches);
+            let number = name.strip_prefix(HOLDER_FD);
+            let switch = number.and_then(|number| inherited.remove(&format!("{SWITCH_FD}{number}")));
+            let connection = Connection::from_owned(fd);
+            let client = Client::new(clients.last_id, connection, !watches);
             clients.connected.push(Client { watches, switch, ..client });
         }
         Ok(clients)
@@ -118,9 +119,9 @@ impl Clients {
                 (false, false) => continue,
             };
             kept.push((format!("{prefix}{}", client.id), client.connection.as_fd()));
-            let switch =
-                client.switch.iter().map(|switch| (format!("{SWITCH_FD}{}", client.id), switch.as_fd()));
-            kept.extend(switch);
+            if let Some(switch) = client.switch.as_ref().filter(|_| client.holds) {
+                kept.push((format!("{SWITCH_FD}{}", client.id), switch.as_fd()));
+            }
         }
         kept
     }

@@ -67,6 +67,9 @@ impl Keeper {
         if self.retiring.is_some() {
             return Some(Reply::Error { message: "it is ending with its service".to_owned() });
         }
+        if self.relief.deadline().is_some() {
+            return Some(Reply::Later { message: "its log waits for the disk".to_owned() });
+        }
         let message = match self.instance.beside.as_ref()? {
             Beside::Draining { .. } => "a reload is under way: the run that was replaced has not ended yet",
             Beside::Spawning { .. } | Beside::Starting { .. } | Beside::Failing { .. } => {

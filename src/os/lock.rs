@@ -141,6 +141,15 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_is_one_processs_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = turn(dir.path()).unwrap();
+        assert!(turn(dir.path()).is_none());
+        drop(mine);
+        assert!(turn(dir.path()).is_some() && turn(&dir.path().join("nowhere")).is_none());
+    }
+
+    #[test]
     fn a_lock_that_was_kept_is_held_on_and_a_strange_one_is_not_taken_for_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
@@ -150,15 +159,6 @@ mod tests {
         let kept = lock.as_fd().try_clone_to_owned().unwrap();
         drop(lock);
         assert!(matches!(take_over(Some(kept), &path).unwrap(), Attempt::Held(_)));
-    }
-
-    #[test]
-    fn a_turn_is_one_processs_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let mine = turn(dir.path()).unwrap();
-        assert!(turn(dir.path()).is_none());
-        drop(mine);
-        assert!(turn(dir.path()).is_some() && turn(&dir.path().join("nowhere")).is_none());
     }
 
     #[test]

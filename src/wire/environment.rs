@@ -22,7 +22,7 @@ pub const REQUESTS_FD: &str = "requests";
 pub const TCP_FD: &str = "tcp";
 /// Begins the name of a connection of a keeper to one who holds.
 pub const HOLDER_FD: &str = "holder.";
-/// Begins the name of the dead man's switch of such a one.
+/// Begins the name of the switch of a holder of the same number.
 pub const SWITCH_FD: &str = "switch.";
 /// Begins the name of a connection of a keeper to one who watches.
 pub const WATCHER_FD: &str = "watcher.";

@@ -91,12 +91,12 @@ fn every_pair_dies_together() {
         let after = machine.until_state("web", "online");
         assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
     }
-    for (victim, name) in VICTIMS.iter().enumerate() {
+    for (victim, its_name) in VICTIMS.iter().enumerate() {
         kill(&holder(&machine, victim).unwrap());
         kill_pid(&before);
         let run = before["run"].as_u64();
         let again = |now: &serde_json::Value| now["run"].as_u64() > run && now["state"] == "online";
-        until(&format!("the service, which died with its {name}"), all_work, |all| *all);
+        until(&format!("the service, which died with the {its_name}"), all_work, |all| *all);
         before = until("another run", || machine.status("web"), again);
     }
 }

@@ -7,6 +7,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use dogwatch::model::name::ServiceName;
@@ -590,4 +592,66 @@ fn up_beside_systemd_says_who_runs_it_and_leaves_it_alone() {
     assert_eq!(machine.until_state("web", "online")["run"], 1);
     machine.ok(&["down"]);
     unit.wait().unwrap();
+}
+
+#[test]
+fn up_never_takes_the_place_of_one_that_systemd_is_about_to_start_again() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let socket = machine.dir().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let over = AtomicBool::new(false);
+    let listen = || {
+        while !over.load(Ordering::Relaxed) {
+            let _ = manager.recv(&mut [0; 256]); // a queue that is full would stall who reports
+        }
+    };
+    // Restart=always, RestartSec=100ms.
+    let restart = || {
+        let mut ends = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let mut unit = machine.command(&["control"]).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
+            ends.push(unit.wait().unwrap().code());
+            let pause_until = Instant::now() + Duration::from_millis(100);
+            while Instant::now() < pause_until {
+                pause();
+            }
+        }
+        ends
+    };
+    /// Whatever comes of the test, the other thread ends.
+    struct Over<'a>(&'a AtomicBool, &'a Machine);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+            self.1.control().iter().for_each(kill);
+        }
+    }
+    let ends = thread::scope(|scope| {
+        let unit = scope.spawn(restart);
+        scope.spawn(listen);
+        let _over = Over(&over, &machine);
+        let before = machine.until_state("web", "online");
+        for _ in 0..20 {
+            let control = until("it runs", || machine.control(), Option::is_some).unwrap();
+            kill(&control);
+            let ups = [0, 1].map(|_| machine.command(&["up", "-d"]).stderr(Stdio::piped()).spawn().unwrap());
+            for up in ups {
+                let up = up.wait_with_output().unwrap();
+                let said = String::from_utf8(up.stderr).unwrap();
+                assert!(
+                    up.status.success() && said.contains("run by systemd): joining it"),
+                    "{}: {said}",
+                    up.status
+                );
+            }
+        }
+        let after = machine.until_state("web", "online");
+        assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+        over.store(true, Ordering::Relaxed);
+        machine.ok(&["down"]);
+        unit.join().unwrap()
+    });
+    assert_eq!(ends.len(), 21, "each end but the last one was a kill: {ends:?}");
+    assert_eq!(ends.iter().filter(|end| end.is_none()).count(), 20, "{ends:?}");
 }

@@ -121,7 +121,7 @@ fn a_hostile_service_hurts_only_itself() {
     let (neighbour, own) = (free_address(), free_address());
     let machine = Machine::new(&format!(
         "[services.neighbour]\ncommand = [\"UNRULY\", \"serve\", \"ready\", \"number\", \"1\", \"20\", \"hang\"]\n\
-         ready = \"notify\"\nlisten = [\"{neighbour}\"]\nlog = {{ rotate_size = \"1MiB\" }}\n\
+         ready = \"notify\"\nlisten = [\"{neighbour}\"]\nlog = {{ rotate_size = \"1MiB\", compress = false }}\n\
          [services.hostile]\ncommand = [\"{PYTHON}\", \"../service.py\"]\ncwd = \"own\"\nuser = \"{}\"\n\
          ready = \"notify\"\nlisten = [\"{own}\"]\nlimits = {{ nproc = 40 }}\n",
         user(2)
