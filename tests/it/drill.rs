@@ -169,12 +169,37 @@ fn a_live_system_is_hurt_only_when_that_was_said() {
     assert_ne!((&after.1, &after.2), (&before.1, &before.2), "warden and keeper were killed");
     assert_eq!(after.0, before.0, "nobody named the control plane");
     assert_eq!(["web", "bystander"].map(|name| machine.status(name)["pid"].clone()), pids);
+    assert_eq!(neighbours(&machine), [] as [String; 0]);
+}
+
+/// Throw-away services that dogwatch has a folder for.
+fn neighbours(machine: &Machine) -> Vec<String> {
     let services = fs::read_dir(machine.paths().services()).unwrap().flatten();
-    let left: Vec<_> = services
-        .map(|entry| entry.file_name())
-        .filter(|name| name.to_string_lossy().starts_with("drill"))
-        .collect();
-    assert!(left.is_empty(), "{left:?}");
+    let names = services.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("drill")).collect()
+}
+
+#[test]
+fn a_killed_drill_leaves_a_live_system_as_it_was() {
+    let machine = machine(free_address());
+    machine.up();
+    let pids = || ["web", "bystander"].map(|name| machine.status(name)["pid"].clone());
+    let before = pids();
+    let temporary = tempfile::tempdir().unwrap();
+    for fault in ["leak", "fork-bomb"] {
+        let args = ["drill", "--yes", "--seconds", "5", "--only", fault];
+        let mut command = machine.command(&args);
+        let mut child = command.env("TMPDIR", temporary.path()).stderr(Stdio::null()).spawn().unwrap();
+        let name = ServiceName::new(&format!("drill-{fault}")).unwrap();
+        let keeper = machine.paths().service(&name).lock;
+        until("the neighbour has a keeper", || lock::named(&keeper), Option::is_some);
+        PidFd::open(child.id() as i32).unwrap().signal(Signal::KILL).unwrap();
+        child.wait().unwrap();
+        until("no neighbour", || neighbours(&machine), Vec::is_empty);
+        nothing_is_left(temporary.path());
+        assert!(!keeper.exists());
+    }
+    assert_eq!(pids(), before);
 }
 
 /// Answers well as long as `well` says so; afterwards hangs up. Never outlives the test.
