@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak upgrades bench bench-services screenshots send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak upgrades bench bench-isolation bench-services screenshots send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -50,10 +50,11 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The chaos test for long: 300 kills per variant, of the release build.
+# The chaos test for long, 300 kills per variant; a line of 1 GiB; 100,000 crashes. Of the release build.
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LINE_MIB=1024 DOGWATCH_CRASHES=100000 cargo test --test it endurance -- --nocapture --test-threads=1
 
 # Upgrades under load, ten of them.
 upgrades: build
@@ -68,6 +69,10 @@ screenshots:
 
 bench: build
 	DOGWATCH=$(CURDIR)/bin/dogwatch cargo bench --profile dev
+
+# The webhook as shipped, at 200 requests a second, alone and beside each neighbour that misbehaves: as root.
+bench-isolation: build
+	benches/isolation.sh
 
 # The services as shipped: posts, answers, pushes, memory, repair (services/bench).
 bench-services: build

@@ -33,10 +33,14 @@ fn compress(path: &Path) -> io::Result<()> {
     let half = format!("{name}.gz.new");
     let (source, _) = folder.open_file(&name, Missing::Fail)?;
     let mut encoder = GzEncoder::new(folder.make_file(&half)?, Compression::default());
-    io::copy(&mut BufReader::with_capacity(64 * 1024, source), &mut encoder)?;
+    let copied = io::copy(&mut BufReader::with_capacity(64 * 1024, source), &mut encoder);
     // On the disk before the original goes, so that a power cut loses neither.
-    encoder.finish()?.sync_all()?;
+    if let Err(error) = copied.and_then(|_| encoder.finish()?.sync_all()) {
+        let _ = folder.remove(&half); // a full disk has better use for it
+        return Err(error);
+    }
     folder.rename(&half, &target)?;
+    folder.sync()?;
     folder.remove(&name)
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use crate::cli::{self, Done, pm2};
+use crate::cli::{self, Done, drill, pm2};
 use crate::model::name::ServiceName;
 use crate::os::own;
 use crate::paths::{Paths, Surroundings};
@@ -45,6 +45,11 @@ fn small_process(words: &[OsString]) -> Option<u8> {
             own_paths().zip(ServiceName::new(name).ok()).map(|(paths, name)| keeper::run(&paths, &name))
         }
         ("compress", Some(file)) => Some(compress::run(Path::new(file))),
+        (drill::guard::COMMAND, None) => Some(drill::guard::run()),
+        (drill::victim::COMMAND, Some(_)) => {
+            let words: Vec<&str> = words.iter().skip(2).filter_map(|word| word.to_str()).collect();
+            Some(drill::victim::run(&words))
+        }
         _ => return None,
     }
     .or(Some(exit_code::USAGE))

@@ -67,8 +67,20 @@ impl Paths {
     /// ignores XDG_*; else the user's.
     ///
     /// # Errors
-    /// A sentence, when a user without $HOME names no home.
+    /// A sentence, when a user without $HOME names no home, or when a path is not UTF-8 text.
     pub fn resolve(around: &Surroundings) -> Result<Paths, String> {
+        let paths = Paths::find(around)?;
+        let other = [&paths.run, &paths.state, &paths.log].into_iter().find(|path| path.to_str().is_none());
+        other.map_or(Ok(()), |path| {
+            Err(format!(
+                "cannot keep anything in {}: the path is not UTF-8 text\n  name another folder: dogwatch --home DIR",
+                path.display()
+            ))
+        })?;
+        Ok(paths)
+    }
+
+    fn find(around: &Surroundings) -> Result<Paths, String> {
         if let Some(home) = &around.home_flag {
             return Ok(Paths::below(&around.cwd.join(home)));
         }
@@ -230,6 +242,11 @@ impl ServicePaths {
     /// Folder of the FIFOs of one run.
     pub fn run_dir(&self, run: u64) -> PathBuf {
         self.dir.join(format!("0.{run}"))
+    }
+
+    /// Folder of FIFOs that no run has, for one that finds no room on the disk.
+    pub fn spare_dir(&self) -> PathBuf {
+        self.dir.join("spare")
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Command {
     Upgrade(Upgrade),
     /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
     Doctor(Json),
+    /// Hurt dogwatch while a service is asked again and again, and say what the service noticed
+    Drill(Drill),
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),
@@ -178,6 +180,44 @@ pub struct Rollout {
     /// As that of `upgrade`
     #[arg(long, value_parser = parse_duration)]
     pub wait: Option<Duration>,
+}
+
+/// `drill`.
+#[derive(Debug, Arguments)]
+pub struct Drill {
+    /// The service that must not notice [default: the first critical one that listens]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// On a dogwatch of its own in a temporary folder, with services of its own
+    #[arg(long, conflicts_with_all = ["name", "url", "neighbours", "yes"])]
+    pub scratch: bool,
+    /// What to ask for, on this machine [default: /health of the service, else /]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Requests a second, each on a new connection
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+    /// How long each fault is watched at least, seconds
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub seconds: u32,
+    /// Only these faults
+    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// On a live system: throw-away services that misbehave, too
+    #[arg(long)]
+    pub neighbours: bool,
+    /// On a live system: do not ask before
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show the faults, and do none
+    #[arg(long)]
+    pub list: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a report with a picture of all answers
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `control`.

@@ -12,6 +12,7 @@ mod client;
 mod direct;
 mod doctor;
 mod down;
+pub mod drill;
 mod engine;
 pub mod fail;
 mod follow;
@@ -88,6 +89,7 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Rollout(options) => upgrade::rollout::run(&here, &options)?,
         Command::Selfcheck => upgrade::selfcheck::run(&here)?,
         Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
+        Command::Drill(options) => drill::run(&here, &options)?,
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

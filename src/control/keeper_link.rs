@@ -37,6 +37,8 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
     let paths = plane.paths.service(&name);
     let socket = paths.keeper_sock();
     let mut delay = FIRST_DELAY;
+    // What has been said of it, so that it is said once.
+    let mut trouble = None;
     loop {
         let mut heard = false;
         if let Err(error) = converse(&plane, &name, &op, &socket, &mut heard).await {
@@ -46,8 +48,13 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
                 io::ErrorKind::ConnectionReset,
                 io::ErrorKind::BrokenPipe,
             ];
-            if !away.contains(&error.kind()) {
-                say(format_args!("{name}: connection to its keeper: {error}"));
+            let news = Some(error.kind()) != trouble;
+            trouble = (!away.contains(&error.kind())).then_some(error.kind());
+            if trouble.is_some() {
+                heard = false; // the next attempt will hardly be better
+                if news {
+                    say(format_args!("{name}: connection to its keeper: {error}; trying again"));
+                }
             }
         }
         if op == Op::Watch {

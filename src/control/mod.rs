@@ -155,8 +155,12 @@ fn prepare(start: &Start, kept: Option<OwnedFd>) -> Result<lock::Lock, (u8, Stri
     }
     let path = start.paths.ecosystem();
     let content = start.file.to_string_lossy().into_owned();
-    file::replace(&path, content.as_bytes(), false)
-        .map_err(|error| failed(format!("cannot write {}", path.display()), error))?;
+    if let Err(error) = file::replace(&path, content.as_bytes(), false) {
+        let path = path.display();
+        say(format_args!(
+            "cannot write {path}: {error}; only systemd or `dogwatch up` can restart this process"
+        ));
+    }
     Ok(lock)
 }
 

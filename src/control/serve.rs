@@ -71,16 +71,18 @@ pub async fn unix(plane: Arc<Plane>, listener: UnixListener, places: Arc<Semapho
     let router = api::full(&plane);
     let stranger = api::for_strangers();
     let own_uid = own::effective_uid();
+    let mut told = false;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                told = false;
                 let uid = stream.peer_cred().map(|peer| peer.uid());
                 let trusted = uid.is_ok_and(|uid| uid == 0 || uid == own_uid);
                 let router = if trusted { router.clone() } else { stranger.clone() };
                 tokio::spawn(connection(Arc::clone(&plane), stream, router, place));
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after(&error, &mut told).await,
         }
     }
 }
@@ -88,13 +90,15 @@ pub async fn unix(plane: Arc<Plane>, listener: UnixListener, places: Arc<Semapho
 /// Serves the TCP socket, for ever.
 pub async fn tcp(plane: Arc<Plane>, listener: TcpListener, places: Arc<Semaphore>) {
     let router = api::read_only(&plane);
+    let mut told = false;
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                told = false;
                 tokio::spawn(connection(Arc::clone(&plane), stream, router.clone(), place));
             }
-            Err(error) => pause_after(&error).await,
+            Err(error) => pause_after(&error, &mut told).await,
         }
     }
 }
@@ -138,9 +142,11 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, String> {
     })
 }
 
-/// Too many open files, for instance: the waiting client stays in the queue meanwhile.
-async fn pause_after(error: &io::Error) {
-    say(format_args!("accepting a connection to the API: {error}"));
+/// Too many open files, for instance: the waiting client stays in the queue meanwhile. Told once, until one was accepted.
+async fn pause_after(error: &io::Error, told: &mut bool) {
+    if !std::mem::replace(told, true) {
+        say(format_args!("cannot accept a connection to the API: {error}; it waits"));
+    }
     sleep(Duration::from_millis(100)).await;
 }
 

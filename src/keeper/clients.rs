@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::vigil::Others;
+use crate::model::moment::Moment;
+use crate::os::door::Door;
 use crate::os::packet::{Connection, Listener};
 use crate::os::switch;
 use crate::wire::VERSION;
@@ -19,7 +21,7 @@ const MOST: usize = 64;
 /// The socket and everyone on it.
 #[derive(Debug)]
 pub struct Clients {
-    listener: Listener,
+    door: Door,
     connected: Vec<Client>,
     last_id: u64,
 }
@@ -32,7 +34,7 @@ struct Client {
     holds: bool,
     /// The control plane's: it falls when that stalls.
     switch: Option<OwnedFd>,
-    /// It does not read, or is gone; it is removed at the next [`Clients::receive`].
+    /// It does not read, or is gone; it is removed at the next [`Clients::accept`].
     dropped: bool,
 }
 
@@ -89,7 +91,8 @@ impl Clients {
     /// Those of bind(2).
     pub fn take_over(path: &Path, inherited: &mut BTreeMap<String, OwnedFd>) -> io::Result<Clients> {
         let listener = Listener::take_over(inherited.remove(REQUESTS_FD), path)?;
-        let mut clients = Clients { listener, connected: Vec::new(), last_id: 0 };
+        let door = Door::new(listener);
+        let mut clients = Clients { door, connected: Vec::new(), last_id: 0 };
         let (peers, others): (BTreeMap<String, OwnedFd>, _) =
             std::mem::take(inherited).into_iter().partition(|(name, _)| is_peer(name));
         *inherited = others;
@@ -108,7 +111,7 @@ impl Clients {
     /// What this process keeps when it becomes another program: the socket, and the connections of those who hold and
     /// watch. Who has asked something else asks again.
     pub fn kept(&self) -> Vec<(String, BorrowedFd<'_>)> {
-        let mut kept = vec![(REQUESTS_FD.to_owned(), self.listener.as_fd())];
+        let mut kept = vec![(REQUESTS_FD.to_owned(), self.door.as_fd())];
         for client in self.connected.iter().filter(|client| !client.dropped) {
             let prefix = match (client.holds, client.watches) {
                 (true, _) => HOLDER_FD,
@@ -125,7 +128,7 @@ impl Clients {
 
     /// What to poll: the listener, then each connection.
     pub fn polled(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        let listener = (self.connected.len() < MOST).then(|| self.listener.as_fd());
+        let listener = self.door.polled().filter(|_| self.connected.len() < MOST);
         listener.into_iter().chain(self.connected.iter().map(|client| client.connection.as_fd()))
     }
 
@@ -152,19 +155,29 @@ impl Clients {
         self.connected.iter().find(|client| of(client))?.switch.as_ref().map(AsFd::as_fd)
     }
 
-    /// Accepts, and reads every waiting request. Bad requests are answered here.
-    pub fn receive(&mut self) -> Vec<Asked> {
+    /// When to accept again, if that was not possible.
+    pub fn deadline(&self) -> Option<Moment> {
+        self.door.deadline()
+    }
+
+    /// Accepts whoever waits.
+    ///
+    /// # Errors
+    /// Those of [`Door::accept`].
+    pub fn accept(&mut self, now: Moment) -> io::Result<()> {
         self.connected.retain(|client| !client.dropped);
         while self.connected.len() < MOST {
-            match self.listener.accept() {
-                Ok(Some(connection)) if is_ours(&connection) => {
-                    self.last_id += 1;
-                    self.connected.push(Client::new(self.last_id, connection, false));
-                }
-                Ok(Some(_)) => {} // another user: closed
-                Ok(None) | Err(_) => break,
-            }
+            let Some(connection) = self.door.accept(now)? else { break };
+            if is_ours(&connection) {
+                self.last_id += 1;
+                self.connected.push(Client::new(self.last_id, connection, false));
+            } // another user's is closed
         }
+        Ok(())
+    }
+
+    /// Reads every waiting request. Bad requests are answered here.
+    pub fn receive(&mut self) -> Vec<Asked> {
         let mut asked = Vec::new();
         for client in &mut self.connected {
             while let Some(op) = client.receive() {

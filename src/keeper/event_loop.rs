@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
-use super::channels::Channels;
+use super::channels::{self, Channels};
 use super::child::{Child, Look};
 use super::clients::Clients;
 use super::compress::Compressor;
@@ -97,11 +97,7 @@ impl Keeper {
             self.on_time();
             self.publish();
             if self.is_done() {
-                self.forget_next();
-                // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
-                if let Err(error) = self.store.forget() {
-                    self.log(&format!("cannot remove the spec: {error}"));
-                }
+                self.forget_all();
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }
@@ -219,8 +215,7 @@ impl Keeper {
         let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        // EINTR is a wake-up like any other: everything is looked at after it anyway.
-        let _ = poll(&mut fds, timeout);
+        wait::for_any(&mut fds, timeout);
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -232,8 +227,9 @@ impl Keeper {
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
         let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
-        let others = [self.guard.deadline(), self.vigil.deadline(), exec];
-        own.into_iter().chain(others).chain([clearing, retiring, swallowing]).flatten().min()
+        let others = [self.guard.deadline(), self.vigil.deadline(), self.clients.deadline()];
+        let ends = [clearing, retiring, exec, swallowing];
+        own.into_iter().chain(others).chain(ends).flatten().min()
     }
 
     /// What is due.
@@ -279,7 +275,6 @@ impl Keeper {
             let _ = wait::reap(ended.pid);
             self.compressor.ended(ended.pid);
         }
-        self.compressor.next(&self.paths);
     }
 
     fn look_after_children(&mut self) {
@@ -317,7 +312,11 @@ impl Keeper {
     fn on_pump(&mut self) {
         for notice in self.pump.notices() {
             match notice {
-                Said::Finished { run } => self.forget_channels(run),
+                Said::Finished { run } => {
+                    if let Some(channels) = self.detach(run) {
+                        channels.leave(&self.own);
+                    }
+                }
                 Said::Flushed(result) => {
                     let reply = match result {
                         Ok(()) => Reply::done(self.instance.runs),
@@ -333,17 +332,15 @@ impl Keeper {
                 Said::Parked(number) => self.on_parked(number),
             }
         }
+        self.compressor.next(&self.paths);
     }
 
-    /// The last byte of a run is in its file: nobody needs its FIFOs any more.
-    pub(super) fn forget_channels(&mut self, run: u64) {
-        let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {
-            return;
-        };
-        if let Some(channels) = self.emptying.remove(at) {
-            self.clients.take_back(channels.held().map(|(key, _)| key).collect());
-            channels.remove();
-        }
+    /// Nobody is to hold the FIFOs of a run any more.
+    pub(super) fn detach(&mut self, run: u64) -> Option<Channels> {
+        let at = self.emptying.iter().position(|channels| channels.run == run)?;
+        let channels = self.emptying.remove(at)?;
+        self.clients.take_back(channels.held().map(|(key, _)| key).collect());
+        Some(channels)
     }
 
     /// What the service reports.
@@ -391,6 +388,16 @@ impl Keeper {
         if let Some((channels, cgroup)) = self.next.take() {
             channels.remove();
             let _ = cgroup.map(Cgroup::remove); // the warden removes the rest
+        }
+    }
+
+    /// Nothing is left of the service but its goal, and its folder.
+    fn forget_all(&mut self) {
+        self.forget_next();
+        channels::remove(&self.own.spare_dir());
+        // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
+        if let Err(error) = self.store.forget() {
+            self.log(&format!("cannot remove the spec: {error}"));
         }
     }
 

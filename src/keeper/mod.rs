@@ -164,7 +164,10 @@ impl Keeper {
         let second = record.second.clone().unwrap_or_default();
         let beside = self.instance.beside.as_ref().and_then(Beside::run);
         let beside = beside.map(|run| adopt(run, second.cgroup.as_ref(), second.released));
-        self.children.extend(main.into_iter().chain(beside));
+        for child in main.into_iter().chain(beside) {
+            self.children
+                .push(child.map_err(|error| format!("cannot see whether the service lives: {error}"))?);
+        }
         self.children.sort_by_key(|child| child.run.number);
         self.watch_memory();
         let living = self.living();
@@ -176,7 +179,7 @@ impl Keeper {
         let owner = child::RunAs::find(&self.spec).map_or(None, |run_as| run_as.owner);
         let mut attached = Vec::new();
         for run in runs.into_iter().filter(|run| *run <= self.instance.runs) {
-            let taken = Channels::prepare(&self.own, run, owner, self.spec.critical)
+            let taken = Channels::open(&self.own, run, owner, self.spec.critical)
                 .and_then(|channels| Ok((channels.for_pump()?, channels)));
             let (for_pump, channels) =
                 taken.map_err(|error| format!("cannot open the FIFOs of run {run}: {error}"))?;

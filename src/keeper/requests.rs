@@ -18,6 +18,9 @@ const RETIRE_EXTRA: Duration = Duration::from_secs(3);
 impl Keeper {
     /// Reads and answers all requests.
     pub(super) fn on_clients(&mut self) {
+        if let Err(error) = self.clients.accept(clock::mono()) {
+            self.log(&format!("cannot accept a connection: {error}; it waits"));
+        }
         for asked in self.clients.receive() {
             self.busy = true;
             if let Some(reply) = self.answer(asked.by, asked.op) {
@@ -101,7 +104,7 @@ impl Keeper {
                     self.pump.tell(Command::Policy(file.spec.log.clone()));
                 }
                 if file.spec.user != self.spec.user {
-                    self.next = None; // its FIFOs belong to another user
+                    self.forget_next(); // its FIFOs belong to another user
                 }
                 if let Some(memory) = file.spec.memory {
                     for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {

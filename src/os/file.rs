@@ -6,11 +6,15 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Puts `bytes` in the place of the file at `path`: whole or not at all, mode 0600. What must survive a power
-/// cut is flushed to the disk when `durable`.
+/// cut is flushed to the disk when `durable`. What stands there already is not written again: a full disk has no room
+/// for it.
 ///
 /// # Errors
 /// Those of writing beside it and of rename(2).
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    if !durable && fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;

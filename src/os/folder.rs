@@ -137,6 +137,16 @@ impl Folder {
         Some(id(&about))
     }
 
+    /// Flushes the names in it to the disk.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync(&self) -> io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = openat(&self.fd, ".", flags, Mode::empty())?; // what is open by its path alone takes no fsync
+        Ok(nix::unistd::fsync(folder)?)
+    }
+
     /// Moves the file `name` into another folder, where nothing has the name `new` yet.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use super::unix::{MOST_FDS, own, refuse_descriptors, short_address};
+use super::unix::{MOST_FDS, descriptors_of, own, refuse_descriptors, short_address};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -140,7 +140,8 @@ impl Connection {
     /// The next packet; `Ok(None)` when the peer has closed.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`].
+    /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`]; EMFILE if there was no room for
+    /// its descriptors: it is gone, so whoever needs them connects again.
     pub fn receive(&self) -> io::Result<Option<Packet>> {
         // A look at the length first: a buffer for the longest packet would stay in the heap for ever.
         let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
@@ -150,6 +151,10 @@ impl Connection {
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let message = socket::recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+            drop(descriptors_of(&space));
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let mut fds = Vec::new();
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = control {

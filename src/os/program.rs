@@ -14,6 +14,9 @@ const DELETED: &str = " (deleted)";
 /// As much of an ELF file's head as tells for which machines it is (elf(5): e_ident to e_machine).
 const HEAD: usize = 20;
 
+/// Read at a time, bytes: the control plane keeps what it has once used.
+const BLOCK: usize = 1 << 15;
+
 /// The program of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
@@ -51,7 +54,7 @@ pub fn link(pid: i32) -> PathBuf {
 /// Those of reading it.
 pub fn build(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
-    let mut block = vec![0; 1 << 18];
+    let mut block = vec![0; BLOCK];
     // FNV-1a, over words in place of bytes; the rotation brings the upper bits down, too.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     loop {

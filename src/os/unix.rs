@@ -90,6 +90,21 @@ pub(super) fn own(fd: RawFd) -> OwnedFd {
     }
 }
 
+/// The descriptors in the control data of a message of which some had no room (MSG_CTRUNC): they have numbers here
+/// already, and nix, which does not look at such a message, would leave them open for ever.
+pub(super) fn descriptors_of(control: &[u8]) -> Vec<OwnedFd> {
+    // struct cmsghdr, cmsg(3): a length, which counts the header, a level, a type; zeros if there was room for none.
+    const LENGTH: usize = size_of::<usize>();
+    const HEADER: usize = LENGTH + 8;
+    let (Some(length), Some(kind)) = (control.first_chunk::<LENGTH>(), control.get(LENGTH..HEADER)) else {
+        return Vec::new();
+    };
+    let rights = [libc::SOL_SOCKET.to_ne_bytes(), libc::SCM_RIGHTS.to_ne_bytes()].concat();
+    let numbers = control.get(HEADER..usize::from_ne_bytes(*length)).filter(|_| kind == rights);
+    let each = numbers.unwrap_or_default().chunks_exact(size_of::<RawFd>());
+    each.filter_map(|bytes| bytes.first_chunk().map(|bytes| own(RawFd::from_ne_bytes(*bytes)))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
 use super::cells::{self, Cells};
@@ -19,6 +19,7 @@ use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
 use crate::model::signal::Signal;
+use crate::os::door::Door;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::lock::Lock;
 use crate::os::packet::{Connection, Listener};
@@ -58,7 +59,7 @@ pub struct Heritage {
 pub struct Warden {
     paths: Paths,
     signals: SignalFd,
-    pub(super) listener: Listener,
+    pub(super) door: Door,
     clients: Vec<Connection>,
     overseen: Option<Overseen>,
     keepers: BTreeMap<ServiceName, KeeperProcess>,
@@ -107,7 +108,7 @@ impl Warden {
         Warden {
             paths,
             signals,
-            listener,
+            door: Door::new(listener),
             clients: Vec::new(),
             overseen: None,
             keepers: BTreeMap::new(),
@@ -212,12 +213,13 @@ impl Warden {
         let unconnected = self.keepers.values().any(|keeper| keeper.channel.is_none());
         let reconnect = unconnected.then(|| now.plus(RECONNECT));
         let overseen = self.overseen.as_ref().and_then(Overseen::deadline);
-        let due = self.due.values().copied().chain(self.control_due).chain(reconnect).chain(overseen).min();
+        let due = self.due.values().copied().chain(self.control_due).chain(self.door.deadline());
+        let due = due.chain(reconnect).chain(overseen).min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             let millis = due.since(now).as_nanos().div_ceil(1_000_000).min(3_600_000);
             PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
         });
-        let listener = (self.clients.len() < MOST_CLIENTS).then(|| self.listener.as_fd());
+        let listener = self.door.polled().filter(|_| self.clients.len() < MOST_CLIENTS);
         let all = std::iter::once(self.signals.as_fd())
             .chain(listener)
             .chain(self.clients.iter().map(AsFd::as_fd))
@@ -226,7 +228,7 @@ impl Warden {
             .chain(self.keepers.values().flat_map(KeeperProcess::polled));
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        let _ = poll(&mut fds, timeout); // EINTR is a wake-up like any other
+        wait::for_any(&mut fds, timeout);
     }
 
     fn on_time(&mut self) {
@@ -416,10 +418,11 @@ impl Warden {
 
     fn on_clients(&mut self) {
         while self.clients.len() < MOST_CLIENTS {
-            match self.listener.accept() {
+            match self.door.accept(clock::mono()) {
                 Ok(Some(client)) if client.peer_uid().is_ok_and(is_ours) => self.clients.push(client),
                 Ok(Some(_)) => {} // another user: closed
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(error) => log(&format!("cannot accept a connection: {error}; it waits")),
             }
         }
         let clients = std::mem::take(&mut self.clients);

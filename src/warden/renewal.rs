@@ -17,7 +17,7 @@ impl Warden {
         let Some(program) = self.exec.take() else { return };
         fault::point("the warden before exec");
         let mut inherit =
-            vec![(LOCK_FD.to_owned(), self.lock.as_fd()), (REQUESTS_FD.to_owned(), self.listener.as_fd())];
+            vec![(LOCK_FD.to_owned(), self.lock.as_fd()), (REQUESTS_FD.to_owned(), self.door.as_fd())];
         inherit.extend(self.holdings.all());
         let memo = vec![(ORPHANS, self.orphans.memo())];
         let error = exec(Exec { program: &program, args: vec!["warden".into()], inherit, memo });

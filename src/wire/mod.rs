@@ -8,6 +8,7 @@
 //! not new. Samples of every version are in `tests/fixtures` and must be read for ever.
 
 pub mod api;
+pub mod drill;
 pub mod environment;
 pub mod goal;
 pub mod incidents;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use dogwatch::os::process::Identity;
 
 use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, stop, until};
+use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, setting, stop, until};
 
 /// Kills per variant when nobody asks for more: enough to see each kind of victim several times.
 const KILLS: u64 = 24;
@@ -99,10 +99,6 @@ fn every_pair_dies_together() {
         until(&format!("the service, which died with the {its_name}"), all_work, |all| *all);
         before = until("another run", || machine.status("web"), again);
     }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// xorshift64*: the kills of a seed can be repeated.

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
 
 use dogwatch::model::name::ServiceName;
 use dogwatch::os::packet::Connection;
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use crate::harness::clients::Asking;
 use crate::harness::programs::copy;
-use crate::harness::{Machine, Outcome, binary, example, free_address, go_on, kill, pause, stop, until};
+use crate::harness::{Machine, Outcome, binary, example, free_address, go_on, kill, stop, until};
 use crate::reload::{VERIFY, runs_in_log, until_alone, webhook};
 use crate::renewed::ask;
 use crate::upgrade::{all_run_the_installed, builds, upgrade};
@@ -29,13 +28,23 @@ fn service(name: &str, words: &str, address: SocketAddr) -> String {
     )
 }
 
-/// A machine with one service `web`, whose new runs are ready after so many milliseconds, and count.
+/// A machine with one service `web`, whose new runs count; they are ready after so many milliseconds, and not before they
+/// are let go, if [`hold_new_runs`] was called.
 fn slow_to_begin(millis: u32) -> (Machine, Value) {
-    let words = format!(r#""count", "5", "50", "pause", "{millis}", "serve", "ready", "hang""#);
+    let words =
+        format!(r#""count", "5", "50", "pause", "{millis}", "while", "held", "serve", "ready", "hang""#);
     let machine = Machine::with_own_program(&service("web", &words, free_address()));
     machine.up();
     let first = machine.until_state("web", "online");
     (machine, first)
+}
+
+fn hold_new_runs(machine: &Machine) {
+    fs::write(machine.dir().join("held"), "").unwrap();
+}
+
+fn let_new_runs_go(machine: &Machine) {
+    fs::remove_file(machine.dir().join("held")).unwrap();
 }
 
 /// Another build of the good program.
@@ -150,10 +159,12 @@ fn reloads_and_upgrades_at_the_same_time_fail_no_request_and_lose_no_line() {
 
 #[test]
 fn an_upgrade_waits_until_one_run_has_taken_over_from_the_other() {
-    let (machine, first) = slow_to_begin(2500);
+    let (machine, first) = slow_to_begin(1);
     let own = all_run_the_installed(&machine, &["web"]);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 0, "{upgrade:#?}");
     assert!(upgrade.out.contains("keeper web waits: a reload is under way"), "{upgrade:#?}");
@@ -170,12 +181,14 @@ fn an_upgrade_waits_until_one_run_has_taken_over_from_the_other() {
 
 #[test]
 fn a_keeper_that_dies_while_it_is_waited_for_is_followed_by_the_new_program_with_both_runs() {
-    let (machine, first) = slow_to_begin(2500);
+    let (machine, first) = slow_to_begin(1);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
     kill_keeper(&machine);
     let after = machine.until_state("web", "online");
     assert_eq!((&after["pid"], &after["beside"]["pid"]), (&first["pid"], &both["beside"]["pid"]));
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 0, "{upgrade:#?}");
     all_run_the_installed(&machine, &["web"]);
@@ -227,8 +240,8 @@ fn a_keeper_whose_service_takes_too_long_is_put_off_and_comes_later() {
     assert!(upgrade.err.contains("1 process was put off and run"), "{upgrade:#?}");
     assert!(upgrade.err.contains("later: dogwatch upgrade"), "{upgrade:#?}");
     assert!(upgrade.err.contains("1 service has kept its process"), "{upgrade:#?}");
-    let problems = machine.ok(&["status"]);
-    assert!(problems.contains("the keeper of web runs another build than the control plane"), "{problems}");
+    let says = "the keeper of web runs another build than the control plane";
+    until("the problem is told", || machine.ok(&["status"]), |problems| problems.contains(says));
     machine.ok(&["upgrade"]);
     all_run_the_installed(&machine, &["web"]);
     assert_eq!(until_alone(&machine)["pid"], status["pid"]);
@@ -239,11 +252,13 @@ fn a_keeper_whose_service_takes_too_long_is_put_off_and_comes_later() {
 /// Something happens to the new program when only the keeper does not run it yet: all go back.
 #[track_caller]
 fn goes_back_when(happens: impl FnOnce(&Machine), says: &str) {
-    let (machine, _) = slow_to_begin(2500);
+    let (machine, _) = slow_to_begin(1);
     let before = builds(&machine, &["web"]);
+    hold_new_runs(&machine);
     let both = begin_reload(&machine);
     let upgrade = begin_upgrade(&machine, &[]);
     happens(&machine);
+    let_new_runs_go(&machine);
     let upgrade = end(upgrade);
     assert_eq!(upgrade.code, 1, "{upgrade:#?}");
     assert!(upgrade.err.contains(says), "{upgrade:#?}");
@@ -344,15 +359,9 @@ fn no_descriptor_comes_to_stay_with_an_upgrade() {
     machine.ok(&["reload", "web"]);
     until_alone(&machine);
     upgrade_again(&machine);
-    // Who lost a connection has it again within half a second.
-    let rest = || {
-        let (files, begin) = (all(), Instant::now());
-        while begin.elapsed() < Duration::from_secs(1) {
-            pause();
-        }
-        (files == all()).then_some(files)
-    };
-    let before = until("at rest", rest, Option::is_some).expect("it was looked for until it was there");
+    // The last thing that comes after an upgrade: the control plane's switch, handed to the keeper.
+    let is_complete = |files: &[Vec<String>; 3]| files[2].iter().any(|name| name == "anon_inode:[timerfd]");
+    let before = until("at rest", all, |files| is_complete(files) && *files == all());
     for line in ["one", "two", "three"] {
         let summary = upgrade(&machine, Some(&good(&machine, line)), 0);
         assert_eq!(summary["ending"], "done", "{summary:#}");

@@ -339,7 +339,8 @@ impl Rollout<'_> {
             Ok(Some(found)) => found,
             Ok(None) => return Renewed::Needless,
             Err(_) if turn.is_unchanged(who.find(paths)) => {
-                return self.put_off(turn, "it has not become the new program".to_owned());
+                let why = "it has not become the new program".to_owned();
+                return self.loss().map_or_else(|| self.put_off(turn, why), Renewed::Bad);
             }
             Err(why) => return Renewed::Bad(why),
         };

@@ -90,6 +90,25 @@ proptest! {
         }
     }
 
+    /// Put forward and back by days, at any moment.
+    #[test]
+    fn the_wall_clock_decides_nothing(
+        steps in proptest::collection::vec((0u8..20, 0u64..30_000, 0u64..3), 0..100), notify: bool,
+    ) {
+        const DAY: u64 = 86_400_000;
+        let ready = if notify { Ready::Notify { timeout: Duration::from_secs(3) } } else { Ready::default() };
+        let new = || World::new(ServiceSpec { ready, ..spec() });
+        let (mut steady, mut jumping) = (new(), new());
+        for (what, millis, days) in steps {
+            jumping.wall = days * DAY;
+            disturb(&mut steady, what, millis);
+            disturb(&mut jumping, what, millis);
+            prop_assert_eq!(&steady.instance.phase, &jumping.instance.phase);
+            prop_assert_eq!(&steady.spawns, &jumping.spawns);
+            prop_assert_eq!(steady.instance.deadline(), jumping.instance.deadline());
+        }
+    }
+
     #[test]
     fn critical_never_gives_up(
         lives in proptest::collection::vec(0u64..20_000, 1..100), give_up in 1u32..8, fails: bool,

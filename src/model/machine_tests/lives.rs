@@ -159,3 +159,21 @@ fn a_process_that_was_never_let_go_is_started_again() {
     world.pass(0);
     assert_eq!(world.instance.state(), State::Stopped);
 }
+
+#[test]
+fn a_hundred_thousand_crashes_change_nothing_but_the_count() {
+    let mut world = World::new(spec());
+    world.tell(Event::Start);
+    let crash = |world: &mut World| {
+        world.die(Exit::Code(1));
+        world.pass(17_000); // the longest pause, and its jitter
+        world.spawns.clear();
+    };
+    (0..10).for_each(|_| crash(&mut world));
+    let size = |world: &World| serde_json::to_vec(&world.instance).unwrap().len();
+    let (before, state) = (size(&world), world.instance.state());
+    (10..100_000).for_each(|_| crash(&mut world));
+    assert_eq!((world.instance.restarts, world.living.len()), (100_000, 1));
+    assert_eq!(world.instance.state(), state);
+    assert!(size(&world) < before + 60, "{} bytes, {before} before", size(&world));
+}

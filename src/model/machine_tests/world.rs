@@ -35,6 +35,8 @@ pub(super) struct World {
     pub(super) obeys_term: bool,
     /// The keeper dies after each step, and its successor reads what was written down.
     pub(super) keeper_dies: bool,
+    /// How far the wall clock has been put forward, milliseconds.
+    pub(super) wall: u64,
 }
 
 impl World {
@@ -48,11 +50,17 @@ impl World {
             spawns_fail: false,
             obeys_term: true,
             keeper_dies: false,
+            wall: 0,
         }
     }
 
+    fn at(&self) -> Now {
+        let now = at(self.now);
+        Now { unix_ms: now.unix_ms + self.wall, ..now }
+    }
+
     pub(super) fn tell(&mut self, event: Event) {
-        let (instance, action) = step(&self.spec, self.instance.clone(), event, at(self.now), 0.5);
+        let (instance, action) = step(&self.spec, self.instance.clone(), event, self.at(), 0.5);
         self.instance = instance;
         if self.keeper_dies {
             let written = serde_json::to_vec(&self.instance).unwrap();
@@ -67,7 +75,7 @@ impl World {
                 } else {
                     self.living.push(number);
                     assert!(self.living.len() <= 2, "three processes: {:?}", self.living);
-                    self.tell(Event::Spawned(run(number, at(self.now))));
+                    self.tell(Event::Spawned(run(number, self.at())));
                 }
             }
             Action::Signal { run, .. } if self.obeys_term => self.end(run, Exit::Signal(Signal::TERM)),

@@ -4,6 +4,8 @@
 //! saw last.
 
 pub mod clients;
+pub mod full_disk;
+pub mod limits;
 pub mod lines;
 pub mod programs;
 pub mod shell;
@@ -287,6 +289,11 @@ pub fn until<T: Debug>(what: &str, mut look: impl FnMut() -> T, good: impl Fn(&T
         assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {seen:#?}");
         pause();
     }
+}
+
+/// A number that an environment variable may set.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Between two looks.

@@ -1,0 +1,1 @@
+//! docs/fault-matrix.md
