@@ -260,3 +260,33 @@ fn is_ours(connection: &Connection) -> bool {
     let own = nix::unistd::geteuid().as_raw();
     connection.peer_uid().is_ok_and(|uid| uid == 0 || uid == own)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::os::switch::Switch;
+
+    #[test]
+    fn the_switch_of_a_holder_is_kept_through_exec() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keeper.sock");
+        let (ours, _theirs) = Connection::pair().unwrap();
+        let switch = Switch::new().unwrap();
+        let duplicate = switch.as_fd().try_clone_to_owned().unwrap();
+        let inherited = [(format!("{HOLDER_FD}3"), ours.into_owned()), (format!("{SWITCH_FD}3"), duplicate)];
+        let clients = Clients::take_over(&path, &mut inherited.into_iter().collect()).unwrap();
+        assert_eq!(clients.others(), Others::Incomplete, "the warden is missing");
+        let kept = clients.kept();
+        let mut inherited =
+            kept.iter().map(|(name, fd)| (name.clone(), fd.try_clone_to_owned().unwrap())).collect();
+        let heir = Clients::take_over(&path, &mut inherited).unwrap();
+        assert!(inherited.is_empty() && heir.switch().is_some());
+        switch.hold(Duration::from_nanos(1)).unwrap();
+        while heir.others() == Others::Incomplete {
+            std::thread::yield_now();
+        }
+        assert_eq!(heir.others(), Others::Stalled(std::process::id() as i32));
+    }
+}
