@@ -2,10 +2,10 @@
 //!
 //! # The map
 //! ```text
-//! main ──► cli ─────► config, logs, wire, model, paths, os
-//!      ──► control ─► config, logs, wire, os, model, paths
-//!      ──► keeper ──► wire, os, model, paths
-//!      ──► warden ──► wire, os, model, paths
+//! main ► dispatch ──► cli ─────► config, logs, wire, model, paths, os
+//!                 ──► control ─► config, logs, wire, os, model, paths
+//!                 ──► keeper ──► wire, os, model, paths
+//!                 ──► warden ──► wire, os, model, paths
 //! logs ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod compress;
 pub mod config;
 pub mod control;
+pub mod dispatch;
 pub mod exit_code;
 pub mod goals;
 pub mod holder;

@@ -44,7 +44,7 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
     facts.extend([
         ("out log", log(&service.log_out)),
         ("error log", log(&service.log_error)),
-        ("keeper pid", number(service.keeper_pid)),
+        ("keeper", keeper(service)),
     ]);
     facts.extend(log_state(&service.log));
     facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
@@ -232,11 +232,17 @@ fn utc(unix_ms: u64) -> String {
     format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))
 }
 
-fn number(pid: i32) -> String {
-    match pid {
-        0 => "-".to_owned(),
-        pid => pid.to_string(),
-    }
+fn keeper(service: &ServiceStatus) -> String {
+    let pid = match service.keeper_pid {
+        0 => return "-".to_owned(),
+        pid => pid,
+    };
+    let version = service.keeper_version.as_ref().map(|version| format!(", dogwatch {version}"));
+    let differs = match service.keeper_differs {
+        true => ", another build than the control plane: dogwatch upgrade",
+        false => "",
+    };
+    format!("pid {pid}{}{differs}", version.unwrap_or_default())
 }
 
 fn log(path: &Path) -> String {

@@ -132,6 +132,9 @@ pub fn load(path: &Path, around: &Surroundings) -> Result<Ecosystem, Mistakes> {
         Mistakes::new(shown.clone(), String::new(), found.0)
     };
     let absolute = std::path::absolute(path).map_err(|error| whole(Kind::Unreadable(cause(&error))))?;
+    if absolute.to_str().is_none() {
+        return Err(whole(Kind::PathNotUtf8)); // specs and states are JSON
+    }
     let bytes = read_limited(&absolute).map_err(whole)?;
     let source = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();

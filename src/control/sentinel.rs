@@ -30,7 +30,7 @@ use crate::os::process::{self, Identity};
 use crate::os::{clock, fifo, lock};
 use crate::wire::incidents::Replaced;
 use crate::wire::keeper::{Op, Request};
-use crate::wire::{VERSION, warden};
+use crate::wire::warden;
 
 /// Whoever is away or is to be replaced is looked for again after this time.
 const SOON: Duration = Duration::from_millis(50);
@@ -234,7 +234,11 @@ impl Sentinel {
         let reasons = [
             (away.is_some(), Helpless::Absent(paths.lock.clone())),
             (watched.absent.is_none() && suspected, Helpless::Stopped(pid)),
-            (watched.absent.is_none() && watched.suspect.waits_for_disk(), Helpless::DiskWait(pid)),
+            // A keeper that still answers sees to it itself.
+            (
+                watched.absent.is_none() && watched.suspect.is_silent() && watched.suspect.waits_for_disk(),
+                Helpless::DiskWait(pid),
+            ),
         ];
         let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
         let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
@@ -326,7 +330,7 @@ fn tell_replacement(plane: &Plane, whom: &Whom, sign: Sign, after: Duration) {
         after_ms: after.as_millis() as u64,
         at_unix_ms: clock::now().unix_ms,
     };
-    incidents::note(&plane.paths.service(name), |incidents| {
+    let _ = incidents::note(&plane.paths.service(name), |incidents| {
         incidents.replaced += 1;
         incidents.last = Some(last);
     });
@@ -339,6 +343,6 @@ async fn ask(plane: &Plane, whom: &Whom, pid: i32, patience: Duration) -> Event 
     };
     match whom {
         Whom::Warden => ping(pid, &socket, &warden::Request::Ping, patience).await,
-        Whom::Keeper(_) => ping(pid, &socket, &Request { v: VERSION, op: Op::Ping }, patience).await,
+        Whom::Keeper(_) => ping(pid, &socket, &Request::new(Op::Ping), patience).await,
     }
 }

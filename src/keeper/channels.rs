@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
 
 use super::stream::Channel;
 use crate::os::fifo;
@@ -23,11 +25,36 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Makes the FIFOs of `run`, or opens them if they are there.
+    /// Makes the FIFOs of `run`. Where there is no room for them on the disk they are those that an earlier run has left
+    /// ([`Channels::leave`]): a service is restarted on a full disk, too.
     ///
     /// # Errors
     /// Those of mkdir(2), mkfifo(3) and open(2).
     pub fn prepare(
+        paths: &ServicePaths,
+        run: u64,
+        owner: Option<(u32, u32)>,
+        critical: bool,
+    ) -> io::Result<Channels> {
+        let folder = paths.run_dir(run);
+        let made = Channels::open(paths, run, owner, critical).or_else(|error| {
+            remove(&folder);
+            fs::rename(paths.spare_dir(), &folder).map_err(|_| error)?;
+            // They may have been another user's.
+            let owner = owner.unwrap_or_else(|| (geteuid().as_raw(), getegid().as_raw()));
+            Channels::open(paths, run, Some(owner), critical)
+        });
+        if made.is_err() {
+            remove(&folder);
+        }
+        made
+    }
+
+    /// Opens the FIFOs of `run`; those that are not there are made.
+    ///
+    /// # Errors
+    /// As [`Channels::prepare`].
+    pub fn open(
         paths: &ServicePaths,
         run: u64,
         owner: Option<(u32, u32)>,
@@ -80,6 +107,11 @@ impl Channels {
         ])
     }
 
+    /// The FIFO of standard output (0) or standard error (1).
+    pub fn fifo(&self, stream: usize) -> BorrowedFd<'_> {
+        self.fds[2 * stream].as_fd()
+    }
+
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
         FIFOS.iter().zip(&self.fds).map(|(name, fd)| (format!("{}/{name}", self.run), fd.as_fd()))
@@ -87,11 +119,23 @@ impl Channels {
 
     /// Removes the FIFOs; whoever still has them open keeps them until the last one closes.
     pub fn remove(self) {
-        for name in FIFOS {
-            let _ = fs::remove_file(self.folder.join(name));
-        }
-        let _ = fs::remove_dir(&self.folder);
+        remove(&self.folder);
     }
+
+    /// Leaves them, which are empty, for a later run that finds the disk full; one set is enough.
+    pub fn leave(self, paths: &ServicePaths) {
+        if fs::rename(&self.folder, paths.spare_dir()).is_err() {
+            self.remove();
+        }
+    }
+}
+
+/// Removes the FIFOs in this folder, and the folder.
+pub fn remove(folder: &Path) {
+    for name in FIFOS {
+        let _ = fs::remove_file(folder.join(name));
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 /// The runs that have a folder, oldest first.

@@ -4,18 +4,20 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use super::dropping::{self, Dropping};
 use super::stream::{Channel, Stream, Turn};
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
+use crate::os::switch::{self, Switch};
 use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
 use crate::wire::log_state::LogState;
@@ -50,6 +52,10 @@ pub enum Command {
     Reopen,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
+    /// Stand still, say so with this number, and do nothing until [`Command::Resume`].
+    Park(u64),
+    /// Go on.
+    Resume,
     /// End, when what is there has been moved.
     End,
 }
@@ -72,6 +78,8 @@ pub enum Notice {
     Said(String),
     /// How the log is now.
     State(LogState),
+    /// It stands still, as was asked with this number.
+    Parked(u64),
 }
 
 /// The main thread's end.
@@ -81,6 +89,9 @@ pub struct Pump {
     wake: Arc<EventFd>,
     notices: Receiver<Notice>,
     noticed: Arc<EventFd>,
+    /// Each stream's falls while the disk holds it up, if its service never waits.
+    switches: [Arc<Switch>; 2],
+    dropping: [dropping::Shared; 2],
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -97,13 +108,19 @@ impl Pump {
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
         let stream = |kind| Stream::new(service, kind, paths, policy.clone());
-        let streams = [stream("out")?, stream("error")?];
+        let mut streams = [stream("out")?, stream("error")?];
+        let dropping = streams.each_ref().map(Stream::dropping);
+        let switches = [Arc::new(Switch::new()?), Arc::new(Switch::new()?)];
+        for (stream, switch) in streams.iter_mut().zip(&switches) {
+            stream.hold(Arc::clone(switch));
+        }
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
             timer: WallTimer::new()?,
             state: LogState::default(),
             told: Moment::default(),
+            untold: false,
             inbox,
             outbox,
             wake: wake.clone(),
@@ -113,7 +130,7 @@ impl Pump {
             let _fatal = EndWithThread;
             worker.run();
         })?;
-        Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
+        Ok(Pump { commands, wake, notices, noticed, switches, dropping, thread: Some(thread) })
     }
 
     /// Says something to the thread.
@@ -126,6 +143,26 @@ impl Pump {
     /// Readable when there are notices.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.noticed.as_fd()
+    }
+
+    /// Each readable while the disk holds up a stream of a service that never waits.
+    pub fn switches(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.switches.iter().map(AsFd::as_fd)
+    }
+
+    /// Which streams the disk holds up: standard output, standard error. None of a service that may wait.
+    pub fn held_up(&self) -> [bool; 2] {
+        self.switches.each_ref().map(switch::has_fallen)
+    }
+
+    /// What is dropped from standard output (0) or standard error (1). The pump takes nothing from it meanwhile.
+    pub fn dropping(&self, stream: usize) -> MutexGuard<'_, Dropping> {
+        self.dropping[stream].lock()
+    }
+
+    /// Whether a part of a line is in the memory of this process alone, on its way into the log.
+    pub fn keeps_any_end(&self) -> bool {
+        self.dropping.iter().any(|dropping| dropping.lock().keeps_any_end())
     }
 
     /// The notices that have come.
@@ -173,6 +210,8 @@ struct Worker {
     state: LogState,
     /// Since when.
     told: Moment,
+    /// It is not quite so any more.
+    untold: bool,
     inbox: Receiver<Command>,
     outbox: Sender<Notice>,
     wake: Arc<EventFd>,
@@ -248,9 +287,25 @@ impl Worker {
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
             }
+            Command::Park(number) => {
+                self.say(Notice::Parked(number));
+                return self.stand_still();
+            }
+            Command::Resume => {} // it was put off before it was read
             Command::End => return true,
         }
         false
+    }
+
+    /// Touches nothing until it is told to go on. What else it is told it takes down; true for the last command.
+    fn stand_still(&mut self) -> bool {
+        let mut last = false;
+        loop {
+            match self.inbox.recv() {
+                Ok(Command::Resume) | Err(_) => return last,
+                Ok(command) => last |= self.obey(command),
+            }
+        }
     }
 
     fn report(&mut self, turn: Turn) {
@@ -272,7 +327,8 @@ impl Worker {
         let [out, error] = self.streams.each_ref().map(Stream::state);
         let state = out.with(error);
         let same = state.trouble == self.state.trouble && state.dropping == self.state.dropping;
-        if state == self.state || same && now.since(self.told) < TELL_EVERY {
+        self.untold = state != self.state && same && now.since(self.told) < TELL_EVERY;
+        if state == self.state || self.untold {
             return;
         }
         (self.state, self.told) = (state.clone(), now);
@@ -290,7 +346,8 @@ impl Worker {
         let due = self.streams.iter().filter_map(|stream| stream.next_due_ms(turned)).min();
         // A time that the kernel cannot count is never reached.
         let _ = self.timer.set(due);
-        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).min();
+        let untold = self.untold.then(|| self.told.plus(TELL_EVERY));
+        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).chain(untold).min();
         let timeout = until.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         fds.extend(due.is_some().then(|| PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)));
@@ -344,6 +401,26 @@ mod tests {
             wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 20);
         }
         panic!("no notice within ten seconds");
+    }
+
+    #[test]
+    fn stands_still_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Resume); // of an exec that was put off: it means nothing now
+        pump.tell(Command::Park(3));
+        assert_eq!(next(&pump), Notice::Parked(3));
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        nix::unistd::write(&ends[0], b"line\n").unwrap();
+        pump.tell(Command::Finish { run: 1 });
+        wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 50);
+        assert_eq!(pump.notices(), []);
+        pump.tell(Command::Resume);
+        assert_eq!(next(&pump), Notice::Finished { run: 1 });
+        pump.end(Duration::from_secs(5));
     }
 
     #[test]

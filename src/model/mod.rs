@@ -17,6 +17,8 @@ pub mod fnv;
 pub mod ladder;
 pub mod lapse;
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 pub mod memory;
 pub mod moment;
 pub mod name;

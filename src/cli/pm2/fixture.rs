@@ -42,6 +42,8 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
         log: LogState::default(),
         keeper_pid: 4700,
+        keeper_version: None,
+        keeper_differs: false,
         fingerprint: 1,
         changed: false,
         limit_overridden: false,

@@ -8,6 +8,7 @@
 //! POST /v1/services/NAME/start      stop, restart, reload, flush, reopen alike        (unix socket only)
 //! POST /v1/up                       several at once                   (unix socket only)
 //! POST /v1/down                     stops all of dogwatch             (unix socket only)
+//! POST /v1/exec                     becomes another program           (unix socket only)
 //! ```
 
 use std::sync::Arc;
@@ -25,9 +26,10 @@ use self::error::Refused;
 use super::down::down;
 use super::orders;
 use super::plane::{Ending, Plane};
-use super::{up, view};
+use super::{renewal, up, view};
 use crate::model::name::ServiceName;
-use crate::wire::api::{Order, Up, Verb};
+use crate::wire::VERSION;
+use crate::wire::api::{Exec, Order, Up, Verb};
 
 pub mod error;
 mod health;
@@ -48,6 +50,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         post(move |body: Bytes| async move {
             let order: Up = read(&body)?;
+            let _under_way = plane.begin_order();
             Ok::<_, Refused>(Json(up::up(&plane, order).await?))
         })
     };
@@ -55,11 +58,20 @@ pub fn full(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         post(move || take_down(plane))
     };
+    let exec = {
+        let plane = Arc::clone(plane);
+        post(move |body: Bytes| async move {
+            let Exec { program } = read(&body)?;
+            renewal::ask(&plane, program).await?;
+            Ok::<_, Refused>(Json(serde_json::json!({ "v": VERSION })))
+        })
+    };
     looks(plane, Viewer::Owner)
         .route("/v1/services/{name}/{order}", orders)
         .merge(logs::routes(plane))
         .route("/v1/up", up)
         .route("/v1/down", down)
+        .route("/v1/exec", exec)
         .layer(DefaultBodyLimit::max(LONGEST))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
@@ -122,6 +134,7 @@ async fn order(
     }
     let name = named(&plane, &name)?;
     let order: Order = read(&body)?;
+    let _under_way = plane.begin_order();
     let answer = orders::carry_out(&plane, &name, verb, order).await?;
     Ok(Json(answer).into_response())
 }
