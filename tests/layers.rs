@@ -35,7 +35,19 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ),
     (
         "cli",
-        &["config", "incidents", "logs", "wire", "os", "model", "paths", "exit_code", "own_log", "start"],
+        &[
+            "archive",
+            "config",
+            "incidents",
+            "logs",
+            "wire",
+            "os",
+            "model",
+            "paths",
+            "exit_code",
+            "own_log",
+            "start",
+        ],
     ),
     ("paths", &["model"]),
 ];

@@ -393,7 +393,7 @@ fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
     let before = machine.until_state("web", "online");
     let keeper = machine.keeper("web");
     disk.freeze("-f");
-    let told = "the log disk of web hangs: its output waits";
+    let told = "the log disk of web hangs: lines are dropped when its FIFO is full";
     until("it is told", || machine.ok(&["status"]), |text| text.contains(told));
     let begun = timed(&timing).0;
     until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 100_000);

@@ -139,7 +139,7 @@ compartment = "production"
 command = [{program}, "{victim}", "serve"]
 listen = ["{address}"]
 ready = "notify"
-log = {{ rotate_size = "16KiB", keep = 100000, compress = false }}
+log = {{ rotate_size = "16KiB", keep = 100000, compress = false, budget = "1TiB" }}
 
 [services.{BYSTANDER}]
 command = [{program}, "{victim}", "hold"]
