@@ -460,6 +460,34 @@ fn a_keeper_that_not_even_a_kill_ends_is_back_when_its_disk_is() {
 }
 
 #[test]
+fn a_keeper_that_is_killed_while_its_disk_hangs_is_followed_by_one_that_says_at_least() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    disk.freeze("-f");
+    let begun = timed(&timing).0;
+    until("it drops", || timed(&timing).0, |lines| *lines > begun + 100_000);
+    kill(&keeper); // which ends when the disk goes on
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 200_000);
+    disk.freeze("-u");
+    let new = until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    let after = until("it answers", || machine.status("web"), |now| now["keeper_pid"] == i64::from(new.pid));
+    assert_eq!((&after["pid"], &after["log"]["at_least"]), (&before["pid"], &true.into()));
+    machine.ok(&["stop", "web"]);
+    let files = || machine.log_files_in("disk", "web", "out");
+    let marked = || -> String { files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect() };
+    until("the mark", marked, |text| {
+        text.contains("[dogwatch: at least ") && text.contains(", disk hangs, ")
+    });
+    machine.ok(&["down"]);
+    let found = tally(&files());
+    eprintln!("{found:?}");
+    // A line that was half written when the disk stood still may have lost its end with the keeper.
+    assert!(found.doubled == 0 && found.ragged == 0 && found.torn <= 2, "{found:?}");
+    assert!(found.lost > 100_000, "{found:?}");
+}
+
+#[test]
 fn a_disk_that_is_full_is_no_reason_to_wait() {
     let Some((machine, disk, timing)) = on_a_disk(Disk::small) else { return };
     let begun = timed(&timing).0;
