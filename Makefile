@@ -51,10 +51,16 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-# The chaos test for long, 300 kills per variant; a line of 1 GiB; 100,000 crashes. Of the release build.
+# The chaos test for long: 300 kills per variant, of the release build; 400 of keepers in a flood that is rotated, 60,000 lines
+# over ten rotations, and a line of a gibibyte; 50 rotations and 20 deaths while a log is followed; 100,000 crashes.
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_KEEPER_KILLS=400 DOGWATCH_INTEGRITY_LINES=60000 DOGWATCH_LONG_LINE=1073741824 \
+	  cargo test --test it -- --nocapture --test-threads=1 \
+	  log_keeping::keepers_are_killed log_keeping::sixty_thousand log_keeping::a_line_of_any_length
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LOGS_ROTATIONS=50 DOGWATCH_LOGS_KILLS=20 \
+	  cargo test --test it -- --nocapture --test-threads=1 logs::following
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LINE_MIB=1024 DOGWATCH_CRASHES=100000 cargo test --test it endurance -- --nocapture --test-threads=1
 
 # Upgrades under load, ten of them.

@@ -7,10 +7,10 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::keeper::archive;
+use crate::archive;
 use crate::model::ladder::HELPERS_OOM_SCORE;
 use crate::os::folder::Missing;
-use crate::os::{own, priority};
+use crate::os::{fault, own, priority};
 use crate::{exit_code, own_log};
 
 /// Compresses `path` to `path.gz` and removes it. Whenever this is killed, either the file or the finished
@@ -30,17 +30,20 @@ pub fn run(path: &Path) -> u8 {
 fn compress(path: &Path) -> io::Result<()> {
     let (folder, name) = archive::folder_of(path)?;
     let target = format!("{name}.gz");
-    let half = format!("{name}.gz.new");
+    let half = archive::half_made(&target);
     let (source, _) = folder.open_file(&name, Missing::Fail)?;
     let mut encoder = GzEncoder::new(folder.make_file(&half)?, Compression::default());
     let copied = io::copy(&mut BufReader::with_capacity(64 * 1024, source), &mut encoder);
+    fault::point("a half compressed file");
     // On the disk before the original goes, so that a power cut loses neither.
     if let Err(error) = copied.and_then(|_| encoder.finish()?.sync_all()) {
         let _ = folder.remove(&half); // a full disk has better use for it
         return Err(error);
     }
+    fault::point("before the rename of a compressed file");
     folder.rename(&half, &target)?;
     folder.sync()?;
+    fault::point("before the original goes");
     folder.remove(&name)
 }
 

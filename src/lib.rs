@@ -2,17 +2,18 @@
 //!
 //! # The map
 //! ```text
-//! main ► dispatch ──► cli ─────► config, wire, model, paths, os
-//!                 ──► control ─► config, wire, os, model, paths
-//!                 ──► keeper ──► wire, os, model, paths
+//! main ► dispatch ──► cli ─────► config, logs, archive, wire, model, paths, os
+//!                 ──► control ─► config, logs, archive, wire, os, model, paths
+//!                 ──► keeper ──► archive, wire, os, model, paths
 //!                 ──► warden ──► wire, os, model, paths
-//! config ► model     wire ► model     os ► model     model ► nothing
+//! logs, archive ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
 //! in [`wire`] and in the run folder ([`paths`]). `tests/layers.rs` holds these arrows.
 //!
 //! Read [`model`] first, then `keeper`, then `warden`.
 
+pub mod archive;
 pub mod cli;
 pub mod compress;
 pub mod config;
@@ -23,6 +24,7 @@ pub mod goals;
 pub mod holder;
 pub mod incidents;
 pub mod keeper;
+pub mod logs;
 pub mod model;
 pub mod os;
 pub mod own_log;

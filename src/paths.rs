@@ -10,6 +10,8 @@
 //!     spec.json                           the checked entry, enough to run alone
 //!     state.0 state.1                     state records, written in turn
 //!     keeper.sock notify.sock
+//!     {out,error}.source                  whose line a log file ends with, while there are two runs
+//!     {out,error}.dropped                 what of a stream's output was dropped
 //!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
@@ -212,6 +214,11 @@ impl ServicePaths {
     /// Names the run whose bytes one of the log files ends with, while there are several.
     pub fn log_source(&self, stream: &str) -> PathBuf {
         self.dir.join(format!("{stream}.source"))
+    }
+
+    /// What of a stream's output was dropped.
+    pub fn log_dropped(&self, stream: &str) -> PathBuf {
+        self.dir.join(format!("{stream}.dropped"))
     }
 
     /// One of the two state records.

@@ -6,19 +6,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layer, and the layers it may use.
-const ALLOWED: [(&str, &[&str]); 9] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
+    ("archive", &["wire", "os", "model"]),
     ("model", &[]),
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
-    ("keeper", &["goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
+    ("logs", &["wire", "os", "model"]),
+    ("keeper", &["archive", "goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",
         &[
+            "archive",
             "config",
             "goals",
             "incidents",
+            "logs",
             "wire",
             "os",
             "model",
@@ -29,7 +33,22 @@ const ALLOWED: [(&str, &[&str]); 9] = [
             "start",
         ],
     ),
-    ("cli", &["config", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log", "start"]),
+    (
+        "cli",
+        &[
+            "archive",
+            "config",
+            "incidents",
+            "logs",
+            "wire",
+            "os",
+            "model",
+            "paths",
+            "exit_code",
+            "own_log",
+            "start",
+        ],
+    ),
     ("paths", &["model"]),
 ];
 

@@ -49,8 +49,10 @@ pub enum Command {
     Show(Show),
     /// Print the latest log lines, then follow
     Logs(Logs),
-    /// Empty the log files of services
-    Flush(Flush),
+    /// Move the log files of services to the archive and begin new ones
+    Flush(Names),
+    /// Open log files again that another tool has moved away
+    Reopen(Names),
     /// Run a newer dogwatch in place of this one; no service notices
     Upgrade(Upgrade),
     /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
@@ -122,13 +124,35 @@ pub struct Show {
 
 /// `logs`.
 #[derive(Debug, Arguments)]
+#[command(after_help = LOGS_HELP)]
 pub struct Logs {
-    /// Which services [default: all]
+    /// Which services, or `all` [default: all]
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
-    /// How many of the latest lines of each file
-    #[arg(long, short = 'n', default_value_t = 15)]
-    pub lines: usize,
+    /// How many of the latest lines of each file [default: 15; with --since, --until or --grep: all]
+    #[arg(long, short = 'n')]
+    pub lines: Option<u64>,
+    /// Only lines from this moment on: 10m (ago), 09:30, "2026-11-23 09:30"
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only lines up to this moment; does not follow
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only lines that match this regular expression
+    #[arg(long, short = 'g', value_name = "REGEX")]
+    pub grep: Option<String>,
+    /// --grep: upper and lower case are the same
+    #[arg(long, short = 'i', requires = "grep")]
+    pub ignore_case: bool,
+    /// --grep: so many lines after each match, too
+    #[arg(long, short = 'A', value_name = "N", requires = "grep")]
+    pub after: Option<usize>,
+    /// --grep: so many lines before each match, too
+    #[arg(long, short = 'B', value_name = "N", requires = "grep")]
+    pub before: Option<usize>,
+    /// --grep: so many lines before and after each match, too
+    #[arg(long, short = 'C', value_name = "N", requires = "grep")]
+    pub context: Option<usize>,
     /// Do not follow
     #[arg(long)]
     pub nostream: bool,
@@ -138,11 +162,34 @@ pub struct Logs {
     /// Only standard output
     #[arg(long)]
     pub out: bool,
+    /// The lines as they are, without names, times and colours
+    #[arg(long, conflicts_with_all = ["json", "format", "timestamp", "highlight"])]
+    pub raw: bool,
+    /// One JSON object a line
+    #[arg(long, conflicts_with_all = ["format", "timestamp"])]
+    pub json: bool,
+    /// timestamp=… app=… type=… message=…
+    #[arg(long, conflicts_with = "timestamp")]
+    pub format: bool,
+    /// The time before each line; FORMAT is that of strftime [default: %Y-%m-%d %H:%M:%S%.3f]
+    #[arg(long, short = 't', value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = crate::logs::render::TIME)]
+    pub timestamp: Option<String>,
+    /// Mark this text, on a terminal
+    #[arg(long, value_name = "TEXT")]
+    pub highlight: Option<String>,
 }
 
-/// `flush`.
+const LOGS_HELP: &str = "\
+Archives are read, too, compressed or not. Nothing of dogwatch has to run.
+
+  dogwatch logs                          all services: the last lines, then what comes
+  dogwatch logs web --since 10m -g ERR -C 2
+  dogwatch logs web --since 09:30 --until 10:00 --nostream
+  dogwatch logs all --json --nostream | jq .line";
+
+/// `flush` and `reopen`.
 #[derive(Debug, Arguments)]
-pub struct Flush {
+pub struct Names {
     /// Which services, or `all`
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,

@@ -74,6 +74,7 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
         Verb::Restart => Op::Restart,
         Verb::Reload => Op::Reload,
         Verb::Flush => Op::Flush,
+        Verb::Reopen => Op::Reopen,
     };
     let (run, not_persisted, note) = match ask(&keeper, op).map_err(failed)? {
         Reply::Done { run, not_persisted, note } => (run, not_persisted, note),
@@ -86,10 +87,10 @@ pub fn order(paths: &Paths, name: &ServiceName, verb: Verb, wait: Duration) -> O
             before.run.saturating_sub(1)
         }
         Verb::Start => before.run,
-        Verb::Stop | Verb::Restart | Verb::Reload | Verb::Flush => run,
+        Verb::Stop | Verb::Restart | Verb::Reload | Verb::Flush | Verb::Reopen => run,
     };
     let over = |status: &ServiceStatus| match verb {
-        Verb::Flush => Some(api::Outcome::Done),
+        Verb::Flush | Verb::Reopen => Some(api::Outcome::Done),
         Verb::Stop => (status.state == State::Stopped).then_some(api::Outcome::Down),
         Verb::Start | Verb::Restart | Verb::Reload => match status.settled(mark) {
             Settled::Up => Some(api::Outcome::Up),

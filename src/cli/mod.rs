@@ -25,7 +25,6 @@ mod screen;
 mod show;
 mod status;
 mod table;
-mod tail;
 mod up;
 mod upgrade;
 
@@ -84,7 +83,8 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Status(options) => status::run(&here, &options)?,
         Command::Show(options) => show::run(&here, &options)?,
         Command::Logs(options) => logs::run(&here, &options)?,
-        Command::Flush(options) => order::flush(&here, &options)?,
+        Command::Flush(options) => order::of_logs(&here, Verb::Flush, &options)?,
+        Command::Reopen(options) => order::of_logs(&here, Verb::Reopen, &options)?,
         Command::Upgrade(options) => upgrade::run(&here, &options)?,
         Command::Rollout(options) => upgrade::rollout::run(&here, &options)?,
         Command::Selfcheck => upgrade::selfcheck::run(&here)?,

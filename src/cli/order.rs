@@ -1,4 +1,4 @@
-//! `dogwatch start`, `stop`, `restart`, `reload`, `flush`: orders to services, and what became of them.
+//! `dogwatch start`, `stop`, `restart`, `reload`, `flush`, `reopen`: orders to services, and what became of them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::args::{Flush, Orders};
+use super::args::{Names, Orders};
 use super::ask;
 use super::client::{CallError, Client, block_on};
 use super::direct;
 use super::fail::{Failure, Outcome};
 use super::here::Here;
 use super::screen::{print, print_json, tell};
-use super::tail;
 use crate::exit_code;
+use crate::logs::files::Stream;
+use crate::logs::last;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::wire::VERSION;
@@ -26,7 +27,7 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// Orders that wait at the control plane at the same time: its door stays open for others.
 const AT_ONCE: usize = 16;
 /// So many of the latest lines of stderr are shown after a start that failed.
-const LAST_WORDS: usize = 10;
+const LAST_WORDS: u64 = 10;
 
 /// Carries out `start`, `stop`, `restart` or `reload`.
 ///
@@ -48,14 +49,15 @@ pub fn run(here: &Here, verb: Verb, options: &Orders) -> Outcome {
     end(code)
 }
 
-/// Empties logs.
+/// Archives logs, or opens them again.
 ///
 /// # Errors
 /// As [`run`].
-pub fn flush(here: &Here, options: &Flush) -> Outcome {
-    let answers = block_on(give(here, Verb::Flush, &options.names, Order::default()))??;
+pub fn of_logs(here: &Here, verb: Verb, options: &Names) -> Outcome {
+    let answers = block_on(give(here, verb, &options.names, Order::default()))??;
+    let done = if verb == Verb::Flush { "log files archived and emptied" } else { "log files opened again" };
     for answer in &answers.answers {
-        print(&format!("{}: log files emptied\n", answer.service.name))?;
+        print(&format!("{}: {done}\n", answer.service.name))?;
     }
     Ok(())
 }
@@ -287,7 +289,7 @@ fn failure(answer: &Answer, verb: Verb) -> String {
 }
 
 fn last_words(log: &Path) -> String {
-    let lines = tail::last_lines(log, LAST_WORDS).unwrap_or_default();
+    let lines = Stream::new(log).and_then(|stream| last::text(stream, LAST_WORDS).ok()).unwrap_or_default();
     let lines = String::from_utf8_lossy(&lines);
     if lines.trim().is_empty() {
         return format!("\n  it wrote nothing to {}", log.display());

@@ -8,11 +8,12 @@ use super::ask;
 use super::fail::Outcome;
 use super::here::Here;
 use super::screen::{Colour, Screen, print, print_json};
+use crate::model::calendar::utc_stamps;
 use crate::model::phase::State;
 use crate::model::spec::{Ready, RestartWhen, ServiceSpec};
-use crate::model::units::{show_duration, show_size};
-use crate::os::clock;
+use crate::model::units::{group_digits, show_duration, show_size};
 use crate::wire::incidents::Incidents;
+use crate::wire::log_state::LogState;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{Role, ServiceStatus};
 
@@ -45,6 +46,7 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
         ("error log", log(&service.log_error)),
         ("keeper", keeper(service)),
     ]);
+    facts.extend(log_state(&service.log));
     facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
     facts.extend([("fingerprint", format!("{:016x}", service.fingerprint))]);
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -111,6 +113,22 @@ fn state(service: &ServiceStatus, screen: Screen) -> Vec<Fact> {
     if service.changed {
         let advice = format!("its entry has changed; take it over: dogwatch restart {}", service.name);
         facts.push(("ecosystem.toml", advice));
+    }
+    facts
+}
+
+/// What is wrong with its log, and what that has cost.
+fn log_state(log: &LogState) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Some(why) = &log.trouble {
+        let since = log.since_unix_ms.map(|ms| format!(", since {} UTC", utc(ms))).unwrap_or_default();
+        facts.push(("log trouble", format!("{why}{since}")));
+    }
+    if log.dropped_bytes > 0 || log.dropping {
+        let at_least = if log.at_least { "at least " } else { "" };
+        let (lines, size) = (group_digits(log.dropped_lines), show_size(log.dropped_bytes));
+        let now = if log.dropping { ", and more are being dropped now" } else { "" };
+        facts.push(("log dropped", format!("{at_least}{lines} lines, {size}{now}")));
     }
     facts
 }
@@ -208,7 +226,7 @@ fn duration(ms: u64) -> String {
 
 /// `2026-11-22 18:53:11`, from the stamp `20261122T185311.000Z`.
 fn utc(unix_ms: u64) -> String {
-    let (_, stamp) = clock::utc_stamps(unix_ms);
+    let (_, stamp) = utc_stamps(unix_ms);
     let part = |from: usize, to: usize| stamp.get(from..to).unwrap_or_default();
     let (year, month, day) = (part(0, 4), part(4, 6), part(6, 8));
     format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))

@@ -13,12 +13,14 @@ use super::client::{Client, block_on};
 use super::down;
 use super::engine;
 use super::fail::{Failure, Outcome};
-use super::follow::{EVERY, Logs, Which};
+use super::follow::{EVERY, Logs, Which, files_of};
 use super::here::Here;
 use super::order::{self, LONGEST_WAIT};
 use super::screen::{Colour, Screen, print, tell};
 use crate::config;
 use crate::exit_code;
+use crate::logs::render::Look;
+use crate::logs::source::{Filter, Start};
 use crate::model::name::ServiceName;
 use crate::wire::api::{self, Answers, Health, Services, Up, Verb};
 use crate::wire::status::ServiceStatus;
@@ -47,7 +49,8 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     // The logs are followed from where they end before anything is started.
     let promised: Vec<ServiceStatus> = ecosystem.services.iter().map(ServiceStatus::of_spec).collect();
     let which = Which { out: true, err: true };
-    let logs = Logs::new(&promised.iter().collect::<Vec<_>>(), which, true, screen);
+    let files = files_of(&promised.iter().collect::<Vec<_>>(), which, true, screen);
+    let logs = Logs::new(files, &Filter::default(), Start::Last(0), Look::default())?;
     block_on(foreground(here, &file, names, logs, screen))?
 }
 
@@ -149,7 +152,7 @@ async fn foreground(
             answers = &mut rising, if !up => {
                 up = true;
                 let answers = answers?;
-                logs.print_new()?;
+                logs.print_all()?;
                 // A service that did not come up is no reason to take the others down.
                 if let Err(failure) = summary(here, &answers, screen)
                     && !failure.to_string().is_empty() {
@@ -181,7 +184,7 @@ async fn foreground(
     loop {
         tokio::select! {
             down = &mut falling => {
-                logs.print_new()?;
+                logs.print_all()?;
                 if let Some(down) = down? {
                     down::report(&down)?;
                 }

@@ -27,6 +27,10 @@ pub(super) struct File {
     pub listen: Option<Address>,
     /// `[dogwatch] log_dir`.
     pub log_dir: Option<String>,
+    /// `[dogwatch] log_budget`.
+    pub log_budget: Option<u64>,
+    /// `[dogwatch] log_reserve`.
+    pub log_reserve: Option<u64>,
     /// `[compartments.NAME]`.
     pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.
@@ -104,6 +108,8 @@ fn dogwatch(value: &Value<'_>, file: &mut File, found: &mut Found) {
         Some(Address { at: key.at, span: key.span, address })
     });
     file.log_dir = path(&table, "log_dir", "\"logs\"", found);
+    file.log_budget = table.get("log_budget").and_then(|key| key.size_above_zero(found));
+    file.log_reserve = table.get("log_reserve").and_then(|key| key.size_above_zero(found));
 }
 
 fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
@@ -118,10 +124,11 @@ fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
         };
         let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
         let together = shares::together(&table, found);
+        let log_budget = table.get("log_budget").and_then(|key| key.size_above_zero(found));
         if let Some(name) = checked {
             let critical = critical.unwrap_or(false);
             let together = Together { shares: together.shares.or_critical(critical), ..together };
-            file.compartments.push((name.to_string(), Compartment { critical, together }));
+            file.compartments.push((name.to_string(), Compartment { critical, together, log_budget }));
         }
     }
 }

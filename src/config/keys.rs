@@ -39,14 +39,14 @@ pub(super) const FILE: Keys = Keys {
 
 /// `[dogwatch]`.
 pub(super) const DOGWATCH: Keys = Keys {
-    accepted: &["listen", "log_dir"],
+    accepted: &["listen", "log_dir", "log_budget", "log_reserve"],
     later: &["group"],
     elsewhere: &[("port", "listen = \"127.0.0.1:PORT\"")],
 };
 
 /// `[compartments.NAME]`.
 pub(super) const COMPARTMENT: Keys = Keys {
-    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max"],
+    accepted: &["critical", "memory", "cpu_weight", "io_weight", "pids_max", "log_budget"],
     later: &[],
     elsewhere: &[],
 };
@@ -141,7 +141,22 @@ pub(super) const STOP: Keys = Keys {
 
 /// `log`.
 pub(super) const LOG: Keys = Keys {
-    accepted: &["rotate_size", "keep", "compress"],
-    later: &["rotate_every", "budget", "timestamps", "sync", "merge", "on_full", "fifo"],
-    elsewhere: &[("max_size", "rotate_size"), ("retain", "keep")],
+    accepted: &[
+        "rotate_size",
+        "rotate_every",
+        "keep",
+        "keep_for",
+        "compress",
+        "budget",
+        "on_full",
+        "max_rate",
+    ],
+    later: &["timestamps", "sync", "merge", "fifo"],
+    elsewhere: &[
+        ("max_size", "rotate_size"),
+        ("rotateInterval", "rotate_every"),
+        ("retain", "keep"),
+        ("max_age", "keep_for"),
+        ("rate_limit", "max_rate"),
+    ],
 };

@@ -1,27 +1,68 @@
-//! `log`: when a log is rotated and how many archives are kept.
+//! `log`: when a log is rotated, how much of it is kept, and what happens when it cannot be written.
+
+use std::time::Duration;
 
 use super::keys;
+use super::mistake::Kind;
 use super::table::{Found, Value};
+use crate::model::flood::Rate;
+use crate::model::rotation::Every;
+use crate::model::spec::OnFull;
 
-/// `log = { rotate_size, keep, compress }`: what was written of it.
+/// `log = { … }`: what was written of it.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     /// Rotate at this size.
     pub rotate_size: Option<u64>,
+    /// And at this age.
+    pub rotate_every: Option<Every>,
     /// Archives per stream.
     pub keep: Option<u32>,
+    /// For so long.
+    pub keep_for: Option<Duration>,
     /// gzip them.
     pub compress: Option<bool>,
+    /// Bytes of all log files of the service.
+    pub budget: Option<u64>,
+    /// What becomes of what cannot be written.
+    pub on_full: Option<OnFull>,
+    /// The most in a second.
+    pub max_rate: Option<Rate>,
 }
 
 /// Reads `log`.
 pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
+    const ON_FULL: [(&str, OnFull); 2] = [("block", OnFull::Block), ("drop", OnFull::Drop)];
     let example = "{ rotate_size = \"10MiB\", keep = 14 }";
     let table = value.table("a table", example, &keys::LOG, found)?;
     let rotate_size = table.get("rotate_size");
+    let on_full = table.get("on_full");
+    let on_full = on_full.and_then(|key| key.word(&ON_FULL.map(|(word, _)| word), found));
     Some(Log {
         rotate_size: rotate_size.and_then(|key| key.size_above_zero(found)),
+        rotate_every: table.get("rotate_every").and_then(|key| parsed(&key, "\"1d\"", Every::parse, found)),
         keep: table.get("keep").and_then(|key| key.count("a number of archives, like 14", found)),
+        keep_for: table.get("keep_for").and_then(|key| key.duration_above_zero(found)),
         compress: table.get("compress").and_then(|key| key.yes_or_no(found)),
+        budget: table.get("budget").and_then(|key| key.size_above_zero(found)),
+        on_full: on_full.map(|word| ON_FULL[word].1),
+        max_rate: table.get("max_rate").and_then(|key| parsed(&key, "\"1000 lines/s\"", Rate::parse, found)),
     })
+}
+
+/// A text with a grammar of its own.
+fn parsed<T>(
+    key: &Value<'_>,
+    example: &str,
+    parse: fn(&str) -> Result<T, String>,
+    found: &mut Found,
+) -> Option<T> {
+    let text = key.text(example, found)?;
+    match parse(text.get_ref()) {
+        Ok(value) => Some(value),
+        Err(why) => {
+            found.note(key.span.clone(), Kind::Grammar { at: key.at.clone(), why });
+            None
+        }
+    }
 }

@@ -106,8 +106,10 @@ pub(super) enum Kind {
     Nul(At),
     #[error("{at} must be {expected}")]
     OutOfRange { at: At, expected: &'static str, help: &'static str },
-    #[error("{at}: {why}", why = first_part(.why))]
+    #[error("{at}: {why}", why = first_part(&.why.to_string()))]
     Unit { at: At, why: UnitError },
+    #[error("{at}: {why}", why = first_part(.why))]
+    Grammar { at: At, why: String },
     #[error("{at} is {value:?}, which is not one of its words")]
     NotAWord { at: At, value: String, help: String },
 
@@ -175,7 +177,8 @@ impl Kind {
             | Kind::Address { help, .. }
             | Kind::Dangling { help, .. } => return help.clone(),
             Kind::Empty { help, .. } | Kind::OutOfRange { help, .. } => help,
-            Kind::Unit { why, .. } => return second_part(why),
+            Kind::Unit { why, .. } => return second_part(&why.to_string()),
+            Kind::Grammar { why, .. } => return second_part(why),
             Kind::Unset { name, later: true, .. } => {
                 return format!("move `{name}` above this line: a value sees only what stands before it");
             }
@@ -223,15 +226,13 @@ impl Kind {
     }
 }
 
-/// A [`UnitError`] says why, then what would be right.
-fn first_part(why: &UnitError) -> String {
-    let text = why.to_string();
-    text.split_once("; ").map_or(text.clone(), |(why, _)| why.to_owned())
+/// What cannot be read says why, then what would be right.
+fn first_part(why: &str) -> String {
+    why.split_once("; ").map_or(why, |(why, _)| why).to_owned()
 }
 
-fn second_part(why: &UnitError) -> String {
-    let text = why.to_string();
-    text.split_once("; ").map_or(String::new(), |(_, what)| what.to_owned())
+fn second_part(why: &str) -> String {
+    why.split_once("; ").map_or("", |(_, what)| what).to_owned()
 }
 
 /// Compartments follow the rules of service names, whose errors speak of services.

@@ -85,6 +85,10 @@ pub struct Ecosystem {
     pub listen: Option<SocketAddr>,
     /// Absolute folder of all services' logs.
     pub log_dir: PathBuf,
+    /// What all logs may take together, bytes.
+    pub log_budget: Option<u64>,
+    /// What stays free on their disk, bytes, as long as there are archives.
+    pub log_reserve: Option<u64>,
     /// Group that may view and steer services; no key sets it in this version.
     pub group: Option<String>,
     /// The compartments that the file describes.
@@ -105,6 +109,8 @@ pub struct Compartment {
     pub critical: bool,
     /// What they have together.
     pub together: Together,
+    /// What their logs may take together, bytes.
+    pub log_budget: Option<u64>,
 }
 
 impl Ecosystem {

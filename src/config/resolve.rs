@@ -16,7 +16,7 @@ use super::suggest::did_you_mean;
 use super::table::Found;
 use super::{Compartment, Ecosystem, Surroundings, below};
 use crate::model::name::ServiceName;
-use crate::model::spec::{LogPolicy, ServiceSpec};
+use crate::model::spec::{LOG_BUDGET, LogPolicy, ServiceSpec};
 
 /// The compartment of a service that names none.
 const DEFAULT_COMPARTMENT: &str = "default";
@@ -46,6 +46,8 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
     Ecosystem {
         listen: file.listen.map(|listen| listen.address),
         log_dir,
+        log_budget: file.log_budget,
+        log_reserve: file.log_reserve,
         group: None,
         compartments,
         services: order.into_iter().filter_map(|index| specs[index].take()).collect(),
@@ -108,8 +110,13 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         log: LogPolicy {
             dir: home.log_dir.to_owned(),
             rotate_size: entry.log.rotate_size.unwrap_or(ROTATE_SIZE),
+            rotate_every: entry.log.rotate_every,
             keep: entry.log.keep.unwrap_or(KEEP),
+            keep_for: entry.log.keep_for,
             compress: entry.log.compress.unwrap_or(true),
+            budget: entry.log.budget.unwrap_or(LOG_BUDGET),
+            on_full: entry.log.on_full,
+            max_rate: entry.log.max_rate,
         },
         access: entry.access,
     })

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::config;
+use super::log_budget::{Limits, Owner};
+use crate::config::{self, Ecosystem};
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
 
@@ -21,6 +22,8 @@ struct Page {
     services: Vec<ServiceSpec>,
     listen: Option<SocketAddr>,
     log_dir: Option<PathBuf>,
+    /// What logs may take together; none if the file says nothing about that.
+    log_limits: Option<Limits>,
     mistakes: Option<Mistakes>,
 }
 
@@ -73,6 +76,7 @@ impl Book {
                 let mut page = self.lock();
                 let difference = differ(&page.services, &ecosystem.services);
                 let was_wrong = page.mistakes.take().is_some();
+                page.log_limits = log_limits(&ecosystem);
                 page.services = ecosystem.services;
                 page.listen = ecosystem.listen;
                 page.log_dir = Some(ecosystem.log_dir);
@@ -119,9 +123,33 @@ impl Book {
         self.lock().log_dir.clone()
     }
 
+    /// What logs may take together; none if the last good version says nothing about that.
+    pub fn log_limits(&self) -> Option<Limits> {
+        self.lock().log_limits.clone()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Page> {
         self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn log_limits(ecosystem: &Ecosystem) -> Option<Limits> {
+    let compartments: Vec<(String, u64)> = ecosystem
+        .compartments
+        .iter()
+        .filter_map(|(name, compartment)| Some((name.clone(), compartment.log_budget?)))
+        .collect();
+    let (budget, reserve) = (ecosystem.log_budget, ecosystem.log_reserve);
+    if compartments.is_empty() && budget.is_none() && reserve.is_none() {
+        return None;
+    }
+    let owner = |spec: &ServiceSpec| Owner {
+        name: spec.name.clone(),
+        compartment: spec.compartment.clone(),
+        critical: spec.critical,
+    };
+    let services = ecosystem.services.iter().map(owner).collect();
+    Some(Limits { dir: ecosystem.log_dir.clone(), services, budget, compartments, reserve })
 }
 
 /// None if they run the same.

@@ -44,6 +44,8 @@ mod folder;
 mod host;
 mod keeper_link;
 mod link;
+mod log_budget;
+mod logs;
 mod orders;
 mod own_log;
 mod ping;
@@ -196,7 +198,12 @@ fn unwant_others(plane: &Plane, wanted: &[ServiceName]) {
 
 fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let result = runtime.and_then(|runtime| runtime.block_on(live(plane, only_down)));
+    let result = runtime.and_then(|runtime| {
+        let result = runtime.block_on(live(plane, only_down));
+        // A thread that waits for a disk that hangs is not waited for.
+        runtime.shutdown_background();
+        result
+    });
     match result {
         Ok(end) => end,
         Err(error) => {
@@ -277,6 +284,7 @@ async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSe
             _ = signals.term.recv() => plane.end(Ending::Alone),
             _ = signals.int.recv() => plane.end(Ending::Alone),
             _ = signals.hup.recv() => watch::report(plane),
+            _ = signals.reopen.recv() => drop(tokio::spawn(logs::reopen_all(Arc::clone(plane)))),
             _ = signals.child.recv() => reap(plane),
             _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
             Some(Err(error)) = parts.join_next() => {
@@ -343,6 +351,8 @@ struct Signals {
     term: Signal,
     int: Signal,
     hup: Signal,
+    /// What pm2 and logrotate's users send.
+    reopen: Signal,
     child: Signal,
 }
 
@@ -352,6 +362,7 @@ impl Signals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             hup: signal(SignalKind::hangup())?,
+            reopen: signal(SignalKind::user_defined2())?,
             child: signal(SignalKind::child())?,
         })
     }

@@ -15,6 +15,7 @@ use super::api::error::Refused;
 use super::book::Look;
 use super::folder;
 use super::link::{Link, PATIENCE};
+use super::logs;
 use super::plane::Plane;
 use super::reconcile;
 use super::say::say;
@@ -23,7 +24,6 @@ use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::spec::{MemoryLimit, ServiceSpec};
 use crate::model::units::{parse_size, show_size};
-use crate::os::folder::{Folder, Missing};
 use crate::paths::ServicePaths;
 use crate::wire::VERSION;
 use crate::wire::api::{Answer, Order, Outcome, Verb};
@@ -102,9 +102,14 @@ pub async fn give(
             return answer(plane, name, Outcome::Down, None, notes);
         }
     }
-    if verb == Verb::Flush && !plane.roster.is_present(name) && !folder::keeper_lives(&paths) {
+    if matches!(verb, Verb::Flush | Verb::Reopen)
+        && !plane.roster.is_present(name)
+        && !folder::keeper_lives(&paths)
+    {
         // Nobody writes into the files, and a keeper would start the service first.
-        empty_logs(plane, name)?;
+        if verb == Verb::Flush {
+            logs::archive_logs(plane, name)?;
+        }
         return answer(plane, name, Outcome::Done, None, notes);
     }
     let soon = Instant::now() + PATIENCE;
@@ -144,6 +149,7 @@ pub async fn give(
         }
         Verb::Stop => Op::Stop,
         Verb::Flush => Op::Flush,
+        Verb::Reopen => Op::Reopen,
     };
     let taken = loop {
         match link.ask(op.clone(), soon).await {
@@ -166,7 +172,7 @@ pub async fn give(
     };
     let Taken { run, not_persisted, note } = taken;
     notes.extend(note);
-    if verb == Verb::Flush {
+    if matches!(verb, Verb::Flush | Verb::Reopen) {
         return answer(plane, name, Outcome::Done, None, notes);
     }
     let mark = match verb {
@@ -192,24 +198,6 @@ pub async fn give(
         last_words(plane, name, last).await;
     }
     answer(plane, name, outcome, last.map(|last| (last, not_persisted)), notes)
-}
-
-/// Empties the log files of a service that has no keeper.
-fn empty_logs(plane: &Plane, name: &ServiceName) -> Result<(), Refused> {
-    let Some(entry) = plane.book.entry(name) else { return Ok(()) };
-    let dir = &entry.log.dir;
-    for kind in ["out", "error"] {
-        let file = format!("{name}-{kind}.log");
-        let opened = Folder::open(dir, Missing::Fail).and_then(|dir| dir.open_file(&file, Missing::Fail));
-        match opened.and_then(|(opened, _)| opened.set_len(0)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                let path = dir.join(file);
-                return Err(Refused::failed(format!("cannot empty {}: {error}", path.display())));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
 }
 
 /// Reads the file again; a sentence if it has mistakes.

@@ -13,6 +13,7 @@ use std::thread;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::model::calendar::utc_stamps;
 use crate::os::{clock, fifo, own};
 use crate::paths::Paths;
 
@@ -108,7 +109,7 @@ impl Log<'_> {
 
     fn append(&mut self, bytes: &[u8]) {
         if self.missing > 0 {
-            let (_, stamp) = clock::utc_stamps(clock::now().unix_ms);
+            let (_, stamp) = utc_stamps(clock::now().unix_ms);
             let missing = self.missing;
             let told = format!(
                 "{stamp} control: up to {missing} bytes are missing here: they could not be written\n"

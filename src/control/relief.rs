@@ -2,7 +2,8 @@
 //! stopped or not there or its disk hangs, this thread drops the oldest lines of those that run full.
 //!
 //! Where the lines are missing the log says so: what was begun is moved on to the stage, so that it ends as it
-//! should, and a line of our own behind it. All that is dropped later is missing at that same place.
+//! should, and a line of our own behind it. All that is dropped later is missing at that same place: how much, nobody
+//! knows yet, and the keeper may go on at any moment. So the count is in the service's incidents.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -20,10 +21,11 @@ use crate::incidents;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::units::show_size;
-use crate::os::overflow::{Dropped, Scratch};
+use crate::os::overflow::{self, Dropped};
+use crate::os::peek::Peek;
 use crate::os::{clock, fifo, lock, process};
 use crate::paths::ServicePaths;
-use crate::wire::incidents::MARK;
+use crate::wire::dropped::uncounted_mark;
 
 /// A FIFO that is three quarters full for this long is relieved, and one that is about to be full at once; from then on
 /// as soon as it is three quarters full again.
@@ -32,8 +34,6 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const EVERY: u8 = 5;
 /// Between two notes of what was dropped.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// Largest stage that is asked for, bytes.
-const LARGEST_STAGE: usize = 1 << 20;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
 /// The name of a keeper's thread that moves log bytes.
@@ -59,6 +59,15 @@ impl Helpless {
             Helpless::Absent(lock) => lock::named(lock).is_none(),
         }
     }
+
+    /// In a few words, for the log of the service.
+    fn in_short(&self) -> &'static str {
+        match self {
+            Helpless::Stopped(_) => "keeper stopped",
+            Helpless::DiskWait(_) => "disk hangs",
+            Helpless::Absent(_) => "no keeper",
+        }
+    }
 }
 
 /// The thread; dropped, it ends.
@@ -79,7 +88,7 @@ impl Relief {
         paths: ServicePaths,
         mut streams: Vec<Stream>,
     ) -> io::Result<Relief> {
-        let mut scratch = Scratch::new()?;
+        let mut peek = Peek::new()?;
         let over = Arc::new(AtomicBool::new(false));
         let relief = Relief { why: why.clone(), over: Arc::clone(&over) };
         let name = name.clone();
@@ -90,7 +99,7 @@ impl Relief {
                 let now = clock::mono();
                 for stream in &mut streams {
                     // A FIFO that cannot be read cannot be relieved either: the service waits, as it would have.
-                    let dropped = stream.relieve(&why, now, &mut scratch).unwrap_or_default();
+                    let dropped = stream.relieve(&why, now, &mut peek).unwrap_or_default();
                     all.add(dropped);
                     books.unnoted.add(dropped);
                 }
@@ -156,7 +165,7 @@ impl Stream {
     }
 
     /// Drops lines if it must.
-    fn relieve(&mut self, why: &Helpless, now: Moment, scratch: &mut Scratch) -> io::Result<Dropped> {
+    fn relieve(&mut self, why: &Helpless, now: Moment, peek: &mut Peek) -> io::Result<Dropped> {
         if !fifo::is_fuller_than(self.fifo.as_fd(), 3, 4) {
             self.full_since = None;
             return Ok(Dropped::default());
@@ -173,37 +182,31 @@ impl Stream {
             return Ok(Dropped::default());
         }
         if !std::mem::replace(&mut self.begun, true) {
-            self.mark(scratch)?;
+            self.mark(why, peek)?;
         }
-        scratch.drop_half(self.fifo.as_fd())
+        overflow::drop_half(self.fifo.as_fd(), peek)
     }
 
     /// Moves the line that may have been begun on to the stage, and says behind it that lines are missing.
-    fn mark(&self, scratch: &mut Scratch) -> io::Result<()> {
+    fn mark(&self, why: &Helpless, peek: &mut Peek) -> io::Result<()> {
         let Some(stage) = &self.stage else { return Ok(()) };
-        let mut left = scratch.first_line(self.fifo.as_fd())?;
+        let mut left = overflow::first_line(self.fifo.as_fd(), peek)?;
         while let Some(bytes) = left.filter(|bytes| *bytes > 0) {
             let moved = fifo::to_stage(self.fifo.as_fd(), stage.as_fd(), bytes)?;
-            if moved == 0 && !enlarge(stage) {
+            if moved == 0 && !fifo::enlarge(stage.as_fd()) {
                 break;
             }
             left = Some(bytes - moved);
         }
-        let text = if left == Some(0) { MARK.to_owned() } else { format!("\n{MARK}") };
+        let mark = uncounted_mark(why.in_short(), clock::now().unix_ms);
+        let text = if left == Some(0) { mark } else { format!("\n{mark}") };
         let mut writer = File::from(stage.try_clone()?);
         // A stage that is full and cannot grow: the counters tell what the log cannot.
-        if writer.write_all(text.as_bytes()).is_err() && enlarge(stage) {
+        if writer.write_all(text.as_bytes()).is_err() && fifo::enlarge(stage.as_fd()) {
             let _ = writer.write_all(text.as_bytes());
         }
         Ok(())
     }
-}
-
-/// Doubles a stage; false if it does not grow any more.
-fn enlarge(stage: &OwnedFd) -> bool {
-    let before = fifo::capacity(stage.as_fd());
-    let wanted = i32::try_from(before * 2).ok().filter(|_| before < LARGEST_STAGE);
-    wanted.is_some_and(|bytes| fifo::resize(stage.as_fd(), bytes).is_some())
 }
 
 #[cfg(test)]
@@ -232,6 +235,11 @@ mod tests {
         format!("{number:09}\n")
     }
 
+    fn is_mark(text: &str) -> bool {
+        let rest = text.strip_prefix("[dogwatch: lines dropped, no keeper, from ");
+        rest.is_some_and(|rest| rest.len() == "14:02:11]\n".len() && rest.ends_with("]\n"))
+    }
+
     fn text(fd: &OwnedFd) -> String {
         let mut bytes = Vec::new();
         let _ = File::from(fd.try_clone().unwrap()).read_to_end(&mut bytes);
@@ -241,7 +249,7 @@ mod tests {
     #[test]
     fn a_stream_that_runs_full_loses_whole_lines_and_says_where() {
         let (_dir, mut stream, service, stage) = stream();
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         let at = |millis: u64| Moment(millis * 1_000_000);
         nix::unistd::write(&stage, b"half ").unwrap();
         let mut written = 0;
@@ -253,19 +261,20 @@ mod tests {
             }
         };
         fill(40_000);
-        assert_eq!(stream.relieve(&nobody(), at(0), &mut scratch).unwrap(), Dropped::default());
+        assert_eq!(stream.relieve(&nobody(), at(0), &mut peek).unwrap(), Dropped::default());
         fill(60_000);
         assert_eq!(
-            stream.relieve(&nobody(), at(100), &mut scratch).unwrap(),
+            stream.relieve(&nobody(), at(100), &mut peek).unwrap(),
             Dropped::default(),
             "not for long yet"
         );
-        let dropped = stream.relieve(&nobody(), at(600), &mut scratch).unwrap();
+        let dropped = stream.relieve(&nobody(), at(600), &mut peek).unwrap();
         assert!(dropped.lines > 2000 && dropped.bytes > 20_000, "{dropped:?}");
         fill(60_000);
-        assert!(stream.relieve(&nobody(), at(605), &mut scratch).unwrap().lines > 0, "at once");
+        assert!(stream.relieve(&nobody(), at(605), &mut peek).unwrap().lines > 0, "at once");
         let begun = text(&stage);
-        assert_eq!(begun, format!("half of it\n{MARK}"));
+        let mark = begun.strip_prefix("half of it\n").unwrap();
+        assert!(is_mark(mark), "{begun:?}");
         let rest = text(&service);
         let first: usize = rest.lines().next().unwrap().parse().unwrap();
         assert!(first > 2000 && rest.ends_with('\n'), "{first}");
@@ -274,27 +283,29 @@ mod tests {
     #[test]
     fn a_full_stage_grows_for_the_mark() {
         let (_dir, mut stream, service, stage) = stream();
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         while nix::unistd::write(&stage, &[b'x'; 4096]).is_ok() {}
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap();
-        assert!(text(&stage).ends_with(&format!("xxx{}{MARK}", line(1))));
+        stream.relieve(&nobody(), Moment(0), &mut peek).unwrap();
+        let staged = text(&stage);
+        let mark = staged.trim_start_matches('x').strip_prefix(&line(1)).unwrap();
+        assert!(is_mark(mark), "{mark:?}");
     }
 
     #[test]
     fn a_fifo_that_is_about_to_be_full_is_relieved_at_once() {
         let (_dir, mut stream, service, _stage) = stream();
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        assert!(stream.relieve(&nobody(), Moment(0), &mut Scratch::new().unwrap()).unwrap().lines > 0);
+        assert!(stream.relieve(&nobody(), Moment(0), &mut Peek::new().unwrap()).unwrap().lines > 0);
     }
 
     #[test]
     fn a_stage_that_must_not_be_touched_is_left_alone() {
         let (_dir, mut stream, service, stage) = stream();
         stream.stage = None;
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        assert!(stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap().lines > 0);
+        assert!(stream.relieve(&nobody(), Moment(0), &mut peek).unwrap().lines > 0);
         assert_eq!(fifo::waiting(stage.as_fd()).unwrap(), 0);
     }
 }

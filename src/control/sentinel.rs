@@ -1,8 +1,8 @@
 //! Who of the others still works: keepers and warden are looked at every few seconds, without waking them, and
 //! who seems to be stalled is asked; who does not answer is ended, and its successor takes over.
 //!
-//! What follows from a look or an answer [`suspicion`] decides. A critical service whose keeper takes nothing off
-//! its FIFOs is relieved meanwhile ([`super::relief`]).
+//! What follows from a look or an answer [`suspicion`] decides. A service that never waits for its log, and whose keeper
+//! takes nothing off its FIFOs, is relieved meanwhile ([`super::relief`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::alarm::Whom;
 use super::folder;
+use super::log_budget::LogBudget;
 use super::ping::ping;
 use super::plane::Plane;
 use super::relief::{Helpless, PUMP, Relief, Stream};
@@ -23,6 +24,7 @@ use crate::incidents;
 use crate::model::lapse;
 use crate::model::moment::Moment;
 use crate::model::signal::Signal;
+use crate::model::spec::OnFull;
 use crate::model::suspicion::{self, Event, Look, Quota, Sign, Step, Suspect};
 use crate::model::units::show_duration;
 use crate::os::process::{self, Identity};
@@ -41,6 +43,7 @@ const ABSENT: Duration = Duration::from_millis(500);
 /// Watches for ever.
 pub async fn run(plane: Arc<Plane>) {
     let mut sentinel = Sentinel::new(Arc::clone(&plane));
+    let log_budget = LogBudget::default();
     let mut tick = interval(suspicion::LOOK_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -49,6 +52,7 @@ pub async fn run(plane: Arc<Plane>) {
             _ = tick.tick() => {
                 plane.hold_switch(lapse::FALLS_AFTER);
                 sentinel.look_at_all();
+                log_budget.tick(&plane);
             }
             said = plane.alarm.heard() => {
                 said.into_iter().for_each(|(whom, unanswered)| sentinel.look_at(&whom, unanswered));
@@ -149,7 +153,7 @@ impl Sentinel {
             return;
         }
         let since = *watched.absent.get_or_insert(now);
-        let matters = watched.suspect.suspicion().is_some() || is_critical(&self.plane, whom);
+        let matters = watched.suspect.suspicion().is_some() || never_waits(&self.plane, whom);
         watched.again = Some(now.plus(if matters { SOON } else { ABSENT }));
         self.relieve(whom, now);
         if *whom != Whom::Warden && now.since(since) >= ABSENT {
@@ -221,7 +225,7 @@ impl Sentinel {
         }
     }
 
-    /// Begins or ends to keep a critical service's FIFOs from running full.
+    /// Begins or ends to keep the FIFOs of a service that never waits from running full.
     fn relieve(&mut self, whom: &Whom, now: Moment) {
         let (Whom::Keeper(name), Some(watched)) = (whom, self.watched.get_mut(whom)) else { return };
         let paths = self.plane.paths.service(name);
@@ -238,7 +242,7 @@ impl Sentinel {
             ),
         ];
         let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
-        let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
+        let Some(why) = why.filter(|_| never_waits(&self.plane, whom)) else {
             watched.relief = None;
             return;
         };
@@ -272,7 +276,12 @@ impl Sentinel {
         self.plane.problem("stalled", list(stalled.collect()));
         let hanging = self.watched.iter().filter(|(_, watched)| watched.suspect.disk_hangs());
         let hanging = hanging.filter_map(|(whom, _)| match whom {
-            Whom::Keeper(name) => Some(format!("the log disk of {name} hangs: its output waits")),
+            Whom::Keeper(name) => {
+                let never_waits = never_waits(&self.plane, whom);
+                let cost =
+                    if never_waits { "lines are dropped when its FIFO is full" } else { "its output waits" };
+                Some(format!("the log disk of {name} hangs: {cost}"))
+            }
             Whom::Warden => None,
         });
         let hanging = list(hanging.collect());
@@ -300,13 +309,12 @@ fn name_of(whom: &Whom) -> String {
     }
 }
 
-fn is_critical(plane: &Plane, whom: &Whom) -> bool {
+/// Whether lines of its log are dropped rather than it waits: the default of a critical service.
+fn never_waits(plane: &Plane, whom: &Whom) -> bool {
     let Whom::Keeper(name) = whom else { return false };
-    match plane.roster.get(name).and_then(|entry| entry.said) {
-        Some((status, _)) => status.critical,
-        // Its keeper was stalled before this process began.
-        None => folder::read_spec(&plane.paths.service(name)).is_some_and(|file| file.spec.critical),
-    }
+    // Not what its keeper has said: that may have been stalled before this process began.
+    let spec = folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
+    spec.is_some_and(|spec| spec.log_policy().on_full == Some(OnFull::Drop))
 }
 
 /// Whether a new process does its predecessor's work.

@@ -17,6 +17,7 @@ use super::plane::Plane;
 use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
+use crate::model::units::group_digits;
 use crate::os::clock;
 use crate::wire::VERSION;
 use crate::wire::api::Services;
@@ -154,6 +155,7 @@ fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
 /// What is not as it should be.
 pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
     let mut problems = plane.problems();
+    problems.extend(services.iter().filter_map(log_problem));
     problems.extend(builds::problems(plane, services));
     if let Some(mistakes) = plane.book.mistakes() {
         let count = mistakes.count;
@@ -175,6 +177,21 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
         problems.push(format!("not in ecosystem.toml any more, but still here: {list}"));
     }
     problems
+}
+
+/// The log of a service cannot be written, and what that costs.
+fn log_problem(service: &ServiceStatus) -> Option<String> {
+    let log = &service.log;
+    let why = log.trouble.as_ref()?;
+    let at_least = if log.at_least { "at least " } else { "" };
+    let cost = match (log.dropping, log.since_unix_ms) {
+        (true, _) => {
+            format!(": lines are dropped, {at_least}{} in this boot", group_digits(log.dropped_lines))
+        }
+        (false, Some(_)) => ": its output waits".to_owned(),
+        (false, None) => String::new(),
+    };
+    Some(format!("{}: {why}{cost}", service.name))
 }
 
 fn names<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> Vec<&'a str> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use super::channels::{self, Channels};
@@ -25,12 +26,14 @@ use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
 use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
+use crate::model::units::group_digits;
 use crate::os::cgroup::Cgroup;
 use crate::os::lock::Lock;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::keeper::Reply;
+use crate::wire::log_state::LogState;
 use crate::wire::record::{InstanceRecord, Second};
 use crate::{exit_code, own_log};
 
@@ -75,6 +78,12 @@ pub struct Keeper {
     pub(super) published: Option<(Instance, Goal)>,
     /// Askers that wait for the log to be empty.
     pub(super) flushing: Vec<u64>,
+    /// Askers that wait for the log files to be opened again.
+    pub(super) reopening: Vec<u64>,
+    /// How the log is, as the pump says.
+    pub(super) log_state: LogState,
+    /// Lines that had been dropped when it could be written last.
+    pub(super) dropped_before: u64,
     pub(super) retiring: Option<Moment>,
     /// It is to become another program, when the pump stands still.
     pub(super) exec: Option<Waiting>,
@@ -208,8 +217,7 @@ impl Keeper {
         let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
         // A switch that has fallen is looked at when time has come.
-        let switches =
-            self.pump.switches().filter(|_| self.spec.critical && self.relief.deadline().is_none());
+        let switches = self.pump.switches().filter(|_| self.relief.deadline().is_none());
         let switches = switches.chain(self.clients.switch().filter(|_| self.vigil.deadline().is_none()));
         let sockets = notify.into_iter().chain(self.clients.polled()).chain(self.vigil.polled());
         let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
@@ -261,7 +269,11 @@ impl Keeper {
     }
 
     fn on_children(&mut self) {
-        while let Ok(Some(_)) = self.signals.read_signal() {}
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            if signal.ssi_signo == Signal::SIGUSR2 as u32 {
+                self.pump.tell(Command::Reopen); // from somebody who has moved the log files away
+            }
+        }
         self.look_after_children();
         // Orphans that came to this process, and helpers.
         while let Some(ended) = wait::peek(None) {
@@ -318,21 +330,55 @@ impl Keeper {
                     }
                 }
                 Said::Flushed(result) => {
-                    let reply = match result {
-                        Ok(()) => Reply::done(self.instance.runs),
-                        Err(message) => Reply::Error { message },
-                    };
-                    for asker in std::mem::take(&mut self.flushing) {
-                        self.clients.answer(asker, &reply);
-                    }
+                    let askers = std::mem::take(&mut self.flushing);
+                    self.answer_all(askers, result);
+                }
+                Said::Reopened(result) => {
+                    let askers = std::mem::take(&mut self.reopening);
+                    self.answer_all(askers, result);
                 }
                 Said::Rotated(path) => self.compressor.add(path),
-                Said::Trouble(text) => self.log(&text),
-                Said::Recovered => self.log("the log can be written again"),
+                Said::Said(text) => self.log(&text),
+                Said::State(state) => self.on_log_state(state),
                 Said::Parked(number) => self.on_parked(number),
             }
         }
-        self.compressor.next(&self.paths);
+        self.compressor.next(&self.paths); // nothing else may happen for hours
+    }
+
+    fn answer_all(&mut self, askers: Vec<u64>, result: Result<(), String>) {
+        let reply = match result {
+            Ok(()) => Reply::done(self.instance.runs),
+            Err(message) => Reply::Error { message },
+        };
+        for asker in askers {
+            self.clients.answer(asker, &reply);
+        }
+    }
+
+    /// The log can be written no more, or again.
+    fn on_log_state(&mut self, state: LogState) {
+        let before = std::mem::replace(&mut self.log_state, state);
+        let now = &self.log_state;
+        match (&before.trouble, &now.trouble) {
+            (None, Some(text)) => {
+                self.log(text);
+                self.dropped_before = before.dropped_lines;
+            }
+            // Worse than before, perhaps: it could not be rotated, now it cannot be written.
+            (Some(old), Some(text)) if old != text => self.log(text),
+            (Some(_), None) => {
+                let dropped = match now.dropped_lines.saturating_sub(self.dropped_before) {
+                    0 => String::new(),
+                    lines => format!("; meanwhile {} lines were dropped", group_digits(lines)),
+                };
+                self.log(&format!("the log can be written again{dropped}"));
+            }
+            _ => {}
+        }
+        if before.trouble != self.log_state.trouble || before.dropping != self.log_state.dropping {
+            self.published = None; // who watches learns of it
+        }
     }
 
     /// Nobody is to hold the FIFOs of a run any more.

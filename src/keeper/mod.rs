@@ -9,14 +9,16 @@
 //! Read [`event_loop`], then `start` (how a run begins), [`child`] (how its end is found out), [`stream`] (how
 //! its output reaches the disk).
 
-pub mod archive;
 pub mod cell;
 mod channels;
 pub mod child;
 pub mod clients;
 pub mod compress;
+pub mod dropping;
 pub mod event_loop;
 pub mod guard;
+pub mod hold;
+pub mod log_file;
 mod memory;
 pub mod meter;
 mod node;
@@ -30,6 +32,8 @@ pub mod sources;
 mod start;
 pub mod store;
 pub mod stream;
+pub mod time_index;
+pub mod trouble;
 pub mod vigil;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -50,6 +54,7 @@ use crate::os::{exec, fault, heap, inherit, own, wait};
 use crate::paths::{Paths, ServicePaths};
 use crate::wire::environment::{CGROUP, HELPER, LOCK_FD};
 use crate::wire::keeper::Reply;
+use crate::wire::log_state::LogState;
 use crate::wire::record::InstanceRecord;
 use crate::{exit_code, own_log};
 use channels::Channels;
@@ -102,9 +107,9 @@ fn set_up(
 ) -> Result<Keeper, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
-    // TERM, INT and HUP are blocked and never read: a keeper ends when it is told to, not by a stray signal.
-    let signals = wait::signals(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
-        .map_err(failed("receive signals"))?;
+    // TERM, INT and HUP do nothing: a keeper ends when it is told to, not by a stray signal.
+    let known = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2];
+    let signals = wait::signals(&known).map_err(failed("receive signals"))?;
     let (store, record) = Store::open(&own)?;
     let file = store.spec()?;
     let record = record.unwrap_or_default();
@@ -112,8 +117,8 @@ fn set_up(
     let sockets = Sockets::from_inherited(&mut inherited, &living);
     let clients = Clients::take_over(&own.keeper_sock(), &mut inherited)
         .map_err(|error| format!("cannot listen on {}: {error}", own.keeper_sock().display()))?;
-    let pump = Pump::start(file.spec.name.as_str(), &own, &file.spec.log, file.spec.critical)
-        .map_err(failed("start the log pump"))?;
+    let policy = file.spec.log_policy();
+    let pump = Pump::start(file.spec.name.as_str(), &own, &policy).map_err(failed("start the log pump"))?;
     let goal = store.goal();
     let helper = exec::told(HELPER).and_then(|pid| pid.parse().ok());
     let mut keeper = Keeper {
@@ -141,6 +146,9 @@ fn set_up(
         look_at_memory: None,
         published: None,
         flushing: Vec::new(),
+        reopening: Vec::new(),
+        log_state: LogState::default(),
+        dropped_before: 0,
         retiring: None,
         exec: None,
         parks: 0,

@@ -4,26 +4,31 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::relief::Gaps;
+use super::dropping::{self, Dropping};
 use super::stream::{Channel, Stream, Turn};
+use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
 use crate::os::switch::{self, Switch};
+use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
+use crate::wire::log_state::LogState;
 
 /// Stack of the thread, bytes; only the pages it touches cost memory.
 const STACK: usize = 128 * 1024;
 /// A trickle of output is gathered this long before it is moved: half the wake-ups, at the price of a log
 /// that is so much late.
 const GATHER: u16 = 2;
+/// Between two reports of how much was dropped.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What the main thread says.
 #[derive(Debug)]
@@ -41,8 +46,10 @@ pub enum Command {
         /// The run.
         run: u64,
     },
-    /// Empty both files.
+    /// Move both files to the archive, and begin new ones.
     Flush,
+    /// Open what has the files' names now: somebody else has moved them away.
+    Reopen,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
     /// Stand still, say so with this number, and do nothing until [`Command::Resume`].
@@ -63,12 +70,14 @@ pub enum Notice {
     },
     /// The files are empty, or why not.
     Flushed(Result<(), String>),
+    /// The files that have the names now are open, or why not.
+    Reopened(Result<(), String>),
     /// This archive is to be compressed.
     Rotated(PathBuf),
-    /// Writing fails; the bytes wait. Said once until it works again.
-    Trouble(String),
-    /// Writing works again.
-    Recovered,
+    /// Something that the operator should know.
+    Said(String),
+    /// How the log is now.
+    State(LogState),
     /// It stands still, as was asked with this number.
     Parked(u64),
 }
@@ -80,42 +89,38 @@ pub struct Pump {
     wake: Arc<EventFd>,
     notices: Receiver<Notice>,
     noticed: Arc<EventFd>,
-    /// Of a critical service: each stream's falls while the disk holds it up.
-    switches: Vec<Arc<Switch>>,
-    gaps: [Arc<Gaps>; 2],
+    /// Each stream's falls while the disk holds it up, if its service never waits.
+    switches: [Arc<Switch>; 2],
+    dropping: [dropping::Shared; 2],
     thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Pump {
-    /// Starts the thread. That of a `critical` service is watched by the main thread.
+    /// Starts the thread.
     ///
     /// # Errors
     /// EMFILE or EAGAIN.
-    pub fn start(
-        service: &str,
-        paths: &ServicePaths,
-        policy: &LogPolicy,
-        critical: bool,
-    ) -> io::Result<Pump> {
+    pub fn start(service: &str, paths: &ServicePaths, policy: &LogPolicy) -> io::Result<Pump> {
         let new_event = || {
             Ok::<_, io::Error>(Arc::new(EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?))
         };
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let stream = |kind| Stream::new(service, kind, paths.log_source(kind), policy.clone());
+        let stream = |kind| Stream::new(service, kind, paths, policy.clone());
         let mut streams = [stream("out")?, stream("error")?];
-        let gaps = [streams[0].gaps(), streams[1].gaps()];
-        let mut switches = Vec::new();
-        for stream in streams.iter_mut().filter(|_| critical) {
-            let switch = Arc::new(Switch::new()?);
-            stream.hold(Arc::clone(&switch));
-            switches.push(switch);
+        let dropping = streams.each_ref().map(Stream::dropping);
+        let switches = [Arc::new(Switch::new()?), Arc::new(Switch::new()?)];
+        for (stream, switch) in streams.iter_mut().zip(&switches) {
+            stream.hold(Arc::clone(switch));
         }
         let worker = Worker {
             streams,
             half_finished: Vec::new(),
-            troubled: false,
+            timer: WallTimer::new()?,
+            state: LogState::default(),
+            told: Moment::default(),
+            untold: false,
             inbox,
             outbox,
             wake: wake.clone(),
@@ -125,7 +130,7 @@ impl Pump {
             let _fatal = EndWithThread;
             worker.run();
         })?;
-        Ok(Pump { commands, wake, notices, noticed, switches, gaps, thread: Some(thread) })
+        Ok(Pump { commands, wake, notices, noticed, switches, dropping, thread: Some(thread) })
     }
 
     /// Says something to the thread.
@@ -140,20 +145,24 @@ impl Pump {
         self.noticed.as_fd()
     }
 
-    /// Readable while the disk holds up a stream of a critical service.
+    /// Each readable while the disk holds up a stream of a service that never waits.
     pub fn switches(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.switches.iter().map(AsFd::as_fd)
     }
 
-    /// Which streams the disk holds up: standard output, standard error. None of a service that is not critical.
+    /// Which streams the disk holds up: standard output, standard error. None of a service that may wait.
     pub fn held_up(&self) -> [bool; 2] {
-        let fallen = |stream: usize| self.switches.get(stream).is_some_and(switch::has_fallen);
-        [fallen(0), fallen(1)]
+        self.switches.each_ref().map(switch::has_fallen)
     }
 
-    /// What is missing in the FIFOs of standard output (0) or standard error (1).
-    pub fn gaps(&self, stream: usize) -> &Gaps {
-        &self.gaps[stream]
+    /// What is dropped from standard output (0) or standard error (1). The pump takes nothing from it meanwhile.
+    pub fn dropping(&self, stream: usize) -> MutexGuard<'_, Dropping> {
+        self.dropping[stream].lock()
+    }
+
+    /// Whether a part of a line is in the memory of this process alone, on its way into the log.
+    pub fn keeps_any_end(&self) -> bool {
+        self.dropping.iter().any(|dropping| dropping.lock().keeps_any_end())
     }
 
     /// The notices that have come.
@@ -195,7 +204,14 @@ struct Worker {
     streams: [Stream; 2],
     /// Runs of which one stream is finished.
     half_finished: Vec<u64>,
-    troubled: bool,
+    /// For what is due at a time of day.
+    timer: WallTimer,
+    /// As the main thread knows it.
+    state: LogState,
+    /// Since when.
+    told: Moment,
+    /// It is not quite so any more.
+    untold: bool,
     inbox: Receiver<Command>,
     outbox: Sender<Notice>,
     wake: Arc<EventFd>,
@@ -205,10 +221,6 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         let mut ending = false;
-        // A predecessor may have been killed between a rotation and its compression.
-        for index in 0..self.streams.len() {
-            self.streams[index].uncompressed().into_iter().for_each(|path| self.say(Notice::Rotated(path)));
-        }
         loop {
             let _ = self.wake.read();
             while let Ok(command) = self.inbox.try_recv() {
@@ -216,24 +228,17 @@ impl Worker {
             }
             let now = clock::now();
             let mut more = false;
-            let mut trouble = None;
             for index in 0..self.streams.len() {
-                let paused = self.streams[index].pause_until().is_some_and(|until| until > now.mono);
-                if paused {
-                    trouble = trouble.or(Some(String::new())); // still the old trouble
-                    continue;
-                }
                 let turn = self.streams[index].turn(now);
                 more |= turn.more;
-                trouble = trouble.or(turn.trouble.clone());
                 self.report(turn);
             }
-            self.report_trouble(trouble);
+            self.report_state(now.mono);
             if ending && !more {
                 return;
             }
             if !more {
-                self.wait();
+                self.wait(now);
             }
         }
     }
@@ -247,6 +252,11 @@ impl Worker {
                         stream.attach(run, channel);
                     }
                 }
+                let now = clock::now();
+                for index in 0..self.streams.len() {
+                    let rotated = self.streams[index].take_over(now);
+                    self.report(Turn { rotated, ..Turn::default() });
+                }
             }
             Command::Finish { run } => self.streams.iter_mut().for_each(|stream| stream.finish(run)),
             Command::Drop { run } => self.streams.iter_mut().for_each(|stream| stream.forget(run)),
@@ -254,15 +264,25 @@ impl Worker {
                 let now = clock::now();
                 let mut result = Ok(());
                 for index in 0..self.streams.len() {
-                    // What was written before the order goes first, and is emptied with the rest.
-                    let turn = self.streams[index].turn(now);
-                    self.report(turn);
+                    // What was written before the order goes first, and is archived with the rest.
+                    let mut turn = self.streams[index].turn(now);
                     let stream = &mut self.streams[index];
-                    let flushed = stream.flush(now);
-                    let failed = |error| format!("cannot empty {}: {error}", stream.path().display());
+                    let flushed = stream.flush(now, &mut turn);
+                    let failed = |error| format!("cannot archive {}: {error}", stream.path().display());
                     result = result.and(flushed.map_err(failed));
+                    self.report(turn);
                 }
                 self.say(Notice::Flushed(result));
+            }
+            Command::Reopen => {
+                let now = clock::now();
+                let mut result = Ok(());
+                for stream in &mut self.streams {
+                    let opened = stream.reopen(now);
+                    let failed = |error| format!("cannot open {}: {error}", stream.path().display());
+                    result = result.and(opened.map_err(failed));
+                }
+                self.say(Notice::Reopened(result));
             }
             Command::Policy(policy) => {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
@@ -290,6 +310,7 @@ impl Worker {
 
     fn report(&mut self, turn: Turn) {
         turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
+        turn.said.into_iter().for_each(|text| self.say(Notice::Said(text)));
         for run in turn.finished {
             match self.half_finished.iter().position(|other| *other == run) {
                 Some(at) => {
@@ -301,18 +322,17 @@ impl Worker {
         }
     }
 
-    fn report_trouble(&mut self, trouble: Option<String>) {
-        match trouble {
-            Some(text) if !self.troubled && !text.is_empty() => {
-                self.troubled = true;
-                self.say(Notice::Trouble(text));
-            }
-            None if self.troubled => {
-                self.troubled = false;
-                self.say(Notice::Recovered);
-            }
-            _ => {}
+    /// What has begun or ended is said at once, how much has been dropped now and then.
+    fn report_state(&mut self, now: Moment) {
+        let [out, error] = self.streams.each_ref().map(Stream::state);
+        let state = out.with(error);
+        let same = state.trouble == self.state.trouble && state.dropping == self.state.dropping;
+        self.untold = state != self.state && same && now.since(self.told) < TELL_EVERY;
+        if state == self.state || self.untold {
+            return;
         }
+        (self.state, self.told) = (state.clone(), now);
+        self.say(Notice::State(state));
     }
 
     fn say(&self, notice: Notice) {
@@ -320,16 +340,25 @@ impl Worker {
         let _ = self.noticed.write(1);
     }
 
-    /// Waits for output, a command, or the end of a pause.
-    fn wait(&self) {
+    /// Waits for output, a command, the end of a pause, or a time of day.
+    fn wait(&mut self, turned: Now) {
         let now = clock::mono();
-        let pause = self.streams.iter().filter_map(Stream::wakes_at).min();
-        let timeout = pause.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
+        let due = self.streams.iter().filter_map(|stream| stream.next_due_ms(turned)).min();
+        // A time that the kernel cannot count is never reached.
+        let _ = self.timer.set(due);
+        let untold = self.untold.then(|| self.told.plus(TELL_EVERY));
+        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).chain(untold).min();
+        let timeout = until.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        fds.extend(due.is_some().then(|| PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)));
         let fifos = self.streams.iter().flat_map(|stream| stream.waits_for(now));
         fds.extend(fifos.map(|fifo| PollFd::new(fifo, PollFlags::POLLIN)));
         wait(&mut fds, timeout);
         let commanded = fds[0].any().unwrap_or(false);
+        let rang = due.is_some() && fds[1].any().unwrap_or(false);
+        if rang {
+            self.timer.clear();
+        }
         if !commanded && self.streams.iter().all(Stream::is_trickle) {
             wait(&mut [PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)], i32::from(GATHER));
         }
@@ -345,6 +374,7 @@ fn wait(fds: &mut [PollFd<'_>], millis: i32) {
 mod tests {
     use super::*;
     use crate::model::name::ServiceName;
+    use crate::model::rotation::Every;
     use crate::os::fifo;
     use crate::paths::Paths;
     use std::path::Path;
@@ -376,10 +406,9 @@ mod tests {
     #[test]
     fn stands_still_when_it_is_told_to() {
         let dir = tempfile::tempdir().unwrap();
-        let policy =
-            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
         let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
-        let pump = Pump::start("web", &paths, &policy, false).unwrap();
+        let pump = Pump::start("web", &paths, &policy).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
         pump.tell(Command::Resume); // of an exec that was put off: it means nothing now
         pump.tell(Command::Park(3));
@@ -397,10 +426,9 @@ mod tests {
     #[test]
     fn moves_both_streams_and_says_when_a_run_is_done() {
         let dir = tempfile::tempdir().unwrap();
-        let policy =
-            LogPolicy { dir: dir.path().join("logs"), rotate_size: 1 << 20, keep: 3, compress: false };
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
         let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
-        let pump = Pump::start("web", &paths, &policy, true).unwrap();
+        let pump = Pump::start("web", &paths, &policy).unwrap();
         let (mine, ends) = channels(dir.path(), 1);
         pump.tell(Command::Attach(vec![(1, mine)]));
         for n in 0..1000 {
@@ -415,6 +443,29 @@ mod tests {
         pump.tell(Command::Flush);
         assert_eq!(next(&pump), Notice::Flushed(Ok(())));
         assert_eq!(read("out"), "");
+        let archived = crate::archive::list(&policy.dir, "web-out");
+        assert_eq!(std::fs::read_to_string(&archived[0]).unwrap(), expected(0));
+        assert_eq!(archived.len(), 1);
+        pump.end(Duration::from_secs(5));
+    }
+
+    /// Nobody writes anything: the timer alone wakes the thread.
+    #[test]
+    fn rotates_when_the_time_has_come() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy {
+            rotate_every: Some(Every::Period(Duration::from_millis(500))),
+            ..LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, true)
+        };
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        for text in ["one\n", "two\n"] {
+            nix::unistd::write(&ends[0], text.as_bytes()).unwrap();
+            let Notice::Rotated(path) = next(&pump) else { panic!("something else") };
+            assert_eq!(std::fs::read_to_string(path).unwrap(), text);
+        }
         pump.end(Duration::from_secs(5));
     }
 }

@@ -67,7 +67,7 @@ impl Keeper {
         if self.retiring.is_some() {
             return Some(Reply::Error { message: "it is ending with its service".to_owned() });
         }
-        if self.relief.deadline().is_some() {
+        if self.relief.deadline().is_some() || self.pump.keeps_any_end() {
             return Some(Reply::Later { message: "its log waits for the disk".to_owned() });
         }
         let message = match self.instance.beside.as_ref()? {

@@ -60,6 +60,11 @@ impl Keeper {
                 self.pump.tell(Command::Flush);
                 None
             }
+            Op::Reopen => {
+                self.reopening.push(by);
+                self.pump.tell(Command::Reopen);
+                None
+            }
             Op::Reread => Some(self.reread(before)),
             Op::Start => Some(self.order(Goal::Up, Event::Start, before)),
             Op::Up => {
@@ -100,8 +105,8 @@ impl Keeper {
     pub(super) fn reread(&mut self, run: u64) -> Reply {
         match self.store.spec() {
             Ok(file) if file.spec.name == self.spec.name => {
-                if file.spec.log != self.spec.log {
-                    self.pump.tell(Command::Policy(file.spec.log.clone()));
+                if file.spec.log_policy() != self.spec.log_policy() {
+                    self.pump.tell(Command::Policy(file.spec.log_policy()));
                 }
                 if file.spec.user != self.spec.user {
                     self.forget_next(); // its FIFOs belong to another user
@@ -173,6 +178,7 @@ impl Keeper {
             user: self.spec.user.clone(),
             log_out: self.spec.log.dir.join(format!("{}-out.log", self.spec.name)),
             log_error: self.spec.log.dir.join(format!("{}-error.log", self.spec.name)),
+            log: self.log_state.clone(),
             keeper_pid: nix::unistd::getpid().as_raw(),
             keeper_version: Some(PROGRAM.to_owned()),
             keeper_differs: false,

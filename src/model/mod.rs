@@ -8,8 +8,11 @@
 
 pub mod attributes;
 pub mod backoff;
+pub mod calendar;
+pub mod cron;
 pub mod end;
 pub mod failure;
+pub mod flood;
 pub mod fnv;
 pub mod ladder;
 pub mod lapse;
@@ -21,6 +24,8 @@ pub mod moment;
 pub mod name;
 pub mod pace;
 pub mod phase;
+pub mod retention;
+pub mod rotation;
 pub mod shares;
 pub mod signal;
 pub mod spec;

@@ -11,11 +11,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
+use super::flood::Rate;
 use super::fnv::fnv1a;
 use super::name::ServiceName;
+use super::retention::Rules;
+use super::rotation::Every;
 use super::shares::{Shares, Together};
 use super::signal::Signal;
-use super::units::millis;
+use super::units::{millis, optional_millis};
 
 /// One service, ready to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,19 +192,78 @@ pub struct MemoryLimit {
 }
 
 /// Where the output goes and how much of it is kept.
+///
+/// What was added later is left out where it is the default, so that an entry without it keeps its fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogPolicy {
     /// Absolute folder.
     pub dir: PathBuf,
     /// A file of this many bytes is rotated at the next end of a line.
     pub rotate_size: u64,
+    /// And one of this age; never for its age, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_every: Option<Every>,
     /// Archives kept per stream.
     pub keep: u32,
+    /// For how long; for ever, if absent.
+    #[serde(default, with = "optional_millis", skip_serializing_if = "Option::is_none")]
+    pub keep_for: Option<Duration>,
     /// gzip the archives.
     pub compress: bool,
+    /// Bytes of all log files and archives of the service.
+    #[serde(default = "default_budget", skip_serializing_if = "is_default_budget")]
+    pub budget: u64,
+    /// What becomes of output that cannot be written; if absent, a critical service's is dropped, another one's waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_full: Option<OnFull>,
+    /// The most of each stream in a second; no limit, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rate: Option<Rate>,
+}
+
+/// Budget of a service's logs, unless written.
+pub const LOG_BUDGET: u64 = 500 << 20;
+
+fn default_budget() -> u64 {
+    LOG_BUDGET
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_default_budget(budget: &u64) -> bool {
+    *budget == LOG_BUDGET
+}
+
+/// What becomes of output that cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFull {
+    /// It waits, and so does the service in the end: nothing is lost.
+    Block,
+    /// The oldest lines are dropped and counted: the service never waits.
+    Drop,
+}
+
+impl LogPolicy {
+    /// One with nothing but defaults and these.
+    pub fn new(dir: PathBuf, rotate_size: u64, keep: u32, compress: bool) -> LogPolicy {
+        let budget = LOG_BUDGET;
+        let (rotate_every, keep_for, on_full, max_rate) = (None, None, None, None);
+        LogPolicy { dir, rotate_size, rotate_every, keep, keep_for, compress, budget, on_full, max_rate }
+    }
+
+    /// How much is kept.
+    pub fn rules(&self) -> Rules {
+        Rules { keep: self.keep, keep_for: self.keep_for, budget: self.budget }
+    }
 }
 
 impl ServiceSpec {
+    /// What holds for its log, with nothing left open.
+    pub fn log_policy(&self) -> LogPolicy {
+        let usual = if self.critical { OnFull::Drop } else { OnFull::Block };
+        LogPolicy { on_full: Some(self.log.on_full.unwrap_or(usual)), ..self.log.clone() }
+    }
+
     /// A fingerprint of the entry: two specs with the same one run the same way.
     pub fn fingerprint(&self) -> u64 {
         fnv1a(&serde_json::to_vec(self).expect("a spec has only string keys and finite numbers"))
@@ -228,7 +290,7 @@ pub fn sample(name: &str) -> ServiceSpec {
         restart: RestartPolicy::default(),
         stop: StopPolicy::default(),
         memory: None,
-        log: LogPolicy { dir: "/tmp".into(), rotate_size: 1 << 20, keep: 3, compress: false },
+        log: LogPolicy::new("/tmp".into(), 1 << 20, 3, false),
         access: Access::default(),
     }
 }

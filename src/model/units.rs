@@ -102,6 +102,29 @@ pub fn show_size(bytes: u64) -> String {
     }
 }
 
+/// Prints a size with a decimal unit and one place: `3.1 MB`, `80 B`.
+pub fn show_decimal_size(bytes: u64) -> String {
+    const UNITS: [(&str, f64); 4] = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
+    let value = bytes as f64;
+    match UNITS.iter().find(|(_, size)| value >= *size) {
+        Some((unit, size)) => format!("{:.1} {unit}", value / size),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// Prints a number with a comma before each three digits: `12,345`.
+pub fn group_digits(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Prints a duration with one or two units: `450 ms`, `12 s`, `3m 20s`, `5h 2m`, `12d 3h`.
 pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
@@ -141,6 +164,27 @@ pub mod millis {
     /// Anything but a non-negative whole number.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         u64::deserialize(from).map(Duration::from_millis)
+    }
+}
+
+/// The same for one that may be absent.
+pub mod optional_millis {
+    use super::{Deserialize, Deserializer, Duration, Serialize, Serializer};
+
+    /// Writes whole milliseconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        duration.map(|duration| duration.as_millis() as u64).serialize(to)
+    }
+
+    /// Reads whole milliseconds.
+    ///
+    /// # Errors
+    /// Anything but a non-negative whole number or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(from)?.map(Duration::from_millis))
     }
 }
 
@@ -191,6 +235,10 @@ mod tests {
         assert_eq!(show_size(1536), "1.5 KiB");
         assert_eq!(show_size(1 << 30), "1 GiB");
         assert_eq!(show_size(312 << 20), "312 MiB");
+        assert_eq!(show_decimal_size(999), "999 B");
+        assert_eq!(show_decimal_size(3_100_000), "3.1 MB");
+        assert_eq!(group_digits(999), "999");
+        assert_eq!(group_digits(1_234_567), "1,234,567");
         assert_eq!(show_duration(Duration::from_millis(450)), "450 ms");
         assert_eq!(show_duration(Duration::from_millis(1500)), "1.5 s");
         assert_eq!(show_duration(Duration::from_secs(200)), "3m 20s");

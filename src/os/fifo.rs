@@ -67,6 +67,16 @@ pub fn resize(fifo: BorrowedFd<'_>, bytes: i32) -> Option<i32> {
     fcntl(fifo, FcntlArg::F_SETPIPE_SZ(bytes)).ok()
 }
 
+/// Largest size that [`enlarge`] asks for, bytes.
+const LARGEST: usize = 1 << 20;
+
+/// Doubles a FIFO; false if it does not grow any more.
+pub fn enlarge(fifo: BorrowedFd<'_>) -> bool {
+    let before = capacity(fifo);
+    let wanted = i32::try_from(before * 2).ok().filter(|_| before < LARGEST);
+    wanted.is_some_and(|bytes| resize(fifo, bytes).is_some())
+}
+
 /// How many bytes fit.
 pub fn capacity(fifo: BorrowedFd<'_>) -> usize {
     fcntl(fifo, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(65536)
@@ -117,6 +127,14 @@ pub fn to_file(from: BorrowedFd<'_>, file: &impl AsFd, offset: &mut u64, most: u
 /// Those of tee(2) but EAGAIN.
 pub fn peek(from: BorrowedFd<'_>, into: BorrowedFd<'_>, most: usize) -> io::Result<usize> {
     none_is_zero(tee(from, into, most, SpliceFFlags::SPLICE_F_NONBLOCK))
+}
+
+/// Takes up to `into.len()` bytes out of a FIFO. Zero: there are none.
+///
+/// # Errors
+/// Those of read(2) but EAGAIN.
+pub fn take(from: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    none_is_zero(nix::unistd::read(from, into))
 }
 
 fn none_is_zero(answer: nix::Result<usize>) -> io::Result<usize> {

@@ -137,6 +137,12 @@ impl Folder {
         Some(id(&about))
     }
 
+    /// What the file of this name takes, bytes; none if there is none.
+    pub fn size_of(&self, name: &str) -> Option<u64> {
+        let about = fstatat(&self.fd, single(name).ok()?, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+        u64::try_from(about.st_size).ok()
+    }
+
     /// Flushes the names in it to the disk.
     ///
     /// # Errors

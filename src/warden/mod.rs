@@ -64,8 +64,9 @@ pub fn run(paths: &Paths) -> u8 {
 fn set_up(paths: &Paths, socket: Option<OwnedFd>, heritage: Heritage) -> Result<Warden, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
-    let signals = wait::signals(&[Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP])
-        .map_err(failed("receive signals"))?;
+    // USR2 is for the control plane and for keepers; sent to all of dogwatch, it must not end this one.
+    let known = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2];
+    let signals = wait::signals(&known).map_err(failed("receive signals"))?;
     let listener = Listener::take_over(socket, &paths.warden_sock())
         .map_err(|error| format!("cannot listen on {}: {error}", paths.warden_sock().display()))?;
     let managed = std::env::var(MANAGED).is_ok_and(|by| by == BY_SYSTEMD);

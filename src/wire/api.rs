@@ -74,8 +74,10 @@ pub enum Verb {
     Restart,
     /// It shall run anew, as its entry says now, and serve until it does.
     Reload,
-    /// Its logs shall be empty.
+    /// Its logs shall go to the archive, and new ones begin.
     Flush,
+    /// Its logs were moved away: those that have their names shall be written to.
+    Reopen,
 }
 
 impl Verb {
@@ -87,17 +89,18 @@ impl Verb {
             Verb::Restart => "restart",
             Verb::Reload => "reload",
             Verb::Flush => "flush",
+            Verb::Reopen => "reopen",
         }
     }
 
     /// The order with this word.
     pub fn parse(word: &str) -> Option<Verb> {
-        let all = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Flush];
+        let all = [Verb::Start, Verb::Stop, Verb::Restart, Verb::Reload, Verb::Flush, Verb::Reopen];
         all.into_iter().find(|verb| verb.word() == word)
     }
 }
 
-/// Body of `POST /v1/services/NAME/start|stop|restart|reload|flush`; all of it may be left out.
+/// Body of `POST /v1/services/NAME/start|stop|restart|reload|flush|reopen`; all of it may be left out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Order {

@@ -3,9 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What the log says where lines are missing.
-pub const MARK: &str = "dogwatch: lines are missing here: they were dropped while the log was stalled\n";
-
 /// The file's content, and a part of the service's status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -50,6 +50,7 @@ impl Request {
             | Op::Reread
             | Op::Retire
             | Op::Flush
+            | Op::Reopen
             | Op::Watch
             | Op::Hold
             | Op::Orphan { .. }
@@ -85,8 +86,11 @@ pub enum Op {
     /// Stops the service, leaves the goal alone, removes the spec and ends the keeper with code 0; answers
     /// [`Reply::Done`].
     Retire,
-    /// Empties both log files; answers [`Reply::Done`] when they are empty.
+    /// Moves both log files to the archive; answers [`Reply::Done`] when new, empty ones are there.
     Flush,
+    /// Opens the log files by their names again, for whatever tool has moved them away; answers [`Reply::Done`] when
+    /// nothing more goes into the old ones.
+    Reopen,
     /// From now on a [`Reply::Status`] at every change of state, the first at once.
     Watch,
     /// From now on [`Reply::Hold`] (with the descriptors attached) and [`Reply::Release`]: the asker keeps the

@@ -8,11 +8,16 @@
 //! not new. Samples of every version are in `tests/fixtures` and must be read for ever.
 
 pub mod api;
+pub mod archive_name;
 pub mod drill;
+pub mod dropped;
 pub mod environment;
 pub mod goal;
 pub mod incidents;
 pub mod keeper;
+pub mod log_index;
+pub mod log_line;
+pub mod log_state;
 pub mod names;
 pub mod record;
 #[cfg(test)]

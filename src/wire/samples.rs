@@ -10,7 +10,7 @@ use super::spec::SpecFile;
 use super::upgrade::{Journal, SelfCheck};
 use super::{goal, warden};
 use crate::model::phase::Goal;
-use crate::model::spec::{Ready, RestartWhen};
+use crate::model::spec::{LOG_BUDGET, OnFull, Ready, RestartWhen};
 
 fn lines<T: DeserializeOwned + Debug>(text: &str) -> Vec<T> {
     text.lines()
@@ -29,6 +29,9 @@ fn specs() {
     let least = SpecFile::decode(include_bytes!("../../tests/fixtures/spec-v1-least.json")).unwrap();
     assert!(!least.limit_overridden && least.spec.after.is_empty() && least.spec.memory.is_none());
     assert!(matches!(least.spec.ready, Ready::Alive { .. }));
+    // Logs had no more rules than these.
+    assert_eq!((whole.spec.log_policy().on_full, whole.spec.log.budget), (Some(OnFull::Drop), LOG_BUDGET));
+    assert_eq!((least.spec.log_policy().on_full, &least.spec.log.rotate_every), (Some(OnFull::Block), &None));
 }
 
 #[test]
@@ -39,7 +42,7 @@ fn goals() {
 #[test]
 fn what_keepers_are_asked_and_answer() {
     let requests: Vec<Request> = lines(include_str!("../../tests/fixtures/keeper-requests-v1.jsonl"));
-    assert_eq!(requests.len(), 14);
+    assert_eq!(requests.len(), 15);
     assert_eq!(requests[10], Request::new(Op::Orphan { pid: 4711, status: 256 }));
     // What is asked now is asked as version 1 asked it.
     assert!(requests.into_iter().all(|request| Request::new(request.op.clone()) == request));

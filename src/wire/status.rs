@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::incidents::Incidents;
+use super::log_state::LogState;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, State};
@@ -80,6 +81,9 @@ pub struct ServiceStatus {
     pub log_out: PathBuf,
     /// File of its standard error.
     pub log_error: PathBuf,
+    /// How its log is, unless it is as usual.
+    #[serde(default, skip_serializing_if = "LogState::is_usual")]
+    pub log: LogState,
     /// Its keeper's process.
     pub keeper_pid: i32,
     /// Version of the program that its keeper runs; absent if there is no keeper, or it cannot tell.
@@ -215,6 +219,7 @@ impl ServiceStatus {
             user: spec.user.clone(),
             log_out: log("out"),
             log_error: log("error"),
+            log: LogState::default(),
             keeper_pid: 0,
             keeper_version: None,
             keeper_differs: false,
@@ -281,6 +286,7 @@ pub(crate) mod tests {
             user: None,
             log_out: "/l/web-out.log".into(),
             log_error: "/l/web-error.log".into(),
+            log: LogState::default(),
             keeper_pid: 1,
             keeper_version: None,
             keeper_differs: false,

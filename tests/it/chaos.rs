@@ -129,7 +129,7 @@ fn chaos(pause_ms: &str, lines: &str, strike: Strike) {
         command = ["UNRULY", "whole", "number", "{pause_ms}", "{lines}", "serve", "ready", "hang"]
         listen = ["{address}"]
         ready = "notify"
-        log = {{ rotate_size = "64MiB", keep = 1000, compress = false }}
+        log = {{ rotate_size = "64MiB", keep = 1000, compress = false, budget = "1TiB" }}
         "#
     ));
     machine.up();

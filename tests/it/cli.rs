@@ -223,7 +223,7 @@ fn logs_show_the_end_and_follow() {
     assert_eq!(lines.next().unwrap().unwrap(), "web | 1");
     follow.kill().unwrap();
     follow.wait().unwrap();
-    assert_eq!(machine.ok(&["flush", "web"]), "web: log files emptied\n");
+    assert_eq!(machine.ok(&["flush", "web"]), "web: log files archived and emptied\n");
     assert_eq!(last(&[]), "");
     machine.ok(&["down"]);
     assert_eq!(last(&[]), "", "the files are found without anybody");

@@ -1,5 +1,7 @@
 //! A keeper that is SIGKILLed exactly between two steps.
 
+use dogwatch::wire::log_index::Header;
+
 use crate::harness::lines::{Tally, tally};
 use crate::harness::{Machine, kill, until};
 
@@ -35,6 +37,37 @@ fn die_at(moment: &str, runs: &[i64]) {
 #[test]
 fn between_the_splices() {
     die_at("between the splices", &[1]);
+}
+
+#[test]
+fn before_a_rotation() {
+    die_at("before a rotation", &[1]);
+}
+
+#[test]
+fn after_the_pruning_of_a_rotation() {
+    die_at("after the pruning of a rotation", &[1]);
+}
+
+#[test]
+fn after_the_index_of_a_rotation() {
+    let mut machine = Machine::new(SERVICE);
+    let marker = machine.dir().join("died");
+    machine.set("DOGWATCH_FAULT", &format!("after the index of a rotation={}", marker.display()));
+    machine.up();
+    until("the keeper's death", || marker.exists(), |died| *died);
+    until("a few rotations", || machine.log_files("web", "out").len(), |files| *files > 4);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let files = machine.log_files("web", "out");
+    let found = tally(&files);
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+    // Each has its own index, also the one whose keeper died between the two.
+    for file in &files {
+        let index = std::fs::read(file.with_extension("idx")).unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
+        assert_eq!(Header::decode(&index), Some(Header::new(inode)), "{}", file.display());
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::fault::Fault;
 use super::sample::Sample;
 use super::table::{OWN_WAITS, latency, lines_lost, ratio, recovery, summary, verdict};
-use crate::os::clock;
+use crate::model::calendar::utc_stamps;
 use crate::wire::drill::{Report, Verdict};
 
 /// The picture's size, in its own units.
@@ -49,7 +49,7 @@ pub fn render(report: &Report, samples: &[Sample]) -> String {
         (false, true) => "broken",
         (false, false) => "not-shown",
     };
-    let (_, stamp) = clock::utc_stamps(report.began_unix_ms);
+    let (_, stamp) = utc_stamps(report.began_unix_ms);
     let service = report.service.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
     let place = if report.scratch { "on a scratch copy" } else { "on a live system" };
     let about = format!(

@@ -5,8 +5,9 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::archive;
 use crate::wire::drill::Lines;
 
 /// The line with this number.
@@ -85,27 +86,14 @@ fn parse(line: &[u8]) -> Option<(u64, u64)> {
 /// # Errors
 /// A file cannot be read.
 pub fn of_log(tally: &mut Tally, log: &Path) -> io::Result<()> {
-    let mut files = archives(log);
+    let folder = log.parent().unwrap_or(Path::new(""));
+    let stem = log.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let mut files = archive::list(folder, stem);
     files.push(log.to_owned());
     for file in files {
         tally.read(BufReader::with_capacity(1 << 20, File::open(file)?))?;
     }
     Ok(())
-}
-
-/// `archive/YYYY-MM/NAME-out.<UTC>.log` beside `NAME-out.log`, oldest first: the stamp sorts by time.
-fn archives(log: &Path) -> Vec<PathBuf> {
-    let stem = log.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-    let prefix = format!("{stem}.");
-    let folder = log.with_file_name("archive");
-    let months = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let files = months.flat_map(|month| std::fs::read_dir(month.path()).into_iter().flatten().flatten());
-    let mut found: Vec<PathBuf> = files
-        .filter(|file| file.file_name().to_str().is_some_and(|name| name.starts_with(&prefix)))
-        .map(|file| file.path())
-        .collect();
-    found.sort_unstable_by(|a, b| a.file_name().cmp(&b.file_name()));
-    found
 }
 
 #[cfg(test)]
@@ -151,6 +139,7 @@ mod tests {
         std::fs::create_dir_all(&month).unwrap();
         std::fs::write(month.join("web-out.20261122T000002.000Z.log"), text(&[(1, 0)])).unwrap();
         std::fs::write(month.join("web-out.20261122T000001.000Z.log"), text(&[(0, 0)])).unwrap();
+        std::fs::write(month.join("web-out.20261122T000001.000Z.log.idx"), "its index").unwrap();
         std::fs::write(month.join("web-error.20261122T000001.000Z.log"), "other").unwrap();
         let log = dir.path().join("web-out.log");
         std::fs::write(&log, text(&[(2, 0)])).unwrap();

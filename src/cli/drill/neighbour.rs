@@ -94,7 +94,7 @@ pub fn spec(misdeed: Misdeed, seconds: u64, program: &Path, logs: &Path) -> Serv
         stop: StopPolicy { timeout: STOP, ..StopPolicy::default() },
         memory: (misdeed == Misdeed::Leak)
             .then_some(MemoryLimit { limit: LEAK_LIMIT_MIB << 20, max: LEAK_MOST_MIB << 20 }),
-        log: LogPolicy { dir: logs.to_owned(), rotate_size: 16 << 20, keep: 1000, compress: false },
+        log: LogPolicy { budget: u64::MAX, ..LogPolicy::new(logs.to_owned(), 16 << 20, 1000, false) },
         access: Access::None,
     }
 }

@@ -14,6 +14,7 @@ use crate::cli::direct;
 use crate::cli::fail::{Failure, Outcome};
 use crate::cli::here::Here;
 use crate::cli::up;
+use crate::model::calendar::utc_stamps;
 use crate::model::name::ServiceName;
 use crate::os::launch::own_program;
 use crate::os::{clock, own};
@@ -35,7 +36,7 @@ const STOP: Duration = Duration::from_secs(15);
 /// # Errors
 /// It cannot be made.
 pub fn folder(guard: &mut Guard) -> Outcome<PathBuf> {
-    let (_, stamp) = clock::utc_stamps(clock::now().unix_ms);
+    let (_, stamp) = utc_stamps(clock::now().unix_ms);
     let folder = std::env::temp_dir().join(format!("dogwatch-drill-{stamp}-{}", std::process::id()));
     let failed = |error: std::io::Error| {
         Failure::failed(format!("cannot make the folder {}: {error}", folder.display()))
@@ -138,7 +139,7 @@ compartment = "production"
 command = [{program}, "{victim}", "serve"]
 listen = ["{address}"]
 ready = "notify"
-log = {{ rotate_size = "16KiB", keep = 100000, compress = false }}
+log = {{ rotate_size = "16KiB", keep = 100000, compress = false, budget = "1TiB" }}
 
 [services.{BYSTANDER}]
 command = [{program}, "{victim}", "hold"]

@@ -1,4 +1,4 @@
-//! `pm2 stop`, `restart`, `reload` and `flush`.
+//! `pm2 stop`, `restart`, `reload`, `flush` and `reloadLogs`.
 
 use super::args::Restart;
 use super::known::Known;
@@ -42,7 +42,7 @@ pub fn anew(here: &Here, voice: &Voice, verb: Verb, options: &Restart) -> Outcom
     give(here, voice, &known, verb, orders)
 }
 
-/// Empties log files; of all services, if none is named.
+/// Archives and empties log files; of all services, if none is named.
 ///
 /// # Errors
 /// As [`stop`].
@@ -57,6 +57,17 @@ pub fn flush(here: &Here, voice: &Voice, words: &[String]) -> Outcome {
     let orders = ids.iter().map(|id| (name(&known, *id), Order::default())).collect();
     block_on(order::give_each(here, Verb::Flush, orders))??;
     voice.say(says::FLUSHED)
+}
+
+/// Opens all log files again.
+///
+/// # Errors
+/// As [`stop`].
+pub fn reload_logs(here: &Here, voice: &Voice) -> Outcome {
+    let known = Known::of_running(here)?;
+    let names = known.services.iter().map(|service| (service.name.clone(), Order::default())).collect();
+    block_on(order::give_each(here, Verb::Reopen, names))??;
+    voice.say(says::RELOADED_LOGS)
 }
 
 /// Gives the orders, says what became of them, shows the table.

@@ -27,6 +27,8 @@ pub enum Pm2Command {
     Logs(Logs),
     /// `flush`: names, ids or `all`; nothing means all.
     Flush(Vec<String>),
+    /// `reloadLogs`.
+    ReloadLogs,
     /// `jlist`.
     Jlist,
     /// `ping`.
@@ -165,6 +167,7 @@ pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
             ("--err", "", None),
             ("--out", "", None),
         ])?),
+        "reloadLogs" => line(&[])?.none().map(|()| Pm2Command::ReloadLogs),
         "flush" => Ok(Pm2Command::Flush(line(&[])?.words)),
         "jlist" => line(&[])?.none().map(|()| Pm2Command::Jlist),
         "ping" => line(&[])?.none().map(|()| Pm2Command::Ping),

@@ -143,6 +143,7 @@ fn every_other_form() {
         ),
         ("pm2 logs --out --lines=0", Pm2Command::Logs(Logs { streams: Streams::Out, ..logs(None, 0) })),
         ("pm2 flush", Pm2Command::Flush(vec![])),
+        ("pm2 reloadLogs", Pm2Command::ReloadLogs),
         ("pm2 ping", Pm2Command::Ping),
         ("pm2 pid", Pm2Command::Pid(None)),
         ("pm2 pid web", Pm2Command::Pid(Some("web".into()))),

@@ -38,6 +38,7 @@ fn dispatch(words: &[String]) -> Outcome {
         Pm2Command::Restart(options) => act::anew(&here, &voice, Verb::Restart, &options),
         Pm2Command::Reload(options) => act::anew(&here, &voice, Verb::Reload, &options),
         Pm2Command::Flush(words) => act::flush(&here, &voice, &words),
+        Pm2Command::ReloadLogs => act::reload_logs(&here, &voice),
         Pm2Command::Logs(options) => logs::run(&here, &voice, &options),
         Pm2Command::List => voice.table(&Known::of_running(&here)?),
         Pm2Command::Show(word) => {

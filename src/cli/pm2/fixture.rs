@@ -4,6 +4,7 @@ use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Goal, State};
 use crate::model::signal::Signal;
+use crate::wire::log_state::LogState;
 use crate::wire::status::ServiceStatus;
 
 /// webhook-button-handler, dashboard-api-server and websocket-server, as they might be.
@@ -39,6 +40,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         user: Some("www-data".into()),
         log_out: "/srv/logs/webhook-button-handler-out.log".into(),
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
+        log: LogState::default(),
         keeper_pid: 4700,
         keeper_version: None,
         keeper_differs: false,

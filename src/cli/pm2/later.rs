@@ -17,8 +17,8 @@ pub const COMMANDS: [(&[&str], &str); 18] = [
     (&["prettylist", "slist", "sysinfos", "report"], "use `pm2 jlist` or `dogwatch status --json`"),
     (&["reset", "scale", "sendSignal", "send", "attach", "trigger", "inspect"], ""),
     (
-        &["reloadLogs", "logrotate"],
-        "not needed: dogwatch rotates logs itself and follows files that were moved",
+        &["logrotate"],
+        "not needed: dogwatch rotates logs itself; who rotates them otherwise calls `pm2 reloadLogs`",
     ),
     (
         &["startOrRestart", "startOrReload", "startOrGracefulReload"],
@@ -86,7 +86,8 @@ pm2's words, answered by dogwatch. NAME is a service of ecosystem.toml, its id, 
   pm2 show NAME              all about one (also: describe, desc, info)
   pm2 logs [NAME]            the latest lines, then what comes
       --lines N  --nostream  --raw  --out  --err
-  pm2 flush [NAME…]          empty the log files
+  pm2 flush [NAME…]          archive and empty the log files
+  pm2 reloadLogs             open log files again that another tool has moved away
   pm2 jlist | pid [NAME] | id NAME | ping
   -s, --silent               say nothing, but answer
 

@@ -74,6 +74,9 @@ pub fn flushing(path: &Path) -> String {
 /// Said when `flush` is through.
 pub const FLUSHED: &str = "[PM2] Logs flushed";
 
+/// Said when `reloadLogs` is through.
+pub const RELOADED_LOGS: &str = "[PM2] All logs reloaded";
+
 /// Said before `logs` shows anything.
 pub fn tailing(what: &str, lines: usize) -> String {
     format!(

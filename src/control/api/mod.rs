@@ -4,7 +4,8 @@
 //! GET  /v1/services                 all services
 //! GET  /v1/services/NAME            one
 //! GET  /v1/health                   the control plane and the machine
-//! POST /v1/services/NAME/start      stop, restart, flush alike        (unix socket only)
+//! GET  /v1/services/NAME/logs       its logs, see `logs`              (unix socket only)
+//! POST /v1/services/NAME/start      stop, restart, reload, flush, reopen alike        (unix socket only)
 //! POST /v1/up                       several at once                   (unix socket only)
 //! POST /v1/down                     stops all of dogwatch             (unix socket only)
 //! POST /v1/exec                     becomes another program           (unix socket only)
@@ -32,6 +33,7 @@ use crate::wire::api::{Exec, Order, Up, Verb};
 
 pub mod error;
 mod health;
+mod logs;
 
 use health::Viewer;
 
@@ -66,6 +68,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
     };
     looks(plane, Viewer::Owner)
         .route("/v1/services/{name}/{order}", orders)
+        .merge(logs::routes(plane))
         .route("/v1/up", up)
         .route("/v1/down", down)
         .route("/v1/exec", exec)
@@ -78,6 +81,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
 /// from elsewhere can look through a browser (DNS rebinding).
 pub fn read_only(plane: &Arc<Plane>) -> Router {
     looks(plane, Viewer::Anybody)
+        .merge(logs::refused())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn(guard))

@@ -25,7 +25,7 @@ pub struct Lowered {
 impl Lowered {
     /// No more descriptors than it has, and `spare`.
     pub fn descriptors(of: &Identity, spare: usize) -> Lowered {
-        let taken = numbers(of);
+        let taken = numbers_at_rest(of);
         let free = (0..).filter(|number| !taken.contains(number)).nth(spare);
         Lowered::new(of.pid, "nofile", "Max open files", free.unwrap())
     }
@@ -76,6 +76,23 @@ pub fn descriptors(of: &Identity) -> usize {
 fn numbers(of: &Identity) -> BTreeSet<usize> {
     let entries = fs::read_dir(format!("/proc/{}/fd", of.pid)).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok())).collect()
+}
+
+/// Without what is open for a moment only, like a connection that has just been answered.
+fn numbers_at_rest(of: &Identity) -> BTreeSet<usize> {
+    let looks = || {
+        pause();
+        numbers(of)
+    };
+    let mut seen = looks();
+    for _ in 0..100 {
+        let next: Vec<BTreeSet<usize>> = (0..10).map(|_| looks()).collect();
+        if next.iter().all(|numbers| *numbers == seen) {
+            return seen;
+        }
+        seen = next.into_iter().last().unwrap();
+    }
+    panic!("process {} opens and closes descriptors all the time", of.pid);
 }
 
 /// Fails if a process is busy, as one is that looks again and again at what it cannot have.

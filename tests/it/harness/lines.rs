@@ -50,6 +50,54 @@ pub fn tally(files: &[PathBuf]) -> Tally {
     tally
 }
 
+/// What is left of numbered lines, and what marks say of those that were dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Whole lines.
+    pub kept: u64,
+    /// Numbers that are missing before or between them.
+    pub missing: u64,
+    /// The sum of all marks.
+    pub dropped: u64,
+    /// Marks.
+    pub marks: u64,
+    /// Marks of the control plane, which tell no number.
+    pub uncounted: u64,
+    /// One of them says `at least`.
+    pub at_least: bool,
+}
+
+/// Reads these files one after the other; a line that is torn or comes twice fails the test.
+#[track_caller]
+pub fn account(files: &[PathBuf]) -> Account {
+    let mut account = Account::default();
+    let mut next = None;
+    for line in files.iter().flat_map(|file| BufReader::new(open(file)).split(b'\n')) {
+        let mut line = line.unwrap();
+        line.push(b'\n');
+        if let Some(n) = number(&line) {
+            let expected = next.unwrap_or(if account.marks + account.uncounted > 0 { 0 } else { n });
+            assert!(n >= expected, "{n} comes after {expected}");
+            account.missing += n - expected;
+            account.kept += 1;
+            next = Some(n + 1);
+            continue;
+        }
+        let text = String::from_utf8_lossy(&line).into_owned();
+        let mark = text.strip_prefix("[dogwatch: ").unwrap_or_else(|| panic!("torn: {text:?}"));
+        if mark.starts_with("lines dropped, ") {
+            account.uncounted += 1;
+            continue;
+        }
+        let exact = mark.strip_prefix("at least ");
+        let count = exact.unwrap_or(mark).split_once(" line").unwrap().0.replace(',', "");
+        account.dropped += count.parse::<u64>().unwrap();
+        account.marks += 1;
+        account.at_least |= exact.is_some();
+    }
+    account
+}
+
 /// `0000000042 xxx…\n`, all of one width.
 fn number(line: &[u8]) -> Option<u64> {
     let (digits, rest) = line.split_at_checked(10)?;

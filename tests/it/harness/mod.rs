@@ -4,6 +4,7 @@
 //! saw last.
 
 pub mod clients;
+pub mod disk;
 pub mod full_disk;
 pub mod limits;
 pub mod lines;
@@ -158,7 +159,7 @@ impl Machine {
     /// The same where `log_dir` is another folder.
     pub fn log_files_in(&self, dir: &str, name: &str, kind: &str) -> Vec<PathBuf> {
         let dir = self.dir().join(dir);
-        let mut files = dogwatch::keeper::archive::list(&dir, &format!("{name}-{kind}"));
+        let mut files = dogwatch::archive::list(&dir, &format!("{name}-{kind}"));
         files.push(dir.join(format!("{name}-{kind}.log")));
         files
     }
@@ -271,7 +272,8 @@ pub fn go_on(identity: &Identity) {
     send(identity, libc::SIGCONT);
 }
 
-fn send(identity: &Identity, signal: i32) {
+/// Sends a signal to exactly that process.
+pub fn send(identity: &Identity, signal: i32) {
     if let Some(pidfd) = dogwatch::os::process::open(identity) {
         pidfd.signal(dogwatch::model::signal::Signal(signal)).unwrap();
     }

@@ -237,7 +237,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
         plant(what, &log, &victim);
         until("words", said, |text| text[before..].contains("cannot write "));
         let flushed = machine.run(&["flush", "web"]);
-        assert!(flushed.code != 0 && flushed.err.contains("cannot empty "), "{what}: {flushed:?}");
+        assert!(flushed.code != 0 && flushed.err.contains("cannot archive "), "{what}: {flushed:?}");
         // Nobody who reads is shown anything else, or kept waiting.
         let shown = machine.run(&["logs", "web", "--nostream", "--out"]);
         assert!(!shown.out.contains("untouched"), "{what}: {shown:?}");
@@ -248,7 +248,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
 
     until("an archive", || logs.join("archive").exists(), |there| *there);
     // The archive, and the folder of a month in it.
-    let (month, _) = dogwatch::os::clock::utc_stamps(dogwatch::os::clock::now().unix_ms);
+    let (month, _) = dogwatch::model::calendar::utc_stamps(dogwatch::os::clock::now().unix_ms);
     for place in ["archive".into(), format!("archive/{month}")] {
         let before = said().len();
         let archive = logs.join(&place);
@@ -257,6 +257,7 @@ fn no_write_of_root_follows_what_a_service_plants_in_its_log_folder() {
         until("words", said, |text| text[before..].contains("cannot rotate "));
         untouched(&place);
         take_away(&archive);
+        grows("the log");
     }
 
     // The log folder itself.

@@ -1,0 +1,189 @@
+//! The logs of a service over HTTP: for the owner and root only, as they may hold what others must not see.
+//!
+//! ```text
+//! GET /v1/services/NAME/logs          lines, one JSON object each: the last ones, those of a time, those that match
+//! GET /v1/services/NAME/logs/follow   server-sent events: what comes; Last-Event-ID goes on where another one ended
+//! GET /v1/services/NAME/logs/out      the bytes of the present file, or a range of them; `error` alike
+//! ```
+//! Files are read in threads of their own, so that a disk that hangs stops nobody else. Each request has a place among
+//! [`READERS`], a few blocks of memory, and a client that takes nothing for [`PATIENCE`] loses it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::routing::get;
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::error::Refused;
+use crate::control::folder;
+use crate::control::plane::Plane;
+use crate::logs::files::Stream;
+use crate::logs::moments;
+use crate::logs::render::{Label, Look, Renderer, Shape};
+use crate::logs::sieve::{Context, Pattern};
+use crate::logs::source::Filter;
+use crate::model::name::ServiceName;
+use crate::wire::log_line::StreamName;
+use crate::wire::status::ServiceStatus;
+
+mod body;
+mod bytes;
+mod follow;
+mod lines;
+
+/// Requests for logs that are served at once.
+const READERS: usize = 16;
+/// Lines of each stream, and neighbours of a match, that can be asked for: what is remembered of them is memory of the
+/// control plane.
+const MOST_LINES: u64 = 100_000;
+const MOST_NEIGHBOURS: usize = 100;
+/// A client that takes nothing for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What can be asked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Query {
+    /// Only this one.
+    stream: Option<StreamName>,
+    /// The last so many of each stream.
+    lines: Option<u64>,
+    /// Not older: as `logs --since` has it.
+    since: Option<String>,
+    /// Not younger.
+    until: Option<String>,
+    /// Only lines that match.
+    grep: Option<String>,
+    /// Upper and lower case are the same.
+    ignore_case: bool,
+    /// So many lines before each match.
+    before: usize,
+    /// So many lines after each match.
+    after: usize,
+}
+
+/// One request: what it asks for, and its place among the readers.
+struct Wanted {
+    files: Vec<(Stream, Label)>,
+    query: Query,
+    filter: Filter,
+    place: OwnedSemaphorePermit,
+}
+
+/// The routes.
+pub fn routes(plane: &Arc<Plane>) -> Router {
+    let readers = Arc::new(Semaphore::new(READERS));
+    let begin = {
+        let plane = Arc::clone(plane);
+        move |name: String, uri: &Uri| Wanted::of(&plane, &readers, &name, uri)
+    };
+    let lines = {
+        let begin = begin.clone();
+        get(move |Path(name): Path<String>, uri: Uri| async move { begin(name, &uri).map(lines::answer) })
+    };
+    let follow = {
+        let (begin, plane) = (begin.clone(), Arc::clone(plane));
+        get(move |Path(name): Path<String>, uri: Uri, headers: HeaderMap| async move {
+            follow::answer(&plane, begin(name, &uri)?, &headers)
+        })
+    };
+    let bytes = |stream| {
+        let begin = begin.clone();
+        get(move |Path(name): Path<String>, uri: Uri, headers: HeaderMap| async move {
+            bytes::answer(begin(name, &uri)?, stream, &headers).await
+        })
+    };
+    Router::new()
+        .route("/v1/services/{name}/logs", lines)
+        .route("/v1/services/{name}/logs/follow", follow)
+        .route("/v1/services/{name}/logs/out", bytes(StreamName::Out))
+        .route("/v1/services/{name}/logs/error", bytes(StreamName::Error))
+}
+
+/// The same paths where nobody may see logs.
+pub fn refused() -> Router {
+    let refuse = || async {
+        Refused::new(StatusCode::FORBIDDEN, "logs are shown on the unix socket only")
+            .hint("as the user that dogwatch runs as, or root: dogwatch logs")
+    };
+    Router::new()
+        .route("/v1/services/{name}/logs", get(refuse))
+        .route("/v1/services/{name}/logs/{part}", get(refuse))
+}
+
+impl Wanted {
+    fn of(plane: &Plane, readers: &Arc<Semaphore>, name: &str, uri: &Uri) -> Result<Wanted, Refused> {
+        let name = super::named(plane, name)?;
+        let query = axum::extract::Query::<Query>::try_from_uri(uri);
+        let query = query.map_err(|error| bad(error.body_text()))?.0;
+        let filter = filter(&query)?;
+        let files = files(plane, &name, query.stream)?;
+        let place = Arc::clone(readers).try_acquire_owned().map_err(|_| {
+            Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("{READERS} requests for logs are being served"),
+            )
+            .hint("try again when one of them has ended, or read the files: dogwatch logs")
+        })?;
+        Ok(Wanted { files, query, filter, place })
+    }
+
+    /// What turns lines into JSON, one object each.
+    fn renderer(&self) -> Renderer {
+        let labels = self.files.iter().map(|(_, label)| label.clone()).collect();
+        Renderer::new(labels, Look { shape: Shape::Json, ..Look::default() }, TimeZone::UTC)
+    }
+}
+
+fn bad(why: impl Into<String>) -> Refused {
+    Refused::new(StatusCode::BAD_REQUEST, why)
+}
+
+fn filter(query: &Query) -> Result<Filter, Refused> {
+    let now = Zoned::now();
+    let moment = |what: &str, text: &Option<String>| {
+        let parsed = text.as_ref().map(|text| moments::parse(text, &now)).transpose();
+        parsed.map_err(|why| bad(format!("{what}: {why}")))
+    };
+    if query.lines.is_some_and(|lines| lines > MOST_LINES) {
+        let refused = bad(format!("lines: no more than {MOST_LINES} at once"));
+        return Err(refused.hint("ask for a time (since, until), or for the bytes (NAME/logs/out)"));
+    }
+    if query.before.max(query.after) > MOST_NEIGHBOURS {
+        return Err(bad(format!("before, after: no more than {MOST_NEIGHBOURS} lines")));
+    }
+    let pattern = query.grep.as_ref().map(|text| Pattern::new(text, query.ignore_case)).transpose();
+    Ok(Filter {
+        since: moment("since", &query.since)?,
+        until: moment("until", &query.until)?,
+        pattern: pattern.map_err(|why| bad(format!("grep: {why}")))?,
+        context: Context { before: query.before, after: query.after },
+    })
+}
+
+/// The log files of a service, standard output first.
+fn files(
+    plane: &Plane,
+    name: &ServiceName,
+    only: Option<StreamName>,
+) -> Result<Vec<(Stream, Label)>, Refused> {
+    let spec = folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
+    let spec = spec.or_else(|| plane.book.entry(name)).ok_or_else(|| {
+        Refused::new(StatusCode::NOT_FOUND, format!("service {name} is not there any more"))
+    })?;
+    let status = ServiceStatus::of_spec(&spec);
+    let all = [(StreamName::Out, status.log_out), (StreamName::Error, status.log_error)];
+    let wanted = all.into_iter().filter(|(stream, _)| only.is_none_or(|only| only == *stream));
+    let file = |(stream, path): (StreamName, PathBuf)| {
+        let label = Label { service: name.to_string(), stream, prefix: String::new() };
+        Some((Stream::new(&path)?, label))
+    };
+    Ok(wanted.filter_map(file).collect())
+}

@@ -1,0 +1,542 @@
+//! A stream with real FIFOs and files, turn by turn.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+
+use super::*;
+use crate::archive;
+use crate::keeper::log_file::LOOK_EVERY;
+use crate::model::flood::Rate;
+use crate::model::rotation::Every;
+use crate::model::spec::OnFull;
+use crate::wire::dropped::{Dropped, Episode};
+
+/// The run folder of the service is the folder of the test.
+fn paths(dir: &tempfile::TempDir) -> ServicePaths {
+    ServicePaths { dir: dir.path().to_owned(), lock: PathBuf::new(), goal: PathBuf::new() }
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    stream: Stream,
+    now: Now,
+}
+
+impl Bench {
+    fn new(rotate_size: u64) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy::new(dir.path().join("logs"), rotate_size, 100, false);
+        let stream = Stream::new("web", "out", &paths(&dir), policy).unwrap();
+        let mut bench = Bench { dir, stream, now: Now { mono: Moment(1), unix_ms: 1_000_000_000_000 } };
+        bench.stream.take_over(bench.now);
+        bench
+    }
+
+    /// Attaches the FIFOs of a run; returns the service's end.
+    fn run(&mut self, run: u64) -> OwnedFd {
+        let path = |name: &str| self.dir.path().join(format!("{run}.{name}"));
+        for name in ["fifo", "stage"] {
+            fifo::make(&path(name), None).unwrap();
+        }
+        let channel = Channel {
+            fifo: fifo::open_pump(&path("fifo")).unwrap(),
+            stage: fifo::open_pump(&path("stage")).unwrap(),
+        };
+        self.stream.attach(run, channel);
+        fifo::open_service(&path("fifo")).unwrap()
+    }
+
+    /// Its keeper was killed, and another one takes over; runs are to be attached again.
+    fn replace_stream(&mut self) {
+        let policy = self.stream.file.policy().clone();
+        self.stream = Stream::new("web", "out", &paths(&self.dir), policy).unwrap();
+        self.stream.take_over(self.now);
+    }
+
+    fn next_due_ms(&self) -> Option<u64> {
+        self.stream.next_due_ms(self.now)
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.stream.state().trouble
+    }
+
+    fn turn(&mut self) -> Turn {
+        self.now.mono = self.now.mono.plus(Duration::from_millis(300));
+        self.now.unix_ms += 300;
+        self.stream.turn(self.now)
+    }
+
+    /// As [`Bench::turn`], until there is nothing more to do at once.
+    fn turns(&mut self) {
+        for _ in 0..100 {
+            if !self.turn().more {
+                return;
+            }
+        }
+        panic!("it never rests");
+    }
+
+    fn set_policy(&mut self, change: impl FnOnce(&mut LogPolicy)) {
+        let mut policy = self.stream.file.policy().clone();
+        change(&mut policy);
+        self.stream.set_policy(policy);
+    }
+
+    /// Puts something in the way of the log file.
+    fn block(&self) {
+        fs::create_dir_all(&self.stream.file.policy().dir).unwrap();
+        std::os::unix::fs::symlink("/nowhere", self.stream.path()).unwrap();
+    }
+
+    fn unblock(&self) {
+        fs::remove_file(self.stream.path()).unwrap();
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.stream.path()).unwrap_or_default()
+    }
+
+    fn archives(&self) -> Vec<String> {
+        let all = archive::list(&self.stream.file.policy().dir, "web-out");
+        all.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+}
+
+/// Whole numbered lines, from the first on, until the FIFO has at least so many bytes. Returns the next number.
+fn fill(fd: &OwnedFd, first: u64, bytes: usize) -> u64 {
+    let mut next = first;
+    while fifo::waiting(fd.as_fd()).unwrap() < bytes {
+        write(fd, &format!("line {next:06}\n"));
+        next += 1;
+    }
+    next
+}
+
+/// The numbered lines, and what the marks among them say was dropped; no other line is there.
+fn read_lines(log: &str) -> (Vec<u64>, u64, Vec<String>) {
+    let (mut numbers, mut dropped, mut marks) = (Vec::new(), 0, Vec::new());
+    for line in log.lines() {
+        if let Some(number) = line.strip_prefix("line ").filter(|number| number.len() == 6) {
+            numbers.push(number.parse().unwrap());
+        } else {
+            let mark = line.strip_prefix("[dogwatch: ").unwrap_or_else(|| panic!("torn: {line:?}"));
+            let count = mark.strip_prefix("at least ").unwrap_or(mark).split_once(" line").unwrap().0;
+            dropped += count.replace(',', "").parse::<u64>().unwrap();
+            marks.push(line.to_owned());
+        }
+    }
+    (numbers, dropped, marks)
+}
+
+fn write(fd: &OwnedFd, text: &str) {
+    assert_eq!(nix::unistd::write(fd.as_fd(), text.as_bytes()).unwrap(), text.len());
+}
+
+#[test]
+fn runs_follow_each_other_and_a_torn_line_is_ended() {
+    let mut bench = Bench::new(1 << 20);
+    let first = bench.run(1);
+    let second = bench.run(2);
+    write(&first, "one\nhalf");
+    write(&second, "two\n");
+    bench.turn();
+    assert_eq!(bench.log(), "one\nhalf");
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(bench.log(), "one\nhalf\ntwo\n");
+}
+
+#[test]
+fn two_living_runs_take_turns_at_the_ends_of_lines() {
+    let mut bench = Bench::new(1 << 20);
+    let (old, new) = (bench.run(1), bench.run(2));
+    write(&old, "old 1\nold ");
+    write(&new, "new 1\n");
+    bench.turn();
+    assert_eq!(bench.log(), "old 1\nold ");
+    assert_eq!(bench.stream.waits_for(bench.now.mono).count(), 1, "the new one would wake it for nothing");
+    write(&old, "2\n");
+    write(&new, "new ");
+    bench.turn();
+    assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
+    assert_eq!(bench.stream.waits_for(bench.now.mono).count(), 2);
+    write(&old, "old 3\n");
+    // The new one says no more for a second: then its line is ended for it.
+    for _ in 0..4 {
+        bench.turn();
+        assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew ");
+    }
+    assert!(bench.stream.wakes_at(bench.now.mono).is_some());
+    bench.turn();
+    assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n");
+    assert_eq!(bench.stream.wakes_at(bench.now.mono), None);
+    bench.stream.finish(1);
+    write(&new, "2\n");
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(bench.log(), "old 1\nold 2\nnew 1\nnew \nold 3\n2\n");
+}
+
+#[test]
+fn a_flood_lets_the_other_run_have_its_turn() {
+    let mut bench = Bench::new(1 << 30);
+    let (flood, other) = (bench.run(1), bench.run(2));
+    let lines: String = (0..1300).map(|n| format!("flood {n:042}\n")).collect();
+    let mut written = 0;
+    write(&other, "other\n");
+    while written < 20 && !bench.log().contains("other") {
+        write(&flood, &lines);
+        bench.turn();
+        write(&flood, "flood half"); // never idle, never at the end of a line
+        bench.turn();
+        write(&flood, "\n");
+        written += 1;
+    }
+    assert!(written < 20, "it never had its turn");
+    bench.turn();
+    let whole = |line: &str| line == "other" || line == "flood half" || line.len() == 48;
+    assert!(bench.log().lines().all(whole), "{:?}", bench.log().lines().find(|line| !whole(line)));
+}
+
+#[test]
+fn a_keeper_that_dies_in_mid_line_is_followed_by_one_that_goes_on_with_that_line() {
+    let mut bench = Bench::new(1 << 20);
+    let (old, new) = (bench.run(1), bench.run(2));
+    write(&new, "new one\n");
+    bench.turn();
+    write(&new, "new t");
+    bench.turn();
+    bench.replace_stream();
+    write(&old, "old one\n");
+    write(&new, "wo\n");
+    drop((bench.run(1), bench.run(2)));
+    bench.turn();
+    assert_eq!(bench.log(), "new one\nnew two\nold one\n");
+}
+
+#[test]
+fn rotates_at_the_end_of_a_line_and_loses_nothing() {
+    let mut bench = Bench::new(100);
+    let fd = bench.run(1);
+    let mut written = String::new();
+    for n in 0..200 {
+        let text = format!("line {n} {}", "x".repeat(n % 37));
+        write(&fd, &text);
+        bench.turn();
+        write(&fd, "\n");
+        bench.turn();
+        written += &text;
+        written.push('\n');
+    }
+    let archives = bench.archives();
+    assert!(archives.len() > 20);
+    assert!(archives.iter().all(|text| text.ends_with('\n') && text.len() >= 100 && text.len() < 160));
+    assert_eq!(archives.concat() + &bench.log(), written);
+}
+
+#[test]
+fn a_line_that_never_ends_is_cut_at_last() {
+    let mut bench = Bench::new(100);
+    let fd = bench.run(1);
+    for _ in 0..40 {
+        write(&fd, &"x".repeat(60_000));
+        bench.turn();
+    }
+    assert_eq!(bench.archives().len(), 2);
+    assert_eq!(bench.archives().concat().len() + bench.log().len(), 40 * 60_000);
+}
+
+#[test]
+fn follows_a_moved_a_truncated_and_a_replaced_file() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    let path = bench.stream.path();
+    let moved = path.with_extension("moved");
+    fs::rename(&path, &moved).unwrap();
+    bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
+    write(&fd, "two\n");
+    bench.turn();
+    assert_eq!((fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()), ("one\n", "two\n"));
+    File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+    write(&fd, "three\n");
+    bench.turn();
+    assert_eq!(bench.log(), "three\n");
+    bench.stream.flush(bench.now, &mut Turn::default()).unwrap();
+    assert_eq!((bench.archives().concat().as_str(), bench.log().as_str()), ("three\n", ""));
+    assert!(path.exists());
+    write(&fd, "four\n");
+    bench.turn();
+    assert_eq!(bench.log(), "four\n");
+}
+
+#[test]
+fn a_rotation_that_fails_does_not_stop_the_log() {
+    let mut bench = Bench::new(100);
+    let fd = bench.run(1);
+    fs::create_dir_all(bench.stream.file.policy().dir.clone()).unwrap();
+    fs::write(bench.stream.file.policy().dir.join("archive"), "in the way").unwrap();
+    let mut written = String::new();
+    for n in 0..20 {
+        let line = format!("line {n} {}\n", "x".repeat(50));
+        write(&fd, &line);
+        bench.turn();
+        written += &line;
+    }
+    assert_eq!(bench.log(), written);
+    assert!(bench.trouble().unwrap().starts_with("cannot rotate "));
+    assert!(bench.stream.wakes_at(bench.now.mono).is_some(), "it is tried again when nobody writes, too");
+    fs::remove_file(bench.stream.file.policy().dir.join("archive")).unwrap();
+    bench.now.mono = bench.now.mono.plus(ROTATE_AGAIN);
+    write(&fd, "last\n");
+    bench.turn();
+    assert_eq!((bench.archives().concat(), bench.log()), (written, "last\n".to_owned()));
+}
+
+#[test]
+fn a_symbolic_link_is_refused_in_words_and_the_bytes_wait() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    let path = bench.stream.path();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let victim = bench.dir.path().join("victim");
+    std::os::unix::fs::symlink(&victim, &path).unwrap();
+    write(&fd, "one\n");
+    bench.turn();
+    assert!(bench.trouble().unwrap().starts_with("cannot write "));
+    assert!(!victim.exists());
+    fs::remove_file(&path).unwrap();
+    bench.turn();
+    assert_eq!(bench.trouble(), None);
+    assert_eq!(bench.log(), "one\n");
+}
+
+#[test]
+fn what_cannot_be_written_is_dropped_and_counted_to_the_line() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.on_full = Some(OnFull::Drop));
+    let fd = bench.run(1);
+    write(&fd, "line 000000\nline 0000");
+    bench.turn();
+    fs::remove_file(bench.stream.path()).unwrap();
+    write(&fd, "01\n");
+    bench.stream.file.look_soon();
+    bench.block();
+    let mut next = 2;
+    for _ in 0..20 {
+        next = fill(&fd, next, 50_000);
+        bench.turns();
+        assert!(fifo::waiting(fd.as_fd()).unwrap() < 40_000, "the service never waits");
+    }
+    assert_eq!(
+        bench.trouble().unwrap().split(": ").nth(1),
+        Some("it is a symbolic link, and none is followed here; remove it")
+    );
+    assert!(bench.stream.state().dropping && bench.stream.state().dropped_lines > 10_000);
+    bench.unblock();
+    bench.turns();
+    let log = bench.log();
+    let (numbers, dropped, marks) = read_lines(log.strip_prefix("01\n").unwrap());
+    assert_eq!(numbers.len() as u64 + dropped, next - 2);
+    assert!(numbers.is_sorted() && marks.len() == 1, "{marks:?}");
+    assert!(marks[0].contains(" dropped, log not writable, ") && !marks[0].contains("at least"));
+    let state = bench.stream.state();
+    assert_eq!(
+        (state.trouble, state.dropping, state.dropped_lines, state.at_least),
+        (None, false, dropped, false)
+    );
+}
+
+#[test]
+fn a_keeper_that_dies_while_it_drops_is_followed_by_one_that_says_at_least() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.on_full = Some(OnFull::Drop));
+    bench.block();
+    let fd = bench.run(1);
+    let mut next = fill(&fd, 0, 50_000);
+    bench.turns();
+    next = fill(&fd, next, 50_000);
+    bench.turns();
+    assert!(bench.stream.state().dropping);
+    let _holder = fifo::open_pump(&bench.dir.path().join("1.stage")).unwrap();
+    bench.replace_stream();
+    bench.unblock();
+    let _ = bench.run(1);
+    bench.turns();
+    let (numbers, dropped, marks) = read_lines(&bench.log());
+    assert_eq!(numbers.len() as u64 + dropped, next);
+    assert!(marks.len() == 1 && marks[0].starts_with("[dogwatch: at least "), "{marks:?}");
+    // Killed again before it could take note of the mark that it has written.
+    let path = bench.dir.path().join("out.dropped");
+    let mut known = Dropped::decode(&fs::read(&path).unwrap());
+    assert_eq!(known.now, None);
+    known.now =
+        Some(Episode { lines: 1, bytes: 9, mark: Some(format!("{}\n", marks[0])), ..Episode::default() });
+    fs::write(&path, known.encode()).unwrap();
+    let tail = bench.log().split_once(&marks[0]).unwrap().1.len() as u64;
+    let file = File::options().write(true).open(bench.stream.path()).unwrap();
+    file.set_len(file.metadata().unwrap().len() - tail + 1).unwrap();
+    bench.replace_stream();
+    let _ = bench.run(1);
+    bench.turns();
+    assert_eq!(read_lines(&bench.log()).2, marks, "once");
+    assert!(!bench.stream.state().dropping && bench.stream.state().at_least);
+}
+
+#[test]
+fn two_living_runs_are_both_kept_from_waiting() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.on_full = Some(OnFull::Drop));
+    bench.block();
+    let (old, new) = (bench.run(1), bench.run(2));
+    let mut counts = [0; 2];
+    for _ in 0..5 {
+        counts[0] = fill(&old, counts[0], 50_000);
+        counts[1] = fill(&new, counts[1], 50_000);
+        bench.turns();
+        assert!([&old, &new].iter().all(|fd| fifo::waiting(fd.as_fd()).unwrap() < 40_000));
+    }
+    bench.unblock();
+    bench.turns();
+    let (numbers, dropped, _) = read_lines(&bench.log());
+    assert_eq!(numbers.len() as u64 + dropped, counts[0] + counts[1]);
+}
+
+#[test]
+fn more_than_it_may_is_dropped_and_its_last_words_are_not() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.max_rate = Some(Rate::Lines(100)));
+    let fd = bench.run(1);
+    let next = fill(&fd, 0, 30_000);
+    bench.turn();
+    assert_eq!(read_lines(&bench.log()).0, (0..100).collect::<Vec<_>>());
+    assert_eq!(fifo::waiting(fd.as_fd()).unwrap(), 0, "the service does not wait");
+    bench.now.mono = bench.now.mono.plus(Duration::from_secs(1));
+    assert!(bench.stream.wakes_at(bench.now.mono).is_none_or(|at| at <= bench.now.mono));
+    bench.turn();
+    let (numbers, dropped, marks) = read_lines(&bench.log());
+    assert_eq!((numbers.len(), dropped), (100, next - 100));
+    assert!(marks[0].contains(" dropped, more than 100 lines/s, "), "{marks:?}");
+    let end = fill(&fd, next, 12_000);
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(read_lines(&bench.log()).0.len() as u64, 100 + end - next);
+}
+
+#[test]
+fn rotates_when_the_time_comes_at_the_end_of_a_line() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.rotate_every = Some(Every::parse("1h").unwrap()));
+    let fd = bench.run(1);
+    assert_eq!(bench.next_due_ms(), None, "an empty log is not rotated");
+    write(&fd, "one\ntw");
+    bench.turn();
+    let due = bench.next_due_ms().unwrap();
+    assert!(due > bench.now.unix_ms && due.is_multiple_of(3_600_000), "{due}");
+    bench.now.unix_ms = due;
+    bench.turn();
+    assert_eq!(bench.archives(), [""; 0], "in mid-line");
+    assert_eq!(bench.next_due_ms(), None, "the end of the line will wake it");
+    write(&fd, "o\nthree\n");
+    bench.turn();
+    assert_eq!((bench.archives(), bench.log().as_str()), (vec!["one\ntwo\n".to_owned()], "three\n"));
+    // Nobody writes anything: the time alone is enough.
+    bench.now.unix_ms = bench.next_due_ms().unwrap();
+    bench.turn();
+    assert_eq!(bench.archives(), ["one\ntwo\n", "three\n"]);
+    assert_eq!(bench.next_due_ms(), None);
+}
+
+#[test]
+fn a_clock_that_is_set_neither_hurries_nor_stops_the_rotation() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.rotate_every = Some(Every::parse("1d").unwrap()));
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    let due = bench.next_due_ms().unwrap();
+    bench.now.unix_ms -= 30 * 86_400_000;
+    bench.turn();
+    assert_eq!(bench.next_due_ms(), Some(due - 30 * 86_400_000));
+    bench.now.unix_ms += 365 * 86_400_000;
+    bench.turn();
+    assert_eq!(bench.archives(), ["one\n"], "once");
+}
+
+#[test]
+fn archives_that_are_too_old_go_when_nothing_else_happens() {
+    let mut bench = Bench::new(1 << 20);
+    bench.set_policy(|policy| policy.keep_for = Some(Duration::from_secs(3600)));
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    bench.stream.flush(bench.now, &mut Turn::default()).unwrap();
+    assert_eq!(bench.archives().len(), 1);
+    let due = bench.next_due_ms().unwrap();
+    assert_eq!(due, bench.now.unix_ms + 3_600_000);
+    bench.now.unix_ms = due;
+    bench.turn();
+    assert_eq!((bench.archives().len(), bench.next_due_ms()), (0, None));
+}
+
+#[test]
+fn who_moves_the_log_away_and_says_so_finds_it_complete() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    let moved = bench.stream.path().with_extension("1");
+    fs::rename(bench.stream.path(), &moved).unwrap();
+    bench.stream.reopen(bench.now).unwrap();
+    assert!(bench.stream.path().exists());
+    write(&fd, "two\n");
+    bench.turn();
+    assert_eq!((fs::read_to_string(moved).unwrap().as_str(), bench.log().as_str()), ("one\n", "two\n"));
+}
+
+#[test]
+fn an_interrupted_rotation_is_finished_before_anything_is_written() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    let month = bench.stream.file.policy().dir.join("archive/2001-09");
+    fs::create_dir_all(&month).unwrap();
+    let index = bench.stream.path().with_extension("idx");
+    fs::rename(index, month.join("web-out.20010909T014640.000Z.idx")).unwrap();
+    bench.replace_stream();
+    let _ = bench.run(1);
+    write(&fd, "two\n");
+    bench.turn();
+    assert_eq!((bench.archives(), bench.log().as_str()), (vec!["one\n".to_owned()], "two\n"));
+}
+
+#[test]
+fn a_trickle_is_gathered_and_nothing_else() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    let room = fifo::capacity(fd.as_fd());
+    write(&fd, "little\n");
+    assert!(bench.stream.is_trickle());
+    write(&fd, &"x".repeat(room / 8));
+    assert!(!bench.stream.is_trickle(), "it is filling");
+    bench.turn();
+    assert!(bench.stream.is_trickle());
+    bench.stream.finish(1);
+    assert!(!bench.stream.is_trickle(), "its end is waited for");
+}
+
+#[test]
+fn what_is_left_when_a_run_ends_is_written_to_the_last_byte() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    let end = fill(&fd, 0, 60_000);
+    bench.turn();
+    let end = fill(&fd, end, 60_000);
+    drop(fd); // no end of file comes of it: dogwatch has the FIFO open, too
+    assert_eq!(bench.turn().finished, [0_u64; 0]);
+    bench.stream.finish(1);
+    assert_eq!(bench.turn().finished, [1]);
+    assert_eq!(read_lines(&bench.log()).0, (0..end).collect::<Vec<_>>());
+}

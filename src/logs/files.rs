@@ -1,0 +1,195 @@
+//! The files of one stream: its log, and its archives by age.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::times::Times;
+use crate::os::file;
+use crate::wire::archive_name::{self, ArchiveName, FOLDER, Form};
+use crate::wire::log_index::{HEADER, Header};
+
+/// Read of a compressed archive at a time, bytes.
+const BLOCK: usize = 64 * 1024;
+
+/// The log of one stream, known by the path of its present file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    folder: PathBuf,
+    stem: String,
+}
+
+/// One archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// When it was made, milliseconds since 1970: all in it is older, and no other of the stream has the same.
+    pub at_ms: u64,
+    /// Its file.
+    pub path: PathBuf,
+    name: ArchiveName,
+}
+
+/// A file that is being read.
+#[derive(Debug)]
+pub struct Opened {
+    input: Input,
+    /// Its number; none if it is not the file that was written then.
+    pub inode: Option<u64>,
+    /// When its bytes were written.
+    pub times: Times,
+}
+
+#[derive(Debug)]
+enum Input {
+    Plain { file: File, at: u64 },
+    Gzip(Box<MultiGzDecoder<BufReader<File>>>),
+}
+
+impl Stream {
+    /// The stream whose present file is `log`; none if that has no name of a log.
+    pub fn new(log: &Path) -> Option<Stream> {
+        let stem = log.file_name()?.to_str()?.strip_suffix(Form::Plain.suffix())?.to_owned();
+        Some(Stream { folder: log.parent()?.to_owned(), stem })
+    }
+
+    /// Its present file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(archive_name::log(&self.stem))
+    }
+
+    fn index(&self) -> PathBuf {
+        self.folder.join(archive_name::index(&self.stem))
+    }
+
+    /// Its archives that were made after that moment, oldest first. Of one that is just being compressed, the file that
+    /// is complete for certain.
+    pub fn archives_after(&self, at_ms: u64) -> Vec<Archive> {
+        let months = fs::read_dir(self.folder.join(FOLDER)).into_iter().flatten().flatten();
+        let files = months.flat_map(|month| fs::read_dir(month.path()).into_iter().flatten().flatten());
+        let named =
+            files.filter_map(|file| Some((ArchiveName::parse(file.file_name().to_str()?)?, file.path())));
+        let mut found: Vec<Archive> = named
+            .filter(|(name, _)| name.stem == self.stem && name.form != Form::Index && name.at_ms > at_ms)
+            .map(|(name, path)| Archive { at_ms: name.at_ms, path, name })
+            .collect();
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by_key(|archive| archive.at_ms);
+        found
+    }
+
+    /// When its newest archive was made; 0 if it has none.
+    pub fn newest(&self) -> u64 {
+        self.archives_after(0).last().map_or(0, |archive| archive.at_ms)
+    }
+
+    /// Opens its present file.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub fn open(&self) -> io::Result<Opened> {
+        let file = file::open_log(&self.path())?;
+        let inode = file.metadata()?.ino();
+        let times = Times::new(vec![self.index()], Some(inode));
+        Ok(Opened { input: Input::Plain { file, at: 0 }, inode: Some(inode), times })
+    }
+
+    /// Opens an archive, compressed meanwhile or not.
+    ///
+    /// # Errors
+    /// Those of open(2); `NotFound`: it has been deleted.
+    pub fn open_archive(&self, archive: &Archive) -> io::Result<Opened> {
+        let sibling = |form| archive.path.with_file_name(archive.name.in_form(form).to_string());
+        let index = sibling(Form::Index);
+        match file::open_log(&sibling(Form::Plain)) {
+            Ok(file) => {
+                let inode = file.metadata()?.ino();
+                // The index follows a moment after its log.
+                let times = Times::new(vec![index, self.index()], Some(inode));
+                Ok(Opened { input: Input::Plain { file, at: 0 }, inode: Some(inode), times })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let file = file::open_log(&sibling(Form::Gzip))?;
+                let input = MultiGzDecoder::new(BufReader::with_capacity(BLOCK, file));
+                let times = Times::new(vec![index], None);
+                Ok(Opened { input: Input::Gzip(Box::new(input)), inode: None, times })
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Archive {
+    /// Whether it is the file that had this number when it was the present one; none if nobody knows any more.
+    pub fn was(&self, inode: u64) -> Option<bool> {
+        if self.name.form == Form::Plain
+            && let Ok(about) = fs::symlink_metadata(&self.path)
+        {
+            return Some(about.ino() == inode);
+        }
+        self.header().map(|header| header.inode == inode)
+    }
+
+    /// Whether it was put aside because somebody wanted the log empty.
+    pub fn was_flushed(&self) -> bool {
+        self.header().is_some_and(|header| header.flushed)
+    }
+
+    fn header(&self) -> Option<Header> {
+        let index = self.path.with_file_name(self.name.in_form(Form::Index).to_string());
+        let mut start = [0; HEADER];
+        file::open_log(&index).ok()?.read_exact_at(&mut start, 0).ok()?;
+        Header::decode(&start)
+    }
+}
+
+impl Opened {
+    /// Reads what comes next; 0 at the present end.
+    ///
+    /// # Errors
+    /// Those of read(2); a compressed file that is damaged.
+    pub fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match &mut self.input {
+            Input::Gzip(input) => input.read(room),
+            Input::Plain { file, at } => {
+                let count = file.read_at(room, *at)?;
+                *at += count as u64;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Goes on at this byte, which lies ahead.
+    ///
+    /// # Errors
+    /// As [`Opened::read`].
+    pub fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        match &mut self.input {
+            Input::Gzip(input) => io::copy(&mut input.take(offset), &mut io::sink()).map(drop),
+            Input::Plain { at, .. } => {
+                *at = offset;
+                Ok(())
+            }
+        }
+    }
+
+    /// The file, if it is plain.
+    pub fn plain(&self) -> Option<&File> {
+        match &self.input {
+            Input::Plain { file, .. } => Some(file),
+            Input::Gzip(_) => None,
+        }
+    }
+
+    /// Its length in bytes, if it is plain and can be told.
+    pub fn length(&self) -> Option<u64> {
+        Some(self.plain()?.metadata().ok()?.len())
+    }
+
+    /// Whether it has no name any more.
+    pub fn is_deleted(&self) -> bool {
+        self.plain().and_then(|file| file.metadata().ok()).is_some_and(|about| about.nlink() == 0)
+    }
+}
