@@ -43,7 +43,15 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         let home = Home { folder: &folder, log_dir: &log_dir, compartments: &compartments, around };
         specs.push(service(entry, &home, &mut env_files, found));
     }
+    let notify = file.notify.map(|words| {
+        let mut argv: Vec<String> = words.into_iter().map(Spanned::into_inner).collect();
+        if let Some(program) = argv.first_mut().filter(|program| program.contains('/')) {
+            *program = below(&folder, program).to_string_lossy().into_owned();
+        }
+        argv
+    });
     Ecosystem {
+        notify,
         listen: file.listen.map(|listen| listen.address),
         log_dir,
         log_budget: file.log_budget,
