@@ -81,6 +81,10 @@ bench: build
 bench-isolation: build
 	benches/isolation.sh
 
+# What a log costs beside cat, svlogd and s6-log (Debian: runit, s6).
+bench-logs: build
+	benches/log_throughput.py
+
 # The services as shipped: posts, answers, pushes, memory, repair (services/bench).
 bench-services: build
 	cargo run --release -p service-bench -- --bin bin
