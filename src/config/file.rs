@@ -32,7 +32,7 @@ pub(super) struct File {
     /// `[dogwatch] log_reserve`.
     pub log_reserve: Option<u64>,
     /// `[notifications] command`.
-    pub notify: Option<Vec<Spanned<String>>>,
+    pub notify: Option<(At, Vec<Spanned<String>>)>,
     /// `[compartments.NAME]`.
     pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.

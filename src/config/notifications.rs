@@ -2,12 +2,12 @@
 
 use toml::Spanned;
 
-use super::mistake::Kind;
+use super::mistake::{At, Kind};
 use super::table::{Found, Value};
 use super::{command, keys};
 
 /// Reads the table: a program and its arguments.
-pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Vec<Spanned<String>>> {
+pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<(At, Vec<Spanned<String>>)> {
     let table = value.table("a table", "[notifications]", &keys::NOTIFICATIONS, found)?;
     let Some(key) = table.get("command") else {
         if !table.misspells("command", &keys::NOTIFICATIONS) {
@@ -19,5 +19,6 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Vec<Spanned<S
         }
         return None;
     };
-    command::words(&key, found)
+    let words = command::words(&key, found)?;
+    Some((key.at.clone(), words))
 }

@@ -43,13 +43,8 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         let home = Home { folder: &folder, log_dir: &log_dir, compartments: &compartments, around };
         specs.push(service(entry, &home, &mut env_files, found));
     }
-    let notify = file.notify.map(|words| {
-        let mut argv: Vec<String> = words.into_iter().map(Spanned::into_inner).collect();
-        if let Some(program) = argv.first_mut().filter(|program| program.contains('/')) {
-            *program = below(&folder, program).to_string_lossy().into_owned();
-        }
-        argv
-    });
+    let own = environment::of_dogwatch(around);
+    let notify = file.notify.and_then(|(at, words)| argv(&at, &words, &folder, &own, found));
     Ecosystem {
         notify,
         listen: file.listen.map(|listen| listen.address),

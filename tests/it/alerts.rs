@@ -18,7 +18,7 @@ fn crashing(machine: &Machine, command: &str) -> String {
 fn a_crash_loop_is_told_once_by_each_control_plane() {
     let machine = Machine::new("");
     let command =
-        r#"["/bin/sh", "-c", "echo \"$DOGWATCH_ALERT_STATE $DOGWATCH_ALERT_TOPIC: $1\" >> TOLD", "tell"]"#;
+        r#"["/bin/sh", "-c", "echo \"$$DOGWATCH_ALERT_STATE $$DOGWATCH_ALERT_TOPIC: $$1\" >> TOLD", "tell"]"#;
     machine.write(&crashing(&machine, command));
     machine.run(&["up", "-d"]);
     let told = || std::fs::read_to_string(machine.dir().join("told")).unwrap_or_default();
