@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak upgrades bench bench-isolation bench-services screenshots send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak upgrades bench bench-isolation bench-logs bench-services screenshots send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -80,6 +80,10 @@ bench: build
 # The webhook as shipped, at 200 requests a second, alone and beside each neighbour that misbehaves: as root.
 bench-isolation: build
 	benches/isolation.sh
+
+# What a log costs beside cat, svlogd and s6-log (Debian: runit, s6).
+bench-logs: build
+	benches/log_throughput.py
 
 # The services as shipped: posts, answers, pushes, memory, repair (services/bench).
 bench-services: build

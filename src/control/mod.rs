@@ -8,6 +8,7 @@
 //! api ──► orders, up, down ─────────────────────────────────────► keepers
 //! api ◄── view ◄── roster ◄── keeper_link ◄──────────────────── keepers
 //!          └────► viewers ◄─────────────────► services that may look
+//! roster ──► alerts ────────────────────────────────────────────► the operator's command
 //! all ──► alarm ──► sentinel ──► pings, kills, relief ──────────► warden, keepers
 //! ```
 //! One thread runs all of it. Each service has two tasks (`keeper_link`), and one more if it may look (`viewers`); each
@@ -36,6 +37,7 @@ use crate::start::Start;
 use crate::wire::environment::{LOCK_FD, ORPHANS, REQUESTS_FD, TCP_FD};
 
 mod alarm;
+mod alerts;
 mod api;
 mod book;
 mod builds;
@@ -243,6 +245,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
     } else {
         parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
         parts.spawn(watch::run(Arc::clone(plane)));
+        parts.spawn(alerts::run(Arc::clone(plane)));
         parts.spawn(serve::unix(Arc::clone(plane), socket, Arc::clone(&places)));
         parts.spawn(open_tcp(Arc::clone(plane), Arc::clone(&tcp_places)));
     }

@@ -295,15 +295,25 @@ impl Plane {
     /// Notes a problem under a topic, or that there is none any more. True if that is news.
     pub fn problem(&self, topic: &'static str, text: Option<String>) -> bool {
         let mut problems = lock(&self.problems);
-        match text {
+        let news = match text {
             Some(text) => problems.insert(topic, text.clone()) != Some(text),
             None => problems.remove(topic).is_some(),
+        };
+        drop(problems);
+        if news {
+            self.roster.ring();
         }
+        news
     }
 
     /// All problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        lock(&self.problems).values().cloned().collect()
+        self.topics().into_values().collect()
+    }
+
+    /// The same under their topics.
+    pub fn topics(&self) -> BTreeMap<&'static str, String> {
+        lock(&self.problems).clone()
     }
 
     /// Where the API listens on TCP.

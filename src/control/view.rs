@@ -180,7 +180,7 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
 }
 
 /// The log of a service cannot be written, and what that costs.
-fn log_problem(service: &ServiceStatus) -> Option<String> {
+pub fn log_problem(service: &ServiceStatus) -> Option<String> {
     let log = &service.log;
     let why = log.trouble.as_ref()?;
     let at_least = if log.at_least { "at least " } else { "" };

@@ -6,6 +6,7 @@
 //! Read in this order: [`spec`] (what runs, and how), [`phase`] (what an instance is doing), [`machine`]
 //! (what happens next).
 
+pub mod alerts;
 pub mod attributes;
 pub mod backoff;
 pub mod calendar;

@@ -12,6 +12,13 @@ pub const WARDEN_FD: &str = "warden";
 /// Tells a service with a view the number of its socket (see [`super::view`]).
 pub const STATUS_FD: &str = "DOGWATCH_STATUS_FD";
 
+/// Tells the command of `[notifications]` of what: a sentence.
+pub const ALERT: &str = "DOGWATCH_ALERT";
+/// Tells it what the problem is about: the same at its end as at its beginning.
+pub const ALERT_TOPIC: &str = "DOGWATCH_ALERT_TOPIC";
+/// Tells it whether it `begins` or is `over`.
+pub const ALERT_STATE: &str = "DOGWATCH_ALERT_STATE";
+
 // What a process hands to itself when it becomes a newer program. Names with a slash are of what is held.
 
 /// Its lock.

@@ -4,6 +4,7 @@
 //! GET  /v1/services                 all services
 //! GET  /v1/services/NAME            one
 //! GET  /v1/health                   the control plane and the machine
+//! GET  /metrics                     the services in numbers, for Prometheus
 //! GET  /v1/services/NAME/logs       its logs, see `logs`              (unix socket only)
 //! POST /v1/services/NAME/start      stop, restart, reload, flush, reopen alike        (unix socket only)
 //! POST /v1/up                       several at once                   (unix socket only)
@@ -34,6 +35,7 @@ use crate::wire::api::{Exec, Order, Up, Verb};
 pub mod error;
 mod health;
 mod logs;
+mod metrics;
 
 use health::Viewer;
 
@@ -117,7 +119,16 @@ fn looks(plane: &Arc<Plane>, viewer: Viewer) -> Router {
         let plane = Arc::clone(plane);
         get(move || async move { Json(health::look(&plane, viewer).await) })
     };
-    Router::new().route("/v1/services", all).route("/v1/services/{name}", one).route("/v1/health", health)
+    let metrics = {
+        let plane = Arc::clone(plane);
+        let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+        get(move || async move { (kind, metrics::render(&view::all(&plane).await)) })
+    };
+    Router::new()
+        .route("/metrics", metrics)
+        .route("/v1/services", all)
+        .route("/v1/services/{name}", one)
+        .route("/v1/health", health)
 }
 
 async fn order(
