@@ -1,6 +1,6 @@
 # make run    build everything into bin/ and run it in the foreground
 # make test   all tests; what they need beyond cargo is installed first
-.PHONY: build run test test-vm lint soak bench bench-services screenshots send-test-event install uninstall clean
+.PHONY: build run test test-vm lint soak upgrades bench bench-isolation bench-logs bench-services screenshots send-test-event install uninstall clean
 
 # Static and not position-independent: the smallest private memory per process (docs/architecture.md). The explicit
 # --target keeps these flags away from build scripts and macros.
@@ -45,13 +45,14 @@ test-vm: build
 	RUSTFLAGS='$(STATIC)' cargo build --release --example unruly --target $(HOST)
 	tests/vm/vm-boot target/vm/limits tests/vm/limits/run.sh $(IN_VM)
 	tests/vm/vm-boot target/vm/boots tests/vm/run.sh $(IN_VM)
+	tests/vm/vm-boot target/vm/power tests/vm/power/run.sh $(IN_VM)
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
 # The chaos test for long: 300 kills per variant, of the release build; 400 of keepers in a flood that is rotated, 60,000 lines
-# over ten rotations, and a line of a gibibyte.
+# over ten rotations, and a line of a gibibyte; 50 rotations and 20 deaths while a log is followed; 100,000 crashes.
 soak: build
 	cargo build --examples
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_CHAOS_KILLS=300 cargo test --test it chaos -- --nocapture --test-threads=1
@@ -62,6 +63,12 @@ soak: build
 	  cargo test --test it -- --nocapture --test-threads=1 logs::following
 	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_DRESSED_KILLS=400 \
 	  cargo test --test it -- --nocapture --test-threads=1 dressed_logs::keepers_die_in_a_flood
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_LINE_MIB=1024 DOGWATCH_CRASHES=100000 cargo test --test it endurance -- --nocapture --test-threads=1
+
+# Upgrades under load, ten of them.
+upgrades: build
+	cargo build --examples
+	DOGWATCH=$(CURDIR)/bin/dogwatch DOGWATCH_UPGRADES=10 cargo test --test it upgrade::under -- --nocapture
 
 # The README's pictures of the dashboard, of made-up events, with the fonts of this machine.
 screenshots:
@@ -71,6 +78,14 @@ screenshots:
 
 bench: build
 	DOGWATCH=$(CURDIR)/bin/dogwatch cargo bench --profile dev
+
+# The webhook as shipped, at 200 requests a second, alone and beside each neighbour that misbehaves: as root.
+bench-isolation: build
+	benches/isolation.sh
+
+# What a log costs beside cat, svlogd and s6-log (Debian: runit, s6).
+bench-logs: build
+	benches/log_throughput.py
 
 # The services as shipped: posts, answers, pushes, memory, repair (services/bench).
 bench-services: build

@@ -12,6 +12,7 @@
 //! half TEXT        print without an end of line
 //! binary           print bytes that are no UTF-8
 //! burst N WIDTH    print N numbered lines of WIDTH bytes
+//! endless MIB      print MIB mebibytes without an end of line
 //! leak MIB         keep MIB mebibytes more, touched
 //! grow MIB MS      for ever: leak MIB each MS milliseconds
 //! bomb COUNT       try to have COUNT processes more, say how many there came to be
@@ -22,6 +23,7 @@
 //! farewell MS TEXT after SIGTERM: wait, print a line, end with code 0
 //! env NAME         print the variable
 //! pause MS         do nothing for a while
+//! while FILE       do nothing as long as there is this file
 //! hang             do nothing for ever
 //! exit CODE        end with that code  | crash          end by SIGABRT
 //! ```
@@ -64,6 +66,7 @@ fn main() {
             "half" => print_all(text().as_bytes()),
             "binary" => print_all(&[b'a', 0xff, 0xfe, 0, b'b', b'\n']),
             "burst" => burst(number(&text()), number(&text()) as usize),
+            "endless" => (0..number(&text())).for_each(|_| print_all(&[b'e'; 1 << 20])),
             "leak" => leaked.push(vec![1; (number(&text()) as usize) << 20]),
             "grow" => {
                 let (mib, pause) = (number(&text()), number(&text()));
@@ -92,6 +95,12 @@ fn main() {
                 take_leave(pause, text());
             }
             "env" => println!("{}", std::env::var(text()).unwrap_or_default()),
+            "while" => {
+                let file = text();
+                while std::path::Path::new(&file).exists() {
+                    wait(5);
+                }
+            }
             "pause" => wait(number(&text())),
             "hang" => loop {
                 wait(1000);

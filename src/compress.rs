@@ -42,6 +42,7 @@ fn compress(path: &Path) -> io::Result<()> {
     }
     fault::point("before the rename of a compressed file");
     folder.rename(&half, &target)?;
+    folder.sync()?;
     fault::point("before the original goes");
     folder.remove(&name)
 }

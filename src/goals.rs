@@ -19,10 +19,16 @@ pub fn read(path: &Path) -> Goal {
 /// flushes it to the disk.
 ///
 /// # Errors
-/// Those of pwrite(2) and fdatasync(2).
+/// Those of pwrite(2), fdatasync(2) and fsync(2).
 pub fn write(path: &Path, goal: Goal) -> io::Result<()> {
     let seq = goal::decode(&fs::read(path).unwrap_or_default()).map_or(0, |(seq, _)| seq) + 1;
+    let is_new = !path.exists();
     let file = file::open_preallocated(path, 2 * SLOT)?;
     file.write_all_at(&goal::encode(seq, goal), seq % 2 * SLOT as u64)?;
-    file.sync_data()
+    file.sync_data()?;
+    // The name of a new file is in its folder, which is flushed separately (fsync(2)).
+    match path.parent().filter(|_| is_new) {
+        Some(folder) => fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }

@@ -9,6 +9,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::model::name::ServiceName;
+use crate::os::unix;
 use crate::wire::keeper::{FIFOS, Reply};
 
 /// Everything that is held, by service: key and descriptor. Compact, because a warden holds four FIFOs and more
@@ -81,16 +82,20 @@ impl Holdings {
             Reply::Retain { keys } => {
                 if let Some(held) = self.0.get_mut(service) {
                     let keys: Vec<Key> = keys.iter().map(|key| Key::new(key)).collect();
-                    held.retain(|(key, _)| keys.contains(key));
+                    release(held, |key| keys.contains(key));
                 }
             }
             Reply::Release { keys } => {
                 if let Some(held) = self.0.get_mut(service) {
                     let keys: Vec<Key> = keys.iter().map(|key| Key::new(key)).collect();
-                    held.retain(|(key, _)| !keys.contains(key));
+                    release(held, |key| !keys.contains(key));
                 }
             }
-            Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
+            Reply::Status(_)
+            | Reply::Done { .. }
+            | Reply::WhatOf { .. }
+            | Reply::Later { .. }
+            | Reply::Error { .. } => {}
         }
     }
 
@@ -100,14 +105,14 @@ impl Holdings {
         }
         if let Some(held) = self.0.get_mut(service) {
             let key = Key::new(key);
-            held.retain(|(other, _)| *other != key);
+            release(held, |other| *other != key);
             held.push((key, fd));
         }
     }
 
     /// Lets go of all that was held for a service.
     pub fn forget(&mut self, service: &ServiceName) {
-        self.0.remove(service);
+        release(&mut self.0.remove(service).unwrap_or_default(), |_| false);
     }
 
     /// What a new keeper of this service inherits: key and descriptor.
@@ -148,6 +153,12 @@ impl Holdings {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Closes all but what is kept. The kernel closes FIFOs at once; what a service speaks on has its own way.
+fn release(held: &mut Vec<(Key, OwnedFd)>, keep: impl Fn(&Key) -> bool) {
+    let gone = held.extract_if(.., |(key, _)| !keep(key));
+    unix::let_go(gone.filter(|(key, _)| matches!(key, Key::Other(_))).map(|(_, fd)| fd).collect());
 }
 
 #[cfg(test)]

@@ -2,11 +2,11 @@
 //!
 //! # The map
 //! ```text
-//! main ──► cli ─────► config, logs, wire, model, paths, os
-//!      ──► control ─► config, logs, wire, os, model, paths
-//!      ──► keeper ──► wire, os, model, paths
-//!      ──► warden ──► wire, os, model, paths
-//! logs ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
+//! main ► dispatch ──► cli ─────► config, logs, archive, wire, model, paths, os
+//!                 ──► control ─► config, logs, archive, wire, os, model, paths
+//!                 ──► keeper ──► archive, wire, os, model, paths
+//!                 ──► warden ──► wire, os, model, paths
+//! logs, archive ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
 //! in [`wire`] and in the run folder ([`paths`]). `tests/layers.rs` holds these arrows.
@@ -18,6 +18,7 @@ pub mod cli;
 pub mod compress;
 pub mod config;
 pub mod control;
+pub mod dispatch;
 pub mod exit_code;
 pub mod goals;
 pub mod holder;

@@ -16,7 +16,8 @@
 //!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
-//!   lock/control.lock warden.lock <name>.keeper.lock
+//!   lock/control.lock warden.lock upgrade.lock <name>.keeper.lock
+//!   upgrade.json                          while an upgrade is under way, or was interrupted
 //!   goal/<name>                           what the operator wants
 //! ```
 
@@ -69,8 +70,20 @@ impl Paths {
     /// ignores XDG_*; else the user's.
     ///
     /// # Errors
-    /// A sentence, when a user without $HOME names no home.
+    /// A sentence, when a user without $HOME names no home, or when a path is not UTF-8 text.
     pub fn resolve(around: &Surroundings) -> Result<Paths, String> {
+        let paths = Paths::find(around)?;
+        let other = [&paths.run, &paths.state, &paths.log].into_iter().find(|path| path.to_str().is_none());
+        other.map_or(Ok(()), |path| {
+            Err(format!(
+                "cannot keep anything in {}: the path is not UTF-8 text\n  name another folder: dogwatch --home DIR",
+                path.display()
+            ))
+        })?;
+        Ok(paths)
+    }
+
+    fn find(around: &Surroundings) -> Result<Paths, String> {
         if let Some(home) = &around.home_flag {
             return Ok(Paths::below(&around.cwd.join(home)));
         }
@@ -123,6 +136,16 @@ impl Paths {
     /// Held by the one warden.
     pub fn warden_lock(&self) -> PathBuf {
         self.state.join("lock/warden.lock")
+    }
+
+    /// Held by the one roll-out of an upgrade.
+    pub fn upgrade_lock(&self) -> PathBuf {
+        self.state.join("lock/upgrade.lock")
+    }
+
+    /// There while an upgrade is under way or was interrupted.
+    pub fn upgrade_journal(&self) -> PathBuf {
+        self.state.join("upgrade.json")
     }
 
     /// Folder of all services' folders.
@@ -232,6 +255,11 @@ impl ServicePaths {
     /// Folder of the FIFOs of one run.
     pub fn run_dir(&self, run: u64) -> PathBuf {
         self.dir.join(format!("0.{run}"))
+    }
+
+    /// Folder of FIFOs that no run has, for one that finds no room on the disk.
+    pub fn spare_dir(&self) -> PathBuf {
+        self.dir.join("spare")
     }
 }
 

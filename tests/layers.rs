@@ -13,7 +13,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("wire", &["model"]),
     ("config", &["model"]),
     ("logs", &["wire", "os", "model"]),
-    ("keeper", &["archive", "goals", "wire", "os", "model", "paths", "exit_code", "own_log"]),
+    ("keeper", &["archive", "goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",
@@ -35,7 +35,19 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ),
     (
         "cli",
-        &["config", "incidents", "logs", "wire", "os", "model", "paths", "exit_code", "own_log", "start"],
+        &[
+            "archive",
+            "config",
+            "incidents",
+            "logs",
+            "wire",
+            "os",
+            "model",
+            "paths",
+            "exit_code",
+            "own_log",
+            "start",
+        ],
     ),
     ("paths", &["model"]),
 ];

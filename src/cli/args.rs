@@ -1,8 +1,11 @@
 //! What can be typed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args as Arguments, Parser, Subcommand};
+
+use crate::model::units::parse_duration;
 
 /// Keeps a machine's services running.
 #[derive(Debug, Parser)]
@@ -50,11 +53,21 @@ pub enum Command {
     Flush(Names),
     /// Open log files again that another tool has moved away
     Reopen(Names),
+    /// Run a newer dogwatch in place of this one; no service notices
+    Upgrade(Upgrade),
     /// Look for what is wrong, or may go wrong, with this dogwatch and its machine; changes nothing
     Doctor(Json),
+    /// Hurt dogwatch while a service is asked again and again, and say what the service noticed
+    Drill(Drill),
     /// Run the control plane
     #[command(hide = true)]
     Control(Control),
+    /// Bring all processes to run another program
+    #[command(hide = true)]
+    Rollout(Rollout),
+    /// Read all that there is, and say whether this program could take over
+    #[command(hide = true)]
+    Selfcheck,
 }
 
 /// `check`.
@@ -180,6 +193,78 @@ pub struct Names {
     /// Which services, or `all`
     #[arg(value_name = "NAME", required = true)]
     pub names: Vec<String>,
+}
+
+/// `upgrade`.
+#[derive(Debug, Arguments)]
+pub struct Upgrade {
+    /// The new program; it takes the place of the one that runs [default: the file that stands there already]
+    #[arg(value_name = "BINARY")]
+    pub binary: Option<PathBuf>,
+    /// How long all processes are watched before the upgrade counts as done
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_duration)]
+    pub watch: Duration,
+    /// How long a service that is just being reloaded is waited for [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+    /// Only look whether it could take over
+    #[arg(long)]
+    pub check: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `rollout`.
+#[derive(Debug, Arguments)]
+pub struct Rollout {
+    /// The new program, absolute
+    #[arg(value_name = "BINARY")]
+    pub binary: Option<PathBuf>,
+    /// How long all processes are watched in the end
+    #[arg(long, value_parser = parse_duration)]
+    pub watch: Duration,
+    /// As that of `upgrade`
+    #[arg(long, value_parser = parse_duration)]
+    pub wait: Option<Duration>,
+}
+
+/// `drill`.
+#[derive(Debug, Arguments)]
+pub struct Drill {
+    /// The service that must not notice [default: the first critical one that listens]
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// On a dogwatch of its own in a temporary folder, with services of its own
+    #[arg(long, conflicts_with_all = ["name", "url", "neighbours", "yes"])]
+    pub scratch: bool,
+    /// What to ask for, on this machine [default: /health of the service, else /]
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Requests a second, each on a new connection
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rate: u32,
+    /// How long each fault is watched at least, seconds
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub seconds: u32,
+    /// Only these faults
+    #[arg(long, value_name = "FAULT", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// On a live system: throw-away services that misbehave, too
+    #[arg(long)]
+    pub neighbours: bool,
+    /// On a live system: do not ask before
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Show the faults, and do none
+    #[arg(long)]
+    pub list: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Write a report with a picture of all answers
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// `control`.

@@ -11,6 +11,7 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
@@ -34,6 +35,9 @@ const LONGEST: usize = 16 << 20;
 pub struct Client {
     socket: PathBuf,
 }
+
+/// Why an exchange did not come to its end.
+pub type Broken = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call brought no answer.
 #[derive(Debug)]
@@ -110,29 +114,10 @@ impl Client {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| broken(&error))?;
-        let exchange = async {
-            let (mut sender, connection) =
-                http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;
-            let answer = async {
-                let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
-                let code = response.status();
-                let body = Limited::new(response.into_body(), LONGEST).collect().await;
-                let body = body.map_err(|error| broken(&error))?;
-                Ok::<_, CallError>((code, body.to_bytes()))
-            };
-            // The connection moves bytes only while it is polled.
-            tokio::pin!(answer, connection);
-            tokio::select! {
-                answer = &mut answer => answer,
-                result = &mut connection => match result {
-                    Ok(()) => answer.await,
-                    Err(error) => Err(broken(&error)),
-                },
-            }
-        };
-        let (code, body) = timeout(patience, exchange)
+        let (code, body) = timeout(patience, exchange(stream, request, LONGEST))
             .await
-            .map_err(|_| CallError::Silent(format!("no answer within {}", show_duration(patience))))??;
+            .map_err(|_| CallError::Silent(format!("no answer within {}", show_duration(patience))))?
+            .map_err(|error| broken(&error))?;
         let text =
             |error: serde_json::Error| CallError::Silent(format!("its answer makes no sense: {error}"));
         if code.is_success() {
@@ -165,6 +150,33 @@ impl CallError {
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (_folder, short) = short_path(socket)?;
     UnixStream::connect(short).await
+}
+
+/// One request on a connection of its own, and its answer, of at most `longest` bytes.
+///
+/// # Errors
+/// Those of the connection and of HTTP.
+pub async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+    longest: usize,
+) -> Result<(StatusCode, Bytes), Broken> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let code = response.status();
+        let body = Limited::new(response.into_body(), longest).collect().await?;
+        Ok((code, body.to_bytes()))
+    };
+    // The connection moves bytes only while it is polled.
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        answer = &mut answer => answer,
+        result = &mut connection => match result {
+            Ok(()) => answer.await,
+            Err(error) => Err(error.into()),
+        },
+    }
 }
 
 /// Runs the asynchronous part of a command.

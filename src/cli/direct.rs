@@ -25,7 +25,7 @@ pub fn services(paths: &Paths) -> Outcome<Services> {
     let mut services = Vec::new();
     let mut problems = Vec::new();
     for name in known(paths) {
-        match status(paths, &name) {
+        match status(paths, &name, PATIENCE) {
             Ok(status) => services.push(status),
             Err(error) if is_absence(&error) => {}
             Err(error) => problems.push(format!("the keeper of {name} does not answer: {error}")),
@@ -128,18 +128,26 @@ fn watch(
     }
 }
 
-fn status(paths: &Paths, name: &ServiceName) -> io::Result<ServiceStatus> {
+/// One service, as its keeper tells it within this time.
+///
+/// # Errors
+/// There is no keeper, or it does not answer.
+pub fn status(paths: &Paths, name: &ServiceName, patience: Duration) -> io::Result<ServiceStatus> {
     let keeper = Connection::connect(&paths.service(name).keeper_sock())?;
-    match ask(&keeper, Op::Status)? {
+    match ask_within(&keeper, Op::Status, patience)? {
         Reply::Status(status) => Ok(incidents::told(&paths.service(name), *status)),
         other => Err(io::Error::other(format!("it answered {other:?}"))),
     }
 }
 
 fn ask(keeper: &Connection, op: Op) -> io::Result<Reply> {
-    let bytes = serde_json::to_vec(&Request { v: VERSION, op })?;
+    ask_within(keeper, op, PATIENCE)
+}
+
+fn ask_within(keeper: &Connection, op: Op, patience: Duration) -> io::Result<Reply> {
+    let bytes = serde_json::to_vec(&Request::new(op))?;
     keeper.send(&bytes, &[])?;
-    read(keeper, Instant::now() + PATIENCE)
+    read(keeper, Instant::now() + patience)
 }
 
 fn read(keeper: &Connection, deadline: Instant) -> io::Result<Reply> {

@@ -23,6 +23,8 @@ use crate::wire::api::Health;
 
 /// A control plane answers within this time.
 const START: Duration = Duration::from_secs(15);
+/// One that has died is started again by warden or systemd within this time.
+const RESPAWN: Duration = Duration::from_secs(3);
 /// One that hangs is replaced within this time.
 const REPLACED: Duration = Duration::from_secs(20);
 
@@ -59,6 +61,24 @@ pub async fn settled(here: &Here) -> Outcome<Option<Health>> {
             tell(format_args!("{silent}: waiting until it does, or is replaced"));
         }
         sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// The same, but one that has just died is waited for: as long as a warden lives somebody starts another one, and systemd
+/// takes a moment for that. Who came first meanwhile would be in its way for ever.
+///
+/// # Errors
+/// As [`settled`].
+pub async fn returned(here: &Here) -> Outcome<Option<Health>> {
+    let deadline = Instant::now() + RESPAWN;
+    loop {
+        if let Some(health) = settled(here).await? {
+            return Ok(Some(health));
+        }
+        if Instant::now() >= deadline || lock::named(&here.paths.warden_lock()).is_none() {
+            return Ok(None);
+        }
+        sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -31,6 +31,12 @@ impl Failure {
         self
     }
 
+    /// The same with another exit code.
+    #[must_use]
+    pub fn with_code(self, code: u8) -> Failure {
+        Failure { code, ..self }
+    }
+
     /// Everything has been said already.
     pub fn quiet(code: u8) -> Failure {
         Failure::new(code, "")

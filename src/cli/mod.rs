@@ -12,6 +12,7 @@ mod client;
 mod direct;
 mod doctor;
 mod down;
+pub mod drill;
 mod engine;
 pub mod fail;
 mod follow;
@@ -25,6 +26,7 @@ mod show;
 mod status;
 mod table;
 mod up;
+mod upgrade;
 
 use args::{Args, Command};
 use fail::Outcome;
@@ -60,7 +62,9 @@ pub fn run(args: Args) -> Done {
 
 fn dispatch(args: Args) -> Outcome<Done> {
     let here = match args.command {
-        Command::Control(_) => Here::exactly(args.home, args.file)?,
+        Command::Control(_) | Command::Rollout(_) | Command::Selfcheck => {
+            Here::exactly(args.home, args.file)?
+        }
         _ => Here::new(args.home, args.file)?,
     };
     match args.command {
@@ -81,7 +85,11 @@ fn dispatch(args: Args) -> Outcome<Done> {
         Command::Logs(options) => logs::run(&here, &options)?,
         Command::Flush(options) => order::of_logs(&here, Verb::Flush, &options)?,
         Command::Reopen(options) => order::of_logs(&here, Verb::Reopen, &options)?,
+        Command::Upgrade(options) => upgrade::run(&here, &options)?,
+        Command::Rollout(options) => upgrade::rollout::run(&here, &options)?,
+        Command::Selfcheck => upgrade::selfcheck::run(&here)?,
         Command::Doctor(options) => return Ok(Done::Code(doctor::run(&here, &options)?)),
+        Command::Drill(options) => drill::run(&here, &options)?,
         Command::Control(options) => {
             let file = match options.only_down {
                 true => here.file().unwrap_or_default(),

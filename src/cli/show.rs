@@ -47,7 +47,7 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
         StreamName::Error => ("error log", log(path)),
         StreamName::Merged => ("log", log(path)),
     }));
-    facts.push(("keeper pid", number(service.keeper_pid)));
+    facts.push(("keeper", keeper(service)));
     facts.extend(log_state(&service.log));
     facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
     facts.extend([("fingerprint", format!("{:016x}", service.fingerprint))]);
@@ -234,11 +234,17 @@ fn utc(unix_ms: u64) -> String {
     format!("{year}-{month}-{day} {}:{}:{}", part(9, 11), part(11, 13), part(13, 15))
 }
 
-fn number(pid: i32) -> String {
-    match pid {
-        0 => "-".to_owned(),
-        pid => pid.to_string(),
-    }
+fn keeper(service: &ServiceStatus) -> String {
+    let pid = match service.keeper_pid {
+        0 => return "-".to_owned(),
+        pid => pid,
+    };
+    let version = service.keeper_version.as_ref().map(|version| format!(", dogwatch {version}"));
+    let differs = match service.keeper_differs {
+        true => ", another build than the control plane: dogwatch upgrade",
+        false => "",
+    };
+    format!("pid {pid}{}{differs}", version.unwrap_or_default())
 }
 
 fn log(path: &Path) -> String {

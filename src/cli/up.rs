@@ -65,7 +65,7 @@ pub async fn bring_up(here: &Here, file: &Path, names: Vec<ServiceName>) -> Outc
 
 /// The control plane that runs already, or a new one.
 async fn join_or_start(here: &Here, file: &Path, names: &[ServiceName]) -> Outcome<Health> {
-    let health = match engine::settled(here).await? {
+    let health = match engine::returned(here).await? {
         Some(health) => {
             let by = if health.managed { ", run by systemd" } else { "" };
             tell(format_args!(

@@ -46,7 +46,7 @@ pub(super) fn read(service: &Table<'_>, found: &mut Found) -> Option<Command> {
             found.note(key.span.clone(), Kind::ShellArray { at: key.at.clone() });
             None
         }
-        _ => words(&command, found),
+        _ => Some(Command::Words(command.at.clone(), words(&command, found)?)),
     }
 }
 
@@ -60,7 +60,8 @@ fn line(command: &Value<'_>, found: &mut Found) -> Option<Command> {
     Some(Command::Shell(text.into_inner()))
 }
 
-fn words(command: &Value<'_>, found: &mut Found) -> Option<Command> {
+/// A program and its arguments.
+pub(super) fn words(command: &Value<'_>, found: &mut Found) -> Option<Vec<Spanned<String>>> {
     let list = command.list("an array of strings", EXAMPLE, false, found)?;
     let mut words = Vec::with_capacity(list.len());
     for word in &list {
@@ -78,8 +79,7 @@ fn words(command: &Value<'_>, found: &mut Found) -> Option<Command> {
         }
         Some(_) => {}
     }
-    let words: Option<Vec<_>> = words.into_iter().collect();
-    words.map(|words| Command::Words(command.at.clone(), words))
+    words.into_iter().collect()
 }
 
 /// How to write a one-string command without a shell, if the string needs none.

@@ -105,6 +105,11 @@ pub(super) fn build<'a>(
     environment
 }
 
+/// The variables of dogwatch itself.
+pub(super) fn of_dogwatch(around: &Surroundings) -> Environment<'_> {
+    Environment { env: BTreeMap::new(), around, incomplete: false }
+}
+
 impl Environment<'_> {
     /// Expands the variables in `text`, which stands at `at`. `below` are the entries of `env` that are not
     /// in force yet.

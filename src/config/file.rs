@@ -14,7 +14,7 @@ use super::log::{self, Log};
 use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
-use super::{Compartment, access, memory, ready, shares, stop};
+use super::{Compartment, access, memory, notifications, ready, shares, stop};
 use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
 use crate::model::shares::{Shares, Together};
@@ -31,6 +31,8 @@ pub(super) struct File {
     pub log_budget: Option<u64>,
     /// `[dogwatch] log_reserve`.
     pub log_reserve: Option<u64>,
+    /// `[notifications] command`.
+    pub notify: Option<(At, Vec<Spanned<String>>)>,
     /// `[compartments.NAME]`.
     pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.
@@ -82,6 +84,7 @@ pub(super) fn read(document: &Spanned<DeTable<'_>>, found: &mut Found) -> File {
     if let Some(value) = table.get("dogwatch") {
         dogwatch(&value, &mut file, found);
     }
+    file.notify = table.get("notifications").and_then(|value| notifications::read(&value, found));
     if let Some(value) = table.get("compartments") {
         compartments(&value, &mut file, found);
     }

@@ -28,8 +28,8 @@ impl Keys {
 
 /// The top of the file.
 pub(super) const FILE: Keys = Keys {
-    accepted: &["dogwatch", "compartments", "services"],
-    later: &["jobs", "hooks", "notifications"],
+    accepted: &["dogwatch", "notifications", "compartments", "services"],
+    later: &["jobs", "hooks"],
     elsewhere: &[
         ("apps", "a table per service: [services.NAME]"),
         ("service", "[services.NAME]"),
@@ -43,6 +43,9 @@ pub(super) const DOGWATCH: Keys = Keys {
     later: &["group"],
     elsewhere: &[("port", "listen = \"127.0.0.1:PORT\"")],
 };
+
+/// `[notifications]`.
+pub(super) const NOTIFICATIONS: Keys = Keys { accepted: &["command"], later: &[], elsewhere: &[] };
 
 /// `[compartments.NAME]`.
 pub(super) const COMPARTMENT: Keys = Keys {

@@ -81,6 +81,8 @@ pub(super) enum Kind {
     Unreadable(String),
     #[error("it is not a regular file")]
     NotAFile,
+    #[error("its path is not UTF-8 text")]
+    PathNotUtf8,
     #[error("it has more than 1 MiB")]
     TooLarge,
     #[error("it is not UTF-8 text from here on")]
@@ -190,6 +192,7 @@ impl Kind {
             }
             Kind::Unreadable(_) => "dogwatch must be able to read it",
             Kind::NotAFile => "name a file",
+            Kind::PathNotUtf8 => "rename it, or the folder above it whose name is in other bytes",
             Kind::TooLarge => "no ecosystem needs that much: is it the right file?",
             Kind::NotUtf8 => "save it as UTF-8",
             Kind::NoFile { .. } | Kind::Syntax(_) => "",

@@ -36,6 +36,7 @@ mod keys;
 mod log;
 mod memory;
 mod mistake;
+mod notifications;
 mod order;
 pub mod pm2_file;
 mod ready;
@@ -89,6 +90,8 @@ pub struct Ecosystem {
     pub log_budget: Option<u64>,
     /// What stays free on their disk, bytes, as long as there are archives.
     pub log_reserve: Option<u64>,
+    /// What to run when something is not as it should be: a program, and arguments to which the sentence is added.
+    pub notify: Option<Vec<String>>,
     /// Group that may view and steer services; no key sets it in this version.
     pub group: Option<String>,
     /// The compartments that the file describes.
@@ -132,6 +135,9 @@ pub fn load(path: &Path, around: &Surroundings) -> Result<Ecosystem, Mistakes> {
         Mistakes::new(shown.clone(), String::new(), found.0)
     };
     let absolute = std::path::absolute(path).map_err(|error| whole(Kind::Unreadable(cause(&error))))?;
+    if absolute.to_str().is_none() {
+        return Err(whole(Kind::PathNotUtf8)); // specs and states are JSON
+    }
     let bytes = read_limited(&absolute).map_err(whole)?;
     let source = String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();

@@ -43,7 +43,10 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         let home = Home { folder: &folder, log_dir: &log_dir, compartments: &compartments, around };
         specs.push(service(entry, &home, &mut env_files, found));
     }
+    let own = environment::of_dogwatch(around);
+    let notify = file.notify.and_then(|(at, words)| argv(&at, &words, &folder, &own, found));
     Ecosystem {
+        notify,
         listen: file.listen.map(|listen| listen.address),
         log_dir,
         log_budget: file.log_budget,

@@ -22,6 +22,7 @@ struct Page {
     services: Vec<ServiceSpec>,
     listen: Option<SocketAddr>,
     log_dir: Option<PathBuf>,
+    notify: Option<Vec<String>>,
     /// What logs may take together; none if the file says nothing about that.
     log_limits: Option<Limits>,
     mistakes: Option<Mistakes>,
@@ -80,6 +81,7 @@ impl Book {
                 page.services = ecosystem.services;
                 page.listen = ecosystem.listen;
                 page.log_dir = Some(ecosystem.log_dir);
+                page.notify = ecosystem.notify;
                 match difference {
                     None if !was_wrong => Look::Same,
                     None => Look::Changed(Difference::default()),
@@ -121,6 +123,11 @@ impl Book {
     /// The folder of the services' logs; none if no version of the file was good yet.
     pub fn log_dir(&self) -> Option<PathBuf> {
         self.lock().log_dir.clone()
+    }
+
+    /// What to run when something is not as it should be: a program and its arguments.
+    pub fn notify(&self) -> Option<Vec<String>> {
+        self.lock().notify.clone()
     }
 
     /// What logs may take together; none if the last good version says nothing about that.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::goals;
-use crate::model::phase::Goal;
+use crate::model::phase::{Goal, Instance};
 use crate::model::spec::ServiceSpec;
 use crate::os::lock::{self, Attempt};
 use crate::os::process::{self, Identity};
@@ -52,6 +52,14 @@ pub fn of_this_boot(paths: &ServicePaths) -> bool {
     let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
     let boot = clock::boot_id().unwrap_or_default();
     matches!(Record::newest([&slots[0], &slots[1]]), Ok(Some(record)) if record.boot_id == boot)
+}
+
+/// What the service's keeper wrote down last, in this boot.
+pub fn read_instance(paths: &ServicePaths) -> Option<Instance> {
+    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
+    let record = Record::newest([&slots[0], &slots[1]]).ok()??;
+    let boot = clock::boot_id().ok()?;
+    record.instances.into_iter().next().filter(|_| record.boot_id == boot).map(|record| record.instance)
 }
 
 /// The entry that the keeper runs the service with; none if there is none, or it cannot be read.

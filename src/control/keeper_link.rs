@@ -2,6 +2,7 @@
 //! open, and on what a service asks. When a keeper is replaced they are made anew.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,6 @@ use super::say::say;
 use super::viewers;
 use crate::model::name::ServiceName;
 use crate::os::clock;
-use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply, Request};
 
 /// A replaced keeper is back in a few milliseconds, so the first looks follow each other quickly.
@@ -37,6 +37,8 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
     let paths = plane.paths.service(&name);
     let socket = paths.keeper_sock();
     let mut delay = FIRST_DELAY;
+    // What has been said of it, so that it is said once.
+    let mut trouble = None;
     loop {
         let mut heard = false;
         if let Err(error) = converse(&plane, &name, &op, &socket, &mut heard).await {
@@ -46,8 +48,13 @@ async fn stay_connected(plane: Arc<Plane>, name: ServiceName, op: Op) {
                 io::ErrorKind::ConnectionReset,
                 io::ErrorKind::BrokenPipe,
             ];
-            if !away.contains(&error.kind()) {
-                say(format_args!("{name}: connection to its keeper: {error}"));
+            let news = Some(error.kind()) != trouble;
+            trouble = (!away.contains(&error.kind())).then_some(error.kind());
+            if trouble.is_some() {
+                heard = false; // the next attempt will hardly be better
+                if news {
+                    say(format_args!("{name}: connection to its keeper: {error}; trying again"));
+                }
             }
         }
         if op == Op::Watch {
@@ -75,8 +82,10 @@ async fn converse(
     heard: &mut bool,
 ) -> io::Result<()> {
     let link = Link::connect(socket)?;
-    let request = |op| Request { v: VERSION, op };
-    link.send(&request(op.clone())).await?;
+    let request = Request::new;
+    // With the switch a keeper notices when this process and the warden stall both.
+    let switch = plane.switch().filter(|_| *op == Op::Hold).map(AsFd::as_fd);
+    link.send_with(&request(op.clone()), switch.as_slice()).await?;
     let mut first = Some(PATIENCE);
     loop {
         // Whoever has said something may be silent for ever after.
@@ -111,8 +120,6 @@ async fn converse(
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
     use crate::holder::Holdings;
     use crate::model::phase::State;

@@ -15,7 +15,7 @@ use crate::os::packet::{Connection, Packet};
 use crate::os::process::PidFd;
 use crate::os::watched::{self, Lasting};
 use crate::wire::keeper::{Op, Reply, Request};
-use crate::wire::{VERSION, warden};
+use crate::wire::warden;
 
 /// A keeper or warden answers within this time, or it is not answering at all.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,11 +78,16 @@ impl Link {
         self.0.async_io(Interest::READABLE, |link| link.get().receive()).await
     }
 
-    /// The next packet of at most `most` bytes, without what is attached to it (see [`Connection::receive_bytes`]).
+    /// The connection itself.
+    pub fn into_connection(self) -> Connection {
+        self.0.into_inner().into_inner()
+    }
+
+    /// The next packet of somebody who is not trusted (see [`Connection::receive_bytes`]).
     ///
     /// # Errors
-    /// EMSGSIZE for a longer one, which is gone then.
-    pub async fn receive_bytes(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+    /// Those of recvmsg(2).
+    pub async fn receive_bytes(&self, most: usize) -> io::Result<Option<Packet>> {
         self.0.async_io(Interest::READABLE, |link| link.get().receive_bytes(most)).await
     }
 
@@ -103,7 +108,7 @@ impl Link {
     /// `TimedOut` at `deadline`, and those of [`Link::send`] and [`Link::read`].
     pub async fn ask(&self, op: Op, deadline: Instant) -> io::Result<Reply> {
         let exchange = async {
-            self.send(&Request { v: VERSION, op }).await?;
+            self.send(&Request::new(op)).await?;
             self.read().await
         };
         timeout_at(deadline, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))
@@ -115,9 +120,28 @@ impl Link {
 /// # Errors
 /// As [`Link::connect`] and [`Link::ask`].
 pub async fn ask_warden(path: &Path, request: warden::Request) -> io::Result<warden::Reply> {
+    // A warden that becomes another program lets go of who is asking. What can be asked twice is asked again.
+    let attempts = match request {
+        warden::Request::Ping | warden::Request::Keep { .. } => 3,
+        warden::Request::Watch | warden::Request::Quit | warden::Request::Exec { .. } => 1,
+    };
+    let mut answer = ask_warden_once(path, &request).await;
+    for _ in 1..attempts {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+        match &answer {
+            Err(error) if [BrokenPipe, ConnectionReset, UnexpectedEof].contains(&error.kind()) => {
+                answer = ask_warden_once(path, &request).await;
+            }
+            _ => break,
+        }
+    }
+    answer
+}
+
+async fn ask_warden_once(path: &Path, request: &warden::Request) -> io::Result<warden::Reply> {
     let link = Link::connect(path)?;
     let exchange = async {
-        link.send(&request).await?;
+        link.send(request).await?;
         link.read().await
     };
     tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(io::Error::from(io::ErrorKind::TimedOut)))

@@ -8,14 +8,18 @@
 //! api ──► orders, up, down ─────────────────────────────────────► keepers
 //! api ◄── view ◄── roster ◄── keeper_link ◄──────────────────── keepers
 //!          └────► viewers ◄─────────────────► services that may look
+//! roster ──► alerts ────────────────────────────────────────────► the operator's command
 //! all ──► alarm ──► sentinel ──► pings, kills, relief ──────────► warden, keepers
 //! ```
 //! One thread runs all of it. Each service has two tasks (`keeper_link`), and one more if it may look (`viewers`); each
 //! request has one.
 
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::poll::{PollTimeout, poll};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, Semaphore};
@@ -28,12 +32,15 @@ use crate::model::ladder::OWN_OOM_SCORE;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::os::lock::{self, Attempt};
-use crate::os::{file, inherit, limits, own, wait};
+use crate::os::{clock, exec, fault, file, inherit, limits, own, wait};
 use crate::start::Start;
+use crate::wire::environment::{LOCK_FD, ORPHANS, REQUESTS_FD, TCP_FD};
 
 mod alarm;
+mod alerts;
 mod api;
 mod book;
+mod builds;
 mod down;
 mod folder;
 mod host;
@@ -47,6 +54,7 @@ mod ping;
 mod plane;
 mod reconcile;
 mod relief;
+mod renewal;
 mod roster;
 mod say;
 mod scope;
@@ -64,23 +72,36 @@ use say::say;
 
 /// Runs the control plane until it is told to end. Returns the exit code.
 pub fn run(start: Start) -> u8 {
-    let inherited = inherit::take();
+    fault::point("a control plane begins");
+    let (holdings, mut others) = Holdings::from_inherited(inherit::take());
     own::private_umask();
     own::set_oom_score(OWN_OOM_SCORE);
     limits::raise_open_files();
-    match prepare(&start) {
+    match prepare(&start, others.remove(LOCK_FD)) {
         Ok(lock) => {
-            let (holdings, _) = Holdings::from_inherited(inherited);
+            if exec::has_happened() {
+                fault::point("the control plane after exec");
+            }
             let managed = std::env::var_os("NOTIFY_SOCKET").is_some();
             let mut plane = Plane::new(start.paths, start.home, managed, &start.file, holdings);
             if sd_notify::watchdog_enabled().is_none() {
                 plane.make_switch();
             }
-            let plane = Arc::new(plane);
-            let code = open_book(&plane, start.only_down).unwrap_or_else(|| {
+            for door in [REQUESTS_FD, TCP_FD] {
+                others.remove(door).into_iter().for_each(|fd| plane.keep_door(door, fd));
+            }
+            plane.note_orphans(&exec::told(ORPHANS).unwrap_or_default());
+            let mut plane = Arc::new(plane);
+            let code = loop {
+                if let Some(code) = open_book(&plane, start.only_down) {
+                    break code;
+                }
                 unwant_others(&plane, &start.only);
-                in_runtime(&plane, start.only_down)
-            });
+                match in_runtime(&plane, start.only_down) {
+                    End::Code(code) => break code,
+                    End::Exec(program) => plane = Arc::new(renewal::become_program(&plane, &lock, program)),
+                }
+            };
             own_log::finish(&plane.paths);
             lock.release();
             code
@@ -92,16 +113,38 @@ pub fn run(start: Start) -> u8 {
     }
 }
 
-/// Makes the folders and takes the lock.
-fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
+/// How the work ends.
+enum End {
+    /// With this exit code.
+    Code(u8),
+    /// This process is to become that program.
+    Exec(PathBuf),
+}
+
+/// A control plane that systemd starts waits so long for one that somebody has started by hand; less than the unit's
+/// TimeoutStartSec.
+const QUEUE: Duration = Duration::from_secs(25);
+/// Between two looks meanwhile, milliseconds.
+const QUEUE_LOOK: u8 = 250;
+
+/// Makes the folders and takes the lock; it may be kept already.
+fn prepare(start: &Start, kept: Option<OwnedFd>) -> Result<lock::Lock, (u8, String)> {
     let failed = |what: String, error: std::io::Error| (exit_code::FAILED, format!("{what}: {error}"));
     for folder in start.paths.folders() {
         own::make_folder(&folder)
             .map_err(|error| failed(format!("cannot make the folder {}", folder.display()), error))?;
     }
     let path = start.paths.control_lock();
-    let attempt =
-        lock::try_lock(&path).map_err(|error| failed(format!("cannot lock {}", path.display()), error))?;
+    let failed_to_lock = |error| failed(format!("cannot lock {}", path.display()), error);
+    let mut attempt = lock::take_over(kept, &path).map_err(failed_to_lock)?;
+    if std::env::var_os("NOTIFY_SOCKET").is_some() {
+        // systemd would try again ten times a second, for ever.
+        let deadline = clock::mono().plus(QUEUE);
+        while matches!(attempt, Attempt::Busy(_)) && clock::mono() < deadline {
+            let _ = poll(&mut [], PollTimeout::from(QUEUE_LOOK));
+            attempt = lock::try_lock(&path).map_err(failed_to_lock)?;
+        }
+    }
     let lock = match attempt {
         Attempt::Held(lock) => lock,
         Attempt::Busy(holder) => {
@@ -116,8 +159,12 @@ fn prepare(start: &Start) -> Result<lock::Lock, (u8, String)> {
     }
     let path = start.paths.ecosystem();
     let content = start.file.to_string_lossy().into_owned();
-    file::replace(&path, content.as_bytes(), false)
-        .map_err(|error| failed(format!("cannot write {}", path.display()), error))?;
+    if let Err(error) = file::replace(&path, content.as_bytes(), false) {
+        let path = path.display();
+        say(format_args!(
+            "cannot write {path}: {error}; only systemd or `dogwatch up` can restart this process"
+        ));
+    }
     Ok(lock)
 }
 
@@ -151,7 +198,7 @@ fn unwant_others(plane: &Plane, wanted: &[ServiceName]) {
     }
 }
 
-fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> u8 {
+fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime.and_then(|runtime| {
         let result = runtime.block_on(live(plane, only_down));
@@ -160,21 +207,23 @@ fn in_runtime(plane: &Arc<Plane>, only_down: bool) -> u8 {
         result
     });
     match result {
-        Ok(code) => code,
+        Ok(end) => end,
         Err(error) => {
             say(format_args!("cannot go on: {error}"));
-            exit_code::FAILED
+            End::Code(exit_code::FAILED)
         }
     }
 }
 
-async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
+async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
     // First of all, so that no end of a child goes unseen.
     let mut signals = Signals::new()?;
+    wait::let_signals_through();
     wait::become_subreaper()?;
     reap(plane);
-    let places = Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
-    let socket = serve::bind_unix(&plane.paths.control_sock())?;
+    let new_places = || Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
+    let (places, tcp_places) = (new_places(), new_places());
+    let socket = serve::open_unix(plane)?;
     let adopted = Arc::new(Notify::new());
     own_log::speak(&plane.paths);
     let mut parts = JoinSet::new();
@@ -196,20 +245,30 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     } else {
         parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
         parts.spawn(watch::run(Arc::clone(plane)));
+        parts.spawn(alerts::run(Arc::clone(plane)));
         parts.spawn(serve::unix(Arc::clone(plane), socket, Arc::clone(&places)));
-        parts.spawn(open_tcp(Arc::clone(plane)));
+        parts.spawn(open_tcp(Arc::clone(plane), Arc::clone(&tcp_places)));
     }
     parts.spawn(async move {
         adopted.notified().await;
         notify(NotifyState::Ready);
     });
-    let code = main_loop(plane, &mut signals, &mut parts).await;
-    notify(NotifyState::Stopping);
+    let end = main_loop(plane, &mut signals, &mut parts).await;
+    // A service manager that is told nothing sees nothing: the process stays, and its watchdog has just been fed.
+    notify(if matches!(end, End::Exec(_)) { NotifyState::Watchdog } else { NotifyState::Stopping });
+    if matches!(end, End::Code(_)) {
+        plane.close_doors();
+    }
     // The doors are closed; those who are being answered get their answers.
     parts.shutdown().await;
-    let all = places.acquire_many(serve::CONNECTIONS);
-    let _ = timeout(serve::LAST_CALL, all).await;
-    Ok(code)
+    let patience = if matches!(end, End::Exec(_)) { serve::LONG_CALL } else { serve::LAST_CALL };
+    let all = async {
+        for door in [places, tcp_places] {
+            drop(door.acquire_many(serve::CONNECTIONS).await);
+        }
+    };
+    let _ = timeout(patience, all).await;
+    Ok(end)
 }
 
 /// How long a control plane that is only to take everything down waits for a warden, also for the successor of one
@@ -218,7 +277,7 @@ const WARDEN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Until the end: signals, children, the watchdog. A hang anywhere in this thread stops the heartbeat, and
 /// the service manager replaces the process.
-async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSet<()>) -> u8 {
+async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSet<()>) -> End {
     let mut ending = plane.ending();
     let watchdog = sd_notify::watchdog_enabled();
     let mut heartbeat = interval(watchdog.map_or(Duration::from_secs(3600), |time| time / 2));
@@ -233,14 +292,19 @@ async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSe
             _ = heartbeat.tick() => if watchdog.is_some() { notify(NotifyState::Watchdog) },
             Some(Err(error)) = parts.join_next() => {
                 say(format_args!("a part of the control plane has failed, so it starts anew: {error}"));
-                return exit_code::FAILED;
+                return End::Code(exit_code::FAILED);
             }
             _ = ending.changed() => match *ending.borrow_and_update() {
-                Some(Ending::Alone) => return exit_code::OK,
+                Some(Ending::Alone) => return End::Code(exit_code::OK),
+                Some(Ending::Exec) => {
+                    if let Some(program) = plane.wanted_program() {
+                        return End::Exec(program);
+                    }
+                }
                 Some(Ending::Down) => {
                     // Nobody is to think that it still runs. What is left is removed by the next start.
                     let _ = std::fs::remove_file(plane.paths.control_sock());
-                    return if plane.managed { exit_code::DOWN } else { exit_code::OK };
+                    return End::Code(if plane.managed { exit_code::DOWN } else { exit_code::OK });
                 }
                 Some(Ending::Downing) | None => {}
             },
@@ -248,12 +312,14 @@ async fn main_loop(plane: &Arc<Plane>, signals: &mut Signals, parts: &mut JoinSe
     }
 }
 
-async fn open_tcp(plane: Arc<Plane>) {
-    let Some(address) = plane.book.listen() else { return };
-    match serve::bind_tcp(address).await {
+async fn open_tcp(plane: Arc<Plane>, places: Arc<Semaphore>) {
+    let Some(address) = plane.book.listen() else {
+        plane.doors().remove(TCP_FD); // what it was before had one
+        return;
+    };
+    match serve::open_tcp(&plane, address).await {
         Ok(listener) => {
             plane.set_tcp(address);
-            let places = Arc::new(Semaphore::new(serve::CONNECTIONS as usize));
             serve::tcp(plane, listener, places).await;
         }
         Err(text) => {

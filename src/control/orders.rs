@@ -419,7 +419,7 @@ async fn wait(
     let mut last = None;
     // However short the wait: what the keeper knows now is told.
     let until = until.max(Instant::now() + Duration::from_millis(200));
-    let watch = Request { v: VERSION, op };
+    let watch = Request::new(op);
     let _ = link.send(&watch).await; // if that fails, so does the first read
     loop {
         match timeout_at(until, link.read()).await {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use tokio::sync::watch;
 
 use super::alarm::{Alarm, Whom};
 use super::book::Book;
+use super::builds::Builds;
 use super::roster::Roster;
 use super::say::say;
 use super::viewers::Viewers;
@@ -43,6 +46,8 @@ pub struct Plane {
     pub book: Book,
     /// The services.
     pub roster: Roster,
+    /// Which build each process runs.
+    pub builds: Builds,
     /// The services that may look at the others.
     pub viewers: Viewers,
     /// Who may be stalled.
@@ -54,6 +59,11 @@ pub struct Plane {
     orphans: Mutex<VecDeque<Ended>>,
     problems: Mutex<BTreeMap<&'static str, String>>,
     tcp: Mutex<Option<SocketAddr>>,
+    /// The API's listening sockets, by the names under which they are handed on.
+    doors: Mutex<BTreeMap<&'static str, OwnedFd>>,
+    /// Orders under way.
+    busy: AtomicUsize,
+    exec: Mutex<Option<PathBuf>>,
     ending: watch::Sender<Option<Ending>>,
 }
 
@@ -70,6 +80,8 @@ struct WardenSeen {
 pub enum Ending {
     /// It alone, all else goes on.
     Alone,
+    /// It becomes another program, all else goes on.
+    Exec,
     /// All of dogwatch: services are being stopped, nothing may be started any more.
     Downing,
     /// All else has ended.
@@ -92,6 +104,7 @@ impl Plane {
             started: clock::mono(),
             book: Book::new(file),
             roster: Roster::new(),
+            builds: Builds::default(),
             viewers: Viewers::default(),
             alarm: Alarm::default(),
             switch: None,
@@ -101,6 +114,9 @@ impl Plane {
             orphans: Mutex::default(),
             problems: Mutex::default(),
             tcp: Mutex::default(),
+            doors: Mutex::default(),
+            busy: AtomicUsize::new(0),
+            exec: Mutex::default(),
             ending: watch::Sender::new(None),
         }
     }
@@ -121,6 +137,19 @@ impl Plane {
         if let Some(Err(error)) = self.switch.as_ref().map(|switch| switch.hold(time)) {
             say(format_args!("holding the dead man's switch: {error}"));
         }
+    }
+
+    /// The state at a new start of the same process: with its doors, its orphans and these holdings. The switch, if there
+    /// was one, is a new one: with the connection to the warden ended the old one's time.
+    pub fn again(&self, holdings: Holdings) -> Plane {
+        let mut again =
+            Plane::new(self.paths.clone(), self.home.clone(), self.managed, self.book.path(), holdings);
+        *lock(&again.doors) = std::mem::take(&mut *lock(&self.doors));
+        *lock(&again.orphans) = std::mem::take(&mut *lock(&self.orphans));
+        if self.switch.is_some() {
+            again.make_switch();
+        }
+        again
     }
 
     /// Does something with what is held for the services.
@@ -204,18 +233,87 @@ impl Plane {
         lock(&self.orphans).iter().rev().find(|ended| ended.pid == pid).copied()
     }
 
+    /// How orphans ended, as the program is told that this process becomes.
+    pub fn orphans_memo(&self) -> String {
+        let orphans = lock(&self.orphans);
+        let each: Vec<String> =
+            orphans.iter().map(|ended| format!("{}={}", ended.pid, ended.status)).collect();
+        each.join(",")
+    }
+
+    /// The same, told by the program that this process was.
+    pub fn note_orphans(&self, memo: &str) {
+        for (pid, status) in memo.split(',').filter_map(|word| word.split_once('=')) {
+            if let (Ok(pid), Ok(status)) = (pid.parse(), status.parse()) {
+                self.note_orphan(Ended { pid, status });
+            }
+        }
+    }
+
+    /// Keeps a listening socket of the API, or a duplicate of it, for whoever this process becomes.
+    pub fn keep_door(&self, name: &'static str, fd: OwnedFd) {
+        lock(&self.doors).insert(name, fd);
+    }
+
+    /// A duplicate of the listening socket of that name, if there is one already.
+    pub fn door(&self, name: &str) -> Option<OwnedFd> {
+        lock(&self.doors).get(name).and_then(|fd| fd.try_clone().ok())
+    }
+
+    /// Closes them: nobody comes after this process.
+    pub fn close_doors(&self) {
+        lock(&self.doors).clear();
+    }
+
+    /// All that are kept.
+    pub fn doors(&self) -> MutexGuard<'_, BTreeMap<&'static str, OwnedFd>> {
+        lock(&self.doors)
+    }
+
+    /// An order is under way as long as the answer is held.
+    pub fn begin_order(&self) -> UnderWay<'_> {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        UnderWay(self)
+    }
+
+    /// Whether orders are under way.
+    pub fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+
+    /// This process shall become that program.
+    pub fn exec(&self, program: PathBuf) {
+        *lock(&self.exec) = Some(program);
+        self.end(Ending::Exec);
+    }
+
+    /// The program that this process shall become.
+    pub fn wanted_program(&self) -> Option<PathBuf> {
+        lock(&self.exec).take()
+    }
+
     /// Notes a problem under a topic, or that there is none any more. True if that is news.
     pub fn problem(&self, topic: &'static str, text: Option<String>) -> bool {
         let mut problems = lock(&self.problems);
-        match text {
+        let news = match text {
             Some(text) => problems.insert(topic, text.clone()) != Some(text),
             None => problems.remove(topic).is_some(),
+        };
+        drop(problems);
+        if news {
+            self.roster.ring();
         }
+        news
     }
 
     /// All problems, one sentence each.
     pub fn problems(&self) -> Vec<String> {
-        lock(&self.problems).values().cloned().collect()
+        self.topics().into_values().collect()
+    }
+
+    /// The same under their topics.
+    pub fn topics(&self) -> BTreeMap<&'static str, String> {
+        lock(&self.problems).clone()
     }
 
     /// Where the API listens on TCP.
@@ -231,7 +329,8 @@ impl Plane {
     /// The control plane shall end. An end of all is never turned into an end of one.
     pub fn end(&self, how: Ending) {
         self.ending.send_if_modified(|now| {
-            let news = *now != Some(how) && !(*now == Some(Ending::Downing) && how == Ending::Alone);
+            let down = matches!(now, Some(Ending::Downing | Ending::Down));
+            let news = *now != Some(how) && !(down && matches!(how, Ending::Alone | Ending::Exec));
             if news {
                 *now = Some(how);
             }
@@ -265,6 +364,17 @@ impl Plane {
     /// Every service that is in the file or has been heard of.
     pub fn names(&self) -> BTreeSet<ServiceName> {
         self.book.names().into_iter().chain(self.roster.names()).collect()
+    }
+}
+
+/// An order that is under way until this is dropped.
+#[derive(Debug)]
+pub struct UnderWay<'a>(&'a Plane);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+        self.0.roster.ring();
     }
 }
 

@@ -2,10 +2,11 @@
 //! stopped or not there or its disk hangs, this thread drops the oldest lines of those that run full.
 //!
 //! Where the lines are missing the log says so: what was begun is moved on to the stage, so that it ends as it
-//! should, and a line of our own behind it. All that is dropped later is missing at that same place.
+//! should, and a line of our own behind it. All that is dropped later is missing at that same place: how much, nobody
+//! knows yet, and the keeper may go on at any moment. So the count is in the service's incidents.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
 use nix::poll::{PollTimeout, poll};
 
 use super::say::say;
@@ -21,8 +21,11 @@ use crate::incidents;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::units::show_size;
+use crate::os::overflow::{self, Dropped};
+use crate::os::peek::Peek;
 use crate::os::{clock, fifo, lock, process};
 use crate::paths::ServicePaths;
+use crate::wire::dropped::uncounted_mark;
 
 /// A FIFO that is three quarters full for this long is relieved, and one that is about to be full at once; from then on
 /// as soon as it is three quarters full again.
@@ -31,14 +34,10 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const EVERY: u8 = 5;
 /// Between two notes of what was dropped.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// As much of a FIFO is looked through for the end of a line.
-const SIGHT: usize = 64 * 1024;
 /// Stack of the thread, bytes.
 const STACK: usize = 64 * 1024;
 /// The name of a keeper's thread that moves log bytes.
 pub const PUMP: &str = "pump";
-/// What the log says where lines are missing.
-const MARK: &str = "dogwatch: lines are missing here: they were dropped while the log was stalled\n";
 
 /// Why nobody takes anything off a service's FIFOs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +57,15 @@ impl Helpless {
             Helpless::Stopped(pid) => process::is_stopped(*pid),
             Helpless::DiskWait(pid) => process::thread_waits_for_disk(*pid, PUMP),
             Helpless::Absent(lock) => lock::named(lock).is_none(),
+        }
+    }
+
+    /// In a few words, for the log of the service.
+    fn in_short(&self) -> &'static str {
+        match self {
+            Helpless::Stopped(_) => "keeper stopped",
+            Helpless::DiskWait(_) => "disk hangs",
+            Helpless::Absent(_) => "no keeper",
         }
     }
 }
@@ -80,7 +88,7 @@ impl Relief {
         paths: ServicePaths,
         mut streams: Vec<Stream>,
     ) -> io::Result<Relief> {
-        let mut scratch = Scratch::new()?;
+        let mut peek = Peek::new()?;
         let over = Arc::new(AtomicBool::new(false));
         let relief = Relief { why: why.clone(), over: Arc::clone(&over) };
         let name = name.clone();
@@ -91,7 +99,7 @@ impl Relief {
                 let now = clock::mono();
                 for stream in &mut streams {
                     // A FIFO that cannot be read cannot be relieved either: the service waits, as it would have.
-                    let dropped = stream.relieve(&why, now, &mut scratch).unwrap_or_default();
+                    let dropped = stream.relieve(&why, now, &mut peek).unwrap_or_default();
                     all.add(dropped);
                     books.unnoted.add(dropped);
                 }
@@ -131,59 +139,19 @@ struct Books {
 impl Books {
     fn note(&mut self, now: Moment, every: Duration) {
         if self.unnoted.bytes > 0 && now.since(self.noted) >= every {
-            let dropped = std::mem::take(&mut self.unnoted);
+            let dropped = self.unnoted;
             self.noted = now;
-            incidents::note(&self.paths, |incidents| {
-                incidents.dropped_bytes += dropped.bytes;
-                incidents.dropped_lines += dropped.lines;
-            });
+            if incidents::note(&self.paths, |incidents| incidents.add_dropped(dropped.bytes, dropped.lines)) {
+                self.unnoted = Dropped::default();
+            }
         }
-    }
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Dropped {
-    bytes: u64,
-    lines: u64,
-}
-
-impl Dropped {
-    fn add(&mut self, other: Dropped) {
-        self.bytes += other.bytes;
-        self.lines += other.lines;
-    }
-
-    fn count(&mut self, bytes: &[u8]) {
-        self.bytes += bytes.len() as u64;
-        self.lines += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-    }
-}
-
-/// A pipe to look into others through, and a buffer.
-struct Scratch {
-    reading: File,
-    writing: OwnedFd,
-    bytes: Vec<u8>,
-}
-
-impl Scratch {
-    fn new() -> io::Result<Scratch> {
-        let (reading, writing) = nix::unistd::pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
-        Ok(Scratch { reading: reading.into(), writing, bytes: vec![0; SIGHT] })
-    }
-
-    /// How many bytes at the head of `fifo` belong to its first line; none if its end is out of sight.
-    fn first_line(&mut self, fifo: &impl AsFd) -> io::Result<Option<usize>> {
-        let seen = fifo::peek(fifo.as_fd(), self.writing.as_fd(), SIGHT)?;
-        self.reading.read_exact(&mut self.bytes[..seen])?;
-        Ok(self.bytes[..seen].iter().position(|byte| *byte == b'\n').map(|at| at + 1))
     }
 }
 
 /// One stream of a service.
 #[derive(Debug)]
 pub struct Stream {
-    fifo: File,
+    fifo: OwnedFd,
     /// None: it must not be touched.
     stage: Option<OwnedFd>,
     full_since: Option<Moment>,
@@ -193,11 +161,11 @@ pub struct Stream {
 impl Stream {
     /// A stream that waits for nobody so far.
     pub fn new(fifo: OwnedFd, stage: Option<OwnedFd>) -> Stream {
-        Stream { fifo: fifo.into(), stage, full_since: None, begun: false }
+        Stream { fifo, stage, full_since: None, begun: false }
     }
 
     /// Drops lines if it must.
-    fn relieve(&mut self, why: &Helpless, now: Moment, scratch: &mut Scratch) -> io::Result<Dropped> {
+    fn relieve(&mut self, why: &Helpless, now: Moment, peek: &mut Peek) -> io::Result<Dropped> {
         if !fifo::is_fuller_than(self.fifo.as_fd(), 3, 4) {
             self.full_since = None;
             return Ok(Dropped::default());
@@ -214,15 +182,15 @@ impl Stream {
             return Ok(Dropped::default());
         }
         if !std::mem::replace(&mut self.begun, true) {
-            self.mark(scratch)?;
+            self.mark(why, peek)?;
         }
-        self.drop_half(scratch)
+        overflow::drop_half(self.fifo.as_fd(), peek)
     }
 
     /// Moves the line that may have been begun on to the stage, and says behind it that lines are missing.
-    fn mark(&self, scratch: &mut Scratch) -> io::Result<()> {
+    fn mark(&self, why: &Helpless, peek: &mut Peek) -> io::Result<()> {
         let Some(stage) = &self.stage else { return Ok(()) };
-        let mut left = scratch.first_line(&self.fifo)?;
+        let mut left = overflow::first_line(self.fifo.as_fd(), peek)?;
         while let Some(bytes) = left.filter(|bytes| *bytes > 0) {
             let moved = fifo::to_stage(self.fifo.as_fd(), stage.as_fd(), bytes)?;
             if moved == 0 && !fifo::enlarge(stage.as_fd()) {
@@ -230,7 +198,8 @@ impl Stream {
             }
             left = Some(bytes - moved);
         }
-        let text = if left == Some(0) { MARK.to_owned() } else { format!("\n{MARK}") };
+        let mark = uncounted_mark(why.in_short(), clock::now().unix_ms);
+        let text = if left == Some(0) { mark } else { format!("\n{mark}") };
         let mut writer = File::from(stage.try_clone()?);
         // A stage that is full and cannot grow: the counters tell what the log cannot.
         if writer.write_all(text.as_bytes()).is_err() && fifo::enlarge(stage.as_fd()) {
@@ -238,37 +207,12 @@ impl Stream {
         }
         Ok(())
     }
-
-    /// Drops the older half, up to the end of a line.
-    fn drop_half(&mut self, scratch: &mut Scratch) -> io::Result<Dropped> {
-        let mut dropped = Dropped::default();
-        let half = fifo::capacity(self.fifo.as_fd()) / 2;
-        loop {
-            let excess = fifo::waiting(self.fifo.as_fd())?.saturating_sub(half).min(SIGHT);
-            let length = read(&mut self.fifo, &mut scratch.bytes[..excess])?;
-            if length == 0 {
-                break; // or its keeper was quicker
-            }
-            dropped.count(&scratch.bytes[..length]);
-        }
-        if let Some(rest) = scratch.first_line(&self.fifo)? {
-            let length = read(&mut self.fifo, &mut scratch.bytes[..rest])?;
-            dropped.count(&scratch.bytes[..length]);
-        }
-        Ok(dropped)
-    }
-}
-
-/// What is there; 0 if nothing is.
-fn read(fifo: &mut File, into: &mut [u8]) -> io::Result<usize> {
-    match fifo.read(into) {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        other => other,
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
 
     /// A FIFO of 64 KiB with its stage, and the service's end.
@@ -291,6 +235,11 @@ mod tests {
         format!("{number:09}\n")
     }
 
+    fn is_mark(text: &str) -> bool {
+        let rest = text.strip_prefix("[dogwatch: lines dropped, no keeper, from ");
+        rest.is_some_and(|rest| rest.len() == "14:02:11]\n".len() && rest.ends_with("]\n"))
+    }
+
     fn text(fd: &OwnedFd) -> String {
         let mut bytes = Vec::new();
         let _ = File::from(fd.try_clone().unwrap()).read_to_end(&mut bytes);
@@ -300,7 +249,7 @@ mod tests {
     #[test]
     fn a_stream_that_runs_full_loses_whole_lines_and_says_where() {
         let (_dir, mut stream, service, stage) = stream();
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         let at = |millis: u64| Moment(millis * 1_000_000);
         nix::unistd::write(&stage, b"half ").unwrap();
         let mut written = 0;
@@ -312,19 +261,20 @@ mod tests {
             }
         };
         fill(40_000);
-        assert_eq!(stream.relieve(&nobody(), at(0), &mut scratch).unwrap(), Dropped::default());
+        assert_eq!(stream.relieve(&nobody(), at(0), &mut peek).unwrap(), Dropped::default());
         fill(60_000);
         assert_eq!(
-            stream.relieve(&nobody(), at(100), &mut scratch).unwrap(),
+            stream.relieve(&nobody(), at(100), &mut peek).unwrap(),
             Dropped::default(),
             "not for long yet"
         );
-        let dropped = stream.relieve(&nobody(), at(600), &mut scratch).unwrap();
+        let dropped = stream.relieve(&nobody(), at(600), &mut peek).unwrap();
         assert!(dropped.lines > 2000 && dropped.bytes > 20_000, "{dropped:?}");
         fill(60_000);
-        assert!(stream.relieve(&nobody(), at(605), &mut scratch).unwrap().lines > 0, "at once");
+        assert!(stream.relieve(&nobody(), at(605), &mut peek).unwrap().lines > 0, "at once");
         let begun = text(&stage);
-        assert_eq!(begun, format!("half of it\n{MARK}"));
+        let mark = begun.strip_prefix("half of it\n").unwrap();
+        assert!(is_mark(mark), "{begun:?}");
         let rest = text(&service);
         let first: usize = rest.lines().next().unwrap().parse().unwrap();
         assert!(first > 2000 && rest.ends_with('\n'), "{first}");
@@ -333,27 +283,29 @@ mod tests {
     #[test]
     fn a_full_stage_grows_for_the_mark() {
         let (_dir, mut stream, service, stage) = stream();
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         while nix::unistd::write(&stage, &[b'x'; 4096]).is_ok() {}
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap();
-        assert!(text(&stage).ends_with(&format!("xxx{}{MARK}", line(1))));
+        stream.relieve(&nobody(), Moment(0), &mut peek).unwrap();
+        let staged = text(&stage);
+        let mark = staged.trim_start_matches('x').strip_prefix(&line(1)).unwrap();
+        assert!(is_mark(mark), "{mark:?}");
     }
 
     #[test]
     fn a_fifo_that_is_about_to_be_full_is_relieved_at_once() {
         let (_dir, mut stream, service, _stage) = stream();
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        assert!(stream.relieve(&nobody(), Moment(0), &mut Scratch::new().unwrap()).unwrap().lines > 0);
+        assert!(stream.relieve(&nobody(), Moment(0), &mut Peek::new().unwrap()).unwrap().lines > 0);
     }
 
     #[test]
     fn a_stage_that_must_not_be_touched_is_left_alone() {
         let (_dir, mut stream, service, stage) = stream();
         stream.stage = None;
-        let mut scratch = Scratch::new().unwrap();
+        let mut peek = Peek::new().unwrap();
         while nix::unistd::write(&service, line(1).as_bytes()).is_ok() {}
-        assert!(stream.relieve(&nobody(), Moment(0), &mut scratch).unwrap().lines > 0);
+        assert!(stream.relieve(&nobody(), Moment(0), &mut peek).unwrap().lines > 0);
         assert_eq!(fifo::waiting(stage.as_fd()).unwrap(), 0);
     }
 }

@@ -1,8 +1,8 @@
 //! Who of the others still works: keepers and warden are looked at every few seconds, without waking them, and
 //! who seems to be stalled is asked; who does not answer is ended, and its successor takes over.
 //!
-//! What follows from a look or an answer [`suspicion`] decides. A critical service whose keeper takes nothing off
-//! its FIFOs is relieved meanwhile ([`super::relief`]).
+//! What follows from a look or an answer [`suspicion`] decides. A service that never waits for its log, and whose keeper
+//! takes nothing off its FIFOs, is relieved meanwhile ([`super::relief`]).
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
@@ -24,13 +24,14 @@ use crate::incidents;
 use crate::model::lapse;
 use crate::model::moment::Moment;
 use crate::model::signal::Signal;
+use crate::model::spec::OnFull;
 use crate::model::suspicion::{self, Event, Look, Quota, Sign, Step, Suspect};
 use crate::model::units::show_duration;
 use crate::os::process::{self, Identity};
 use crate::os::{clock, fifo, lock};
 use crate::wire::incidents::Replaced;
 use crate::wire::keeper::{Op, Request};
-use crate::wire::{VERSION, warden};
+use crate::wire::warden;
 
 /// Whoever is away or is to be replaced is looked for again after this time.
 const SOON: Duration = Duration::from_millis(50);
@@ -152,7 +153,7 @@ impl Sentinel {
             return;
         }
         let since = *watched.absent.get_or_insert(now);
-        let matters = watched.suspect.suspicion().is_some() || is_critical(&self.plane, whom);
+        let matters = watched.suspect.suspicion().is_some() || never_waits(&self.plane, whom);
         watched.again = Some(now.plus(if matters { SOON } else { ABSENT }));
         self.relieve(whom, now);
         if *whom != Whom::Warden && now.since(since) >= ABSENT {
@@ -224,7 +225,7 @@ impl Sentinel {
         }
     }
 
-    /// Begins or ends to keep a critical service's FIFOs from running full.
+    /// Begins or ends to keep the FIFOs of a service that never waits from running full.
     fn relieve(&mut self, whom: &Whom, now: Moment) {
         let (Whom::Keeper(name), Some(watched)) = (whom, self.watched.get_mut(whom)) else { return };
         let paths = self.plane.paths.service(name);
@@ -234,10 +235,14 @@ impl Sentinel {
         let reasons = [
             (away.is_some(), Helpless::Absent(paths.lock.clone())),
             (watched.absent.is_none() && suspected, Helpless::Stopped(pid)),
-            (watched.absent.is_none() && watched.suspect.waits_for_disk(), Helpless::DiskWait(pid)),
+            // A keeper that still answers sees to it itself.
+            (
+                watched.absent.is_none() && watched.suspect.is_silent() && watched.suspect.waits_for_disk(),
+                Helpless::DiskWait(pid),
+            ),
         ];
         let why = reasons.into_iter().find_map(|(may, why)| (may && why.holds()).then_some(why));
-        let Some(why) = why.filter(|_| is_critical(&self.plane, whom)) else {
+        let Some(why) = why.filter(|_| never_waits(&self.plane, whom)) else {
             watched.relief = None;
             return;
         };
@@ -271,7 +276,12 @@ impl Sentinel {
         self.plane.problem("stalled", list(stalled.collect()));
         let hanging = self.watched.iter().filter(|(_, watched)| watched.suspect.disk_hangs());
         let hanging = hanging.filter_map(|(whom, _)| match whom {
-            Whom::Keeper(name) => Some(format!("the log disk of {name} hangs: its output waits")),
+            Whom::Keeper(name) => {
+                let never_waits = never_waits(&self.plane, whom);
+                let cost =
+                    if never_waits { "lines are dropped when its FIFO is full" } else { "its output waits" };
+                Some(format!("the log disk of {name} hangs: {cost}"))
+            }
             Whom::Warden => None,
         });
         let hanging = list(hanging.collect());
@@ -299,13 +309,12 @@ fn name_of(whom: &Whom) -> String {
     }
 }
 
-fn is_critical(plane: &Plane, whom: &Whom) -> bool {
+/// Whether lines of its log are dropped rather than it waits: the default of a critical service.
+fn never_waits(plane: &Plane, whom: &Whom) -> bool {
     let Whom::Keeper(name) = whom else { return false };
-    match plane.roster.get(name).and_then(|entry| entry.said) {
-        Some((status, _)) => status.critical,
-        // Its keeper was stalled before this process began.
-        None => folder::read_spec(&plane.paths.service(name)).is_some_and(|file| file.spec.critical),
-    }
+    // Not what its keeper has said: that may have been stalled before this process began.
+    let spec = folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
+    spec.is_some_and(|spec| spec.log_policy().on_full == Some(OnFull::Drop))
 }
 
 /// Whether a new process does its predecessor's work.
@@ -326,7 +335,7 @@ fn tell_replacement(plane: &Plane, whom: &Whom, sign: Sign, after: Duration) {
         after_ms: after.as_millis() as u64,
         at_unix_ms: clock::now().unix_ms,
     };
-    incidents::note(&plane.paths.service(name), |incidents| {
+    let _ = incidents::note(&plane.paths.service(name), |incidents| {
         incidents.replaced += 1;
         incidents.last = Some(last);
     });
@@ -339,6 +348,6 @@ async fn ask(plane: &Plane, whom: &Whom, pid: i32, patience: Duration) -> Event 
     };
     match whom {
         Whom::Warden => ping(pid, &socket, &warden::Request::Ping, patience).await,
-        Whom::Keeper(_) => ping(pid, &socket, &Request { v: VERSION, op: Op::Ping }, patience).await,
+        Whom::Keeper(_) => ping(pid, &socket, &Request::new(Op::Ping), patience).await,
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::alarm::Whom;
 use super::api::error::Refused;
+use super::builds;
 use super::folder;
 use super::link::Link;
 use super::plane::Plane;
@@ -43,7 +44,8 @@ pub async fn all(plane: &Arc<Plane>) -> Services {
 
 /// One service, as it is now; none if there is no such service.
 pub async fn one(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
-    if plane.roster.is_present(name)
+    // A control plane that has just started has not heard of all keepers yet, but need not guess.
+    if (plane.roster.is_present(name) || folder::keeper_lives(&plane.paths.service(name)))
         && let Ok(link) = Link::connect(&plane.paths.service(name).keeper_sock())
     {
         match link.ask(Op::Status, Instant::now() + PATIENCE).await {
@@ -97,15 +99,21 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
     let paths = plane.paths.service(&status.name);
     let present = folder::read_spec(&paths);
     status.incidents = incidents::read(&paths);
-    status.limit_overridden = present.is_some_and(|file| file.limit_overridden);
+    status.keeper_differs = status.keeper_pid > 0 && plane.builds.differs(status.keeper_pid);
+    status.limit_overridden = present.as_ref().is_some_and(|file| file.limit_overridden);
+    // Another version may know other keys, and finds another fingerprint for the same entry.
+    let fingerprint = match present {
+        Some(file) if status.keeper_differs => file.spec.fingerprint(),
+        _ => status.fingerprint,
+    };
     status.changed = match plane.book.entry(&status.name) {
         None => false,
-        Some(entry) if entry.fingerprint() == status.fingerprint => false,
+        Some(entry) if entry.fingerprint() == fingerprint => false,
         Some(entry) if status.limit_overridden => {
             // Only the limit is another, and that is said in its own place.
             let overridden = |max: u64, limit: u64| {
                 let memory = Some(crate::model::spec::MemoryLimit { limit, max });
-                ServiceSpec { memory, ..entry }.fingerprint() == status.fingerprint
+                ServiceSpec { memory, ..entry }.fingerprint() == fingerprint
             };
             !status.memory_limit_bytes.is_some_and(|limit| overridden(limit.saturating_add(limit / 4), limit))
         }
@@ -114,13 +122,31 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
     status
 }
 
-/// A service that has no keeper yet; none if its entry cannot be read either.
+/// A service whose keeper has not been heard yet, if it has one; none if its entry cannot be read either.
 fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     let paths = plane.paths.service(name);
     let spec = plane.book.entry(name).or_else(|| Some(folder::read_spec(&paths)?.spec))?;
+    let goal = folder::read_goal(&paths);
+    if folder::keeper_lives(&paths)
+        && let Some(instance) = folder::read_instance(&paths)
+    {
+        // It has a keeper, which has never said anything to this control plane: it hangs. It wrote this down before.
+        return Some(ServiceStatus {
+            goal,
+            state: instance.state(),
+            pid: instance.run().map(|run| run.pid),
+            run: instance.runs,
+            uptime_ms: instance.run().map(|run| clock::mono().since(run.started).as_millis() as u64),
+            restarts: instance.restarts,
+            unstable: instance.unstable,
+            reason: instance.last_end.as_ref().map(ToString::to_string),
+            last_end: instance.last_end,
+            ..ServiceStatus::of_spec(&spec)
+        });
+    }
     let blocker = plane.blocker(&spec);
     Some(ServiceStatus {
-        goal: folder::read_goal(&paths),
+        goal,
         reason: blocker.map(|blocker| format!("waits for {blocker}, which is not online")),
         ..ServiceStatus::of_spec(&spec)
     })
@@ -130,6 +156,7 @@ fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
 pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
     let mut problems = plane.problems();
     problems.extend(services.iter().filter_map(log_problem));
+    problems.extend(builds::problems(plane, services));
     if let Some(mistakes) = plane.book.mistakes() {
         let count = mistakes.count;
         let noun = if count == 1 { "mistake" } else { "mistakes" };
@@ -153,7 +180,7 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
 }
 
 /// The log of a service cannot be written, and what that costs.
-fn log_problem(service: &ServiceStatus) -> Option<String> {
+pub fn log_problem(service: &ServiceStatus) -> Option<String> {
     let log = &service.log;
     let why = log.trouble.as_ref()?;
     let at_least = if log.at_least { "at least " } else { "" };

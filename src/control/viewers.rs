@@ -25,8 +25,8 @@ use super::say::say;
 use super::view;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
-use crate::os::clock;
 use crate::os::packet::Connection;
+use crate::os::{clock, unix};
 use crate::wire::keeper::{Reply, run_of_view};
 use crate::wire::view::{LONGEST_QUESTION, Question, Refusal, Seen, Sight, System, encode};
 
@@ -59,7 +59,11 @@ pub fn follow(plane: &Arc<Plane>, service: &ServiceName, reply: &Reply, fds: &[O
         }
         Reply::Retain { keys } => plane.viewers.retain(service, |run| holds(keys, run)),
         Reply::Release { keys } => plane.viewers.retain(service, |run| !holds(keys, run)),
-        Reply::Status(_) | Reply::Done { .. } | Reply::WhatOf { .. } | Reply::Error { .. } => {}
+        Reply::Status(_)
+        | Reply::Done { .. }
+        | Reply::WhatOf { .. }
+        | Reply::Later { .. }
+        | Reply::Error { .. } => {}
     }
 }
 
@@ -89,7 +93,7 @@ impl Viewers {
         let link = fd.as_fd().try_clone_to_owned().and_then(|fd| Link::over(Connection::from_owned(fd)));
         match link {
             Ok(link) => {
-                let task = tokio::spawn(attend(Arc::clone(plane), link)).abort_handle();
+                let task = tokio::spawn(attend(Arc::clone(plane), View(Some(link)))).abort_handle();
                 if let Some(before) = self.lock().insert((service.clone(), run), task) {
                     before.abort();
                 }
@@ -117,16 +121,25 @@ impl Viewers {
     }
 }
 
+/// Our end of a view. What a viewer has sent may be the last of something that takes its time to close.
+struct View(Option<Link>);
+
+impl Drop for View {
+    fn drop(&mut self) {
+        unix::let_go(self.0.take().map(|link| link.into_connection().into_owned()).into_iter().collect());
+    }
+}
+
 /// Answers one viewer until nobody has the other end any more.
-async fn attend(plane: Arc<Plane>, viewer: Link) {
+async fn attend(plane: Arc<Plane>, view: View) {
+    let Some(viewer) = &view.0 else { return };
     loop {
-        let answered = match viewer.receive_bytes(LONGEST_QUESTION).await {
-            Ok(Some(packet)) => answer(&plane, &viewer, &packet).await,
-            Ok(None) => return,
-            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
-                let words = format!("a question has at most {LONGEST_QUESTION} bytes");
-                tell(&viewer, &encode(&Refusal::new(None, words))).await
+        let answered = match viewer.receive_bytes(LONGEST_QUESTION + 1).await {
+            Ok(Some(packet)) => {
+                drop_aside(packet.fds).await;
+                answer(&plane, viewer, &packet.bytes).await
             }
+            Ok(None) => return,
             Err(error) => Err(error),
         };
         match answered {
@@ -138,7 +151,22 @@ async fn attend(plane: Arc<Plane>, viewer: Link) {
     }
 }
 
+/// What a viewer attaches nobody wants. It hears nothing more before that is gone, however long it takes.
+async fn drop_aside(gifts: Vec<OwnedFd>) {
+    if !gifts.is_empty() {
+        let (done, gone) = tokio::sync::oneshot::channel();
+        unix::drop_aside(gifts, || {
+            let _ = done.send(());
+        });
+        let _ = gone.await; // an error if there was no thread: they are gone then
+    }
+}
+
 async fn answer(plane: &Arc<Plane>, viewer: &Link, packet: &[u8]) -> io::Result<()> {
+    if packet.len() > LONGEST_QUESTION {
+        let words = format!("a question has at most {LONGEST_QUESTION} bytes");
+        return tell(viewer, &encode(&Refusal::new(None, words))).await;
+    }
     match Question::decode(packet) {
         Ok(question) => {
             let sight = plane.viewers.sight(plane).await;
@@ -171,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::holder::Holdings;
+    use crate::os::notify::tests::lingering;
     use crate::paths::Paths;
     use crate::wire::view::LONGEST_ANSWER;
 
@@ -233,6 +262,31 @@ mod tests {
         follow(&plane, &viewer(), &Reply::Release { keys: vec!["view.1".to_owned()] }, &[]);
         assert!(read(&end).await.is_none());
         assert!(plane.viewers.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_descriptor_that_lingers_keeps_only_its_viewer_waiting() {
+        let home = tempfile::tempdir().unwrap();
+        let (plane, _) = plane(home.path());
+        // As before Linux 6.16.
+        let (ours, theirs) = Connection::pair().unwrap();
+        let hold = Reply::Hold { keys: vec!["view.2".to_owned()] };
+        follow(&plane, &viewer(), &hold, &[ours.into_owned()]);
+        let begin = std::time::Instant::now();
+        let (gift, other) = lingering(60);
+        theirs.send(&question(7), &[gift.as_fd()]).unwrap();
+        drop(gift); // the copy in the queue is the last one
+        let end = Arc::new(theirs);
+        let waiting = {
+            let end = Arc::clone(&end);
+            tokio::task::spawn_blocking(move || end.wait(300).unwrap())
+        };
+        while !waiting.is_finished() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(!waiting.await.unwrap() && begin.elapsed() < Duration::from_secs(30), "all had to wait");
+        drop(other); // nothing to linger for any more
+        assert_eq!(read(&end).await.unwrap()["id"], 7);
     }
 
     #[tokio::test]

@@ -15,6 +15,7 @@ use super::say::say;
 use super::scope::Scope;
 use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
+use crate::model::signal::Signal;
 use crate::os::launch::{Launch, launch, own_program};
 use crate::os::process::{self, PidFd};
 use crate::os::{clock, lock};
@@ -133,6 +134,10 @@ async fn find_or_start(plane: &Plane, failures: u32) -> io::Result<(i32, PidFd)>
         }
         if Instant::now() >= deadline {
             plane.alarm.unanswered(Whom::Warden);
+            if lock::named(&path).is_none() {
+                // It was stopped before it could do anything: nobody would ever find it.
+                let _ = process.signal(Signal::KILL);
+            }
             return Err(io::Error::other(format!("warden {pid} does not answer")));
         }
         sleep(Duration::from_millis(5)).await;

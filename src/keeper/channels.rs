@@ -5,10 +5,13 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{getegid, geteuid};
+
 use super::stream::Channel;
 use crate::os::fifo;
 use crate::paths::ServicePaths;
 use crate::wire::keeper::FIFOS;
+use crate::wire::log_line::StreamName;
 
 /// FIFO size of a critical service: room for what it says while the disk is slow.
 const CRITICAL_SIZE: i32 = 1 << 20;
@@ -33,11 +36,37 @@ pub enum Output {
 }
 
 impl Channels {
-    /// Makes the FIFOs of `run`, or opens them if they are there.
+    /// Makes the FIFOs of `run`. Where there is no room for them on the disk they are those that an earlier run has left
+    /// ([`Channels::leave`]): a service is restarted on a full disk, too.
     ///
     /// # Errors
     /// Those of mkdir(2), mkfifo(3) and open(2).
     pub fn prepare(
+        paths: &ServicePaths,
+        run: u64,
+        merge: bool,
+        owner: Option<(u32, u32)>,
+        critical: bool,
+    ) -> io::Result<Channels> {
+        let folder = paths.run_dir(run);
+        let made = Channels::open(paths, run, merge, owner, critical).or_else(|error| {
+            remove(&folder);
+            fs::rename(paths.spare_dir(), &folder).map_err(|_| error)?;
+            // They may have been another user's.
+            let owner = owner.unwrap_or_else(|| (geteuid().as_raw(), getegid().as_raw()));
+            Channels::open(paths, run, merge, Some(owner), critical)
+        });
+        if made.is_err() {
+            remove(&folder);
+        }
+        made
+    }
+
+    /// Opens the FIFOs of `run`; those that are not there are made.
+    ///
+    /// # Errors
+    /// As [`Channels::prepare`].
+    pub fn open(
         paths: &ServicePaths,
         run: u64,
         merge: bool,
@@ -61,7 +90,7 @@ impl Channels {
         let out = [open(FIFOS[0])?, open(FIFOS[1])?];
         let err = match merge {
             true => {
-                remove(&folder, &FIFOS[2..]); // made when it was configured otherwise
+                remove_files(&folder, &FIFOS[2..]); // made when it was configured otherwise
                 None
             }
             false => Some([open(FIFOS[2])?, open(FIFOS[3])?]),
@@ -86,7 +115,7 @@ impl Channels {
         critical: bool,
     ) -> io::Result<Channels> {
         let has = |name: &str| paths.run_dir(run).join(name).exists();
-        Channels::prepare(paths, run, has(FIFOS[1]) && !has(FIFOS[2]), owner, critical)
+        Channels::open(paths, run, has(FIFOS[1]) && !has(FIFOS[2]), owner, critical)
     }
 
     /// Whether both streams go one way.
@@ -118,6 +147,15 @@ impl Channels {
         })
     }
 
+    /// The FIFO of that stream, if the run has it.
+    pub fn fifo(&self, stream: StreamName) -> Option<BorrowedFd<'_>> {
+        match (stream, &self.err) {
+            (StreamName::Out, Some(_)) | (StreamName::Merged, None) => Some(self.out[0].as_fd()),
+            (StreamName::Error, Some([fifo, _])) => Some(fifo.as_fd()),
+            _ => None,
+        }
+    }
+
     /// What holders hold: key and descriptor.
     pub fn held(&self) -> impl Iterator<Item = (String, BorrowedFd<'_>)> {
         let fds = self.out.iter().chain(self.err.iter().flatten());
@@ -126,12 +164,24 @@ impl Channels {
 
     /// Removes the FIFOs; whoever still has them open keeps them until the last one closes.
     pub fn remove(self) {
-        remove(&self.folder, &FIFOS);
-        let _ = fs::remove_dir(&self.folder);
+        remove(&self.folder);
+    }
+
+    /// Leaves them, which are empty, for a later run that finds the disk full; one set is enough.
+    pub fn leave(self, paths: &ServicePaths) {
+        if fs::rename(&self.folder, paths.spare_dir()).is_err() {
+            self.remove();
+        }
     }
 }
 
-fn remove(folder: &Path, names: &[&str]) {
+/// Removes the FIFOs in this folder, and the folder.
+pub fn remove(folder: &Path) {
+    remove_files(folder, &FIFOS);
+    let _ = fs::remove_dir(folder);
+}
+
+fn remove_files(folder: &Path, names: &[&str]) {
     for name in names {
         let _ = fs::remove_file(folder.join(name)); // it may not be there
     }

@@ -1,6 +1,7 @@
 //! The process of the current run: how it is started, and how its end is found out.
 
 use std::ffi::CString;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -87,10 +88,12 @@ impl Child {
     }
 
     /// The child of a predecessor.
-    pub fn adopted(run: Run, cgroup: Option<Cgroup>, released: bool) -> Child {
-        let boot_id = clock::boot_id().unwrap_or_default();
-        let pidfd = process::open(&Identity { pid: run.pid, ticks: run.ticks, boot_id });
-        Child::new(run, pidfd, cgroup, released)
+    ///
+    /// # Errors
+    /// Those of [`process::find`]. Whoever took it for dead then would kill it.
+    pub fn adopted(run: Run, cgroup: Option<Cgroup>, released: bool) -> io::Result<Child> {
+        let pidfd = process::find(&Identity { pid: run.pid, ticks: run.ticks, boot_id: clock::boot_id()? })?;
+        Ok(Child::new(run, pidfd, cgroup, released))
     }
 
     fn new(run: Run, pidfd: Option<PidFd>, cgroup: Option<Cgroup>, released: bool) -> Child {
@@ -352,6 +355,7 @@ pub fn plan<'a>(
         view: handed.view,
         writable: handed.writable,
         oom_score: ladder::oom_score(own::oom_score(), spec.critical),
+        nice: ladder::nice(spec.critical),
     })
 }
 

@@ -15,6 +15,11 @@ pub struct Compressor {
 }
 
 impl Compressor {
+    /// The queue of a keeper that was another program before, of which this helper may still be at work.
+    pub fn with_helper(helper: Option<i32>) -> Compressor {
+        Compressor { waiting: VecDeque::new(), helper }
+    }
+
     /// One more archive.
     pub fn add(&mut self, path: PathBuf) {
         self.waiting.push_back(path);
@@ -38,7 +43,8 @@ impl Compressor {
         if self.helper.is_some() {
             return;
         }
-        let Some(path) = self.waiting.pop_front() else {
+        // An archive that a predecessor's helper was still at work on is gone by now.
+        let Some(path) = std::iter::from_fn(|| self.waiting.pop_front()).find(|path| path.exists()) else {
             return;
         };
         let Ok(program) = own_program() else { return };

@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::dress::Rest;
+use super::dress::{Before, Rest};
 use super::dressing::{self, Batch, Dressing, SIGHT};
 use super::dropping::Mark;
 use super::stream::Stream;
@@ -82,6 +82,22 @@ impl Stream {
             Some(dressing) => dressing.end_line(&mut self.file, now),
             None => self.file.end_line(now),
         }
+    }
+
+    /// Ends the line of a run whose end could not be staged: with this, and a line end if there is none. Where the beginning
+    /// is a whole object already, it is one more.
+    pub(super) fn put_end(&mut self, end: &[u8], now: Now) -> io::Result<()> {
+        self.file.offset(now)?;
+        if !end.is_empty() {
+            match &mut self.dressing {
+                Some(dressing) if self.file.before()? != Before::MidLine => {
+                    let (line, _) = dressing.own_line(&String::from_utf8_lossy(end), now.unix_ms);
+                    self.file.put(line, now)?;
+                }
+                _ => self.file.put(end, now)?,
+            }
+        }
+        self.end_line(now)
     }
 
     /// Says that lines are missing here, unless that stands there already.

@@ -1,24 +1,48 @@
 //! Lines that cannot be written, or are too many, are dropped from the head of a run's FIFO: whole ones, counted, and the
 //! log says so in their place.
 //!
+//! Two may have to: the pump, when the disk refuses what it writes, or when a service logs more than it may
+//! ([`super::trouble`]); and the keeper's main thread, while the pump waits in the kernel for a disk that hangs
+//! ([`super::relief`]). They share one [`Dropping`]. Whoever takes anything out of a FIFO has its lock, so they never do
+//! that at the same time, and they go on with the same count. Nobody who has the lock waits for the disk of the log.
+//!
 //! What is in the stage stays and is written first. So a drop begins and ends where a line does, and no line is torn. All
 //! that is known of it stands in a file of the run folder: a successor of a keeper that was killed goes on with it, and
 //! says "at least".
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::sources::Channel;
+use super::sources::Source;
 use crate::os::peek::Peek;
 use crate::os::{fault, fifo, file};
 use crate::wire::VERSION;
-use crate::wire::dropped::{Dropped, Episode, SIZE};
+use crate::wire::dropped::{Cut, Dropped, Episode, SIZE};
+use crate::wire::log_state::LogState;
 
 /// Looked through at a time for the end of a line.
 const SIGHT: usize = 1 << 16;
+
+/// What is dropped from one stream, for all who may.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<Mutex<Dropping>>);
+
+impl Shared {
+    /// As [`Dropping::resume`].
+    pub fn resume(path: PathBuf) -> Shared {
+        Shared(Arc::new(Mutex::new(Dropping::resume(path))))
+    }
+
+    /// Until this is let go of nobody else takes anything out of the stream's FIFOs.
+    pub fn lock(&self) -> MutexGuard<'_, Dropping> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// What is dropped from one stream.
 #[derive(Debug)]
@@ -28,6 +52,27 @@ pub struct Dropping {
     known: Dropped,
     /// A predecessor was about to write the mark, or has done so.
     mark_is_old: bool,
+    /// The ends of lines whose beginning is in a stage that could not be touched, by run.
+    ends: BTreeMap<u64, Vec<u8>>,
+}
+
+/// Where lines are dropped: the FIFO of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The run.
+    pub run: u64,
+    /// Its FIFO.
+    pub fifo: BorrowedFd<'a>,
+    /// The stage behind it; none while a pump has its lock that waits in the kernel.
+    pub stage: Option<BorrowedFd<'a>>,
+}
+
+impl<'a> Head<'a> {
+    /// Of this source, for its pump.
+    pub fn of(source: &'a Source) -> Head<'a> {
+        let (fifo, stage) = (source.channel.fifo.as_fd(), source.channel.stage.as_fd());
+        Head { run: source.run, fifo, stage: Some(stage) }
+    }
 }
 
 /// What the log shall say where lines are missing.
@@ -37,6 +82,15 @@ pub struct Mark {
     pub text: String,
     /// The log may end with it already.
     pub may_be_there: bool,
+    /// What it tells of.
+    told: Told,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    bytes: u64,
+    lines: u64,
+    until_ms: u64,
 }
 
 impl Dropping {
@@ -48,12 +102,19 @@ impl Dropping {
             now.at_least = true;
             known.at_least = true;
         }
-        Dropping { path, file: None, known: Dropped { v: VERSION, ..known }, mark_is_old }
+        let known = Dropped { v: VERSION, ..known };
+        Dropping { path, file: None, known, mark_is_old, ends: BTreeMap::new() }
     }
 
-    /// All that was dropped in this boot.
-    pub fn known(&self) -> &Dropped {
-        &self.known
+    /// Its part of how the log is.
+    pub fn state(&self) -> LogState {
+        LogState {
+            dropping: self.is_on(),
+            dropped_lines: self.known.lines,
+            dropped_bytes: self.known.bytes,
+            at_least: self.known.at_least,
+            ..LogState::default()
+        }
     }
 
     /// Whether lines are missing of which the log does not say so yet.
@@ -61,45 +122,48 @@ impl Dropping {
         self.known.now.is_some()
     }
 
-    /// From now on lines are dropped, for this reason, if they are not already. Of the run `of`, a line may stand in the
-    /// stage, or the file, without its end: it gets that first.
-    ///
-    /// # Errors
-    /// Those of tee(2) and splice(2); it cannot be written down.
-    pub fn begin(
-        &mut self,
-        why: &str,
-        of: Option<&Channel>,
-        peek: &mut Peek,
-        unix_ms: u64,
-    ) -> io::Result<()> {
-        if let Some(now) = &mut self.known.now {
-            why.clone_into(&mut now.why);
-            return Ok(());
-        }
-        let whole = of.map_or(Ok(true), |channel| finish_line(channel, peek))?;
-        let why = why.to_owned();
-        let (since_ms, until_ms, mid_line) = (unix_ms, unix_ms, !whole);
-        self.known.now = Some(Episode { why, since_ms, until_ms, mid_line, ..Episode::default() });
-        self.save()?;
-        fault::point("a drop has begun");
-        Ok(())
+    /// Whether a part of a line is in the memory of this process alone.
+    pub fn keeps_any_end(&self) -> bool {
+        !self.ends.is_empty()
     }
 
-    /// Drops whole lines until at most `rest` bytes are left. Returns how many bytes went.
+    /// From now on lines are dropped, for this reason, if they are not already.
+    pub fn begin(&mut self, why: &str, unix_ms: u64) {
+        if let Some(now) = &mut self.known.now {
+            why.clone_into(&mut now.why);
+            return;
+        }
+        let (why, since_ms, until_ms) = (why.to_owned(), unix_ms, unix_ms);
+        self.known.now = Some(Episode { why, since_ms, until_ms, ..Episode::default() });
+        self.save();
+        fault::point("a drop has begun");
+    }
+
+    /// What comes next from this run begins a line.
+    pub fn is_at_line_start(&mut self, run: u64) {
+        if self.cut(run).is_none() {
+            self.known.cuts.push(Cut { run, ..Cut::default() });
+        }
+    }
+
+    /// Drops whole lines until at most `rest` bytes are left. A line that was begun gets its end first. Returns how many
+    /// bytes went.
     ///
     /// # Errors
-    /// Those of looking and reading; it cannot be written down.
+    /// Those of looking and reading, and of splice(2).
     pub fn drop_lines(
         &mut self,
-        fifo: BorrowedFd<'_>,
+        from: Head<'_>,
         rest: usize,
         peek: &mut Peek,
         unix_ms: u64,
     ) -> io::Result<u64> {
+        if self.cut(from.run).is_none() {
+            self.begin_cut(from, peek)?;
+        }
         let mut gone = 0;
-        while fifo::waiting(fifo)? > rest {
-            match self.drop_some(fifo, peek, unix_ms)? {
+        while fifo::waiting(from.fifo)? > rest {
+            match self.drop_some(from.run, from.fifo, peek, unix_ms)? {
                 0 => break,
                 bytes => gone += bytes,
             }
@@ -107,84 +171,167 @@ impl Dropping {
         Ok(gone)
     }
 
-    /// Drops the rest of a line whose beginning was dropped. True when there is none, or none is to come: its run is
-    /// `over`, or not there any more.
+    /// A line of the run may stand in the stage, or the file, without its end: it gets that, or will.
+    fn begin_cut(&mut self, from: Head<'_>, peek: &mut Peek) -> io::Result<()> {
+        let run = from.run;
+        if let Some(stage) = from.stage {
+            let whole = finish_line(from.fifo, stage, peek)?;
+            self.known.cuts.push(Cut { run, half: !whole, mid_line: !whole });
+            self.save();
+            return Ok(());
+        }
+        let seen = peek.look(from.fifo, SIGHT)?;
+        let end = seen.iter().position(|byte| *byte == b'\n');
+        self.known.cuts.push(Cut { run, half: true, mid_line: end.is_none() });
+        self.save();
+        if let Some(end) = end {
+            let mut bytes = vec![0; end + 1];
+            let taken = fifo::take(from.fifo, &mut bytes)?;
+            bytes.truncate(taken);
+            self.ends.insert(run, bytes);
+        }
+        Ok(())
+    }
+
+    /// Drops the rests of lines whose beginning was dropped. True when there are none, or none are to come: their run is
+    /// over, or not there any more.
     ///
     /// # Errors
     /// As [`Dropping::drop_lines`].
-    pub fn drop_rest_of_line(
+    pub fn drop_rests<'a>(
         &mut self,
-        of: Option<(&Channel, bool)>,
+        sources: impl Iterator<Item = &'a Source> + Clone,
         peek: &mut Peek,
         unix_ms: u64,
     ) -> io::Result<bool> {
-        let is_in_line = |known: &Dropped| known.now.as_ref().is_some_and(|now| now.mid_line);
-        if let Some((channel, _)) = of {
-            while is_in_line(&self.known) && self.drop_some(channel.fifo.as_fd(), peek, unix_ms)? > 0 {}
+        let of = |run: u64| sources.clone().find(|source| source.run == run);
+        let in_line = |known: &Dropped| known.cuts.iter().find(|cut| cut.mid_line).map(|cut| cut.run);
+        while let Some(run) = in_line(&self.known) {
+            let source = of(run);
+            let gone = match source {
+                Some(source) => self.drop_some(run, source.channel.fifo.as_fd(), peek, unix_ms)?,
+                None => 0,
+            };
+            if gone == 0 {
+                if source.is_some_and(|source| !source.finishing) {
+                    return Ok(false);
+                }
+                if let Some(cut) = self.cut(run) {
+                    cut.mid_line = false;
+                }
+                self.save();
+            }
         }
-        let never = of.is_none_or(|(_, over)| over);
-        if let Some(now) = self.known.now.as_mut().filter(|now| now.mid_line && never) {
-            now.mid_line = false;
-            self.save()?;
-        }
-        Ok(!is_in_line(&self.known))
+        Ok(true)
     }
 
-    /// What the log shall say, if anything is missing; it is written down before it is said.
-    ///
-    /// # Errors
-    /// It cannot be written down.
-    pub fn mark(&mut self) -> io::Result<Option<Mark>> {
-        let Some(now) = self.known.now.as_mut().filter(|now| now.bytes > 0) else { return Ok(None) };
+    /// What is missing at the end of the line that the run has begun, if that is so: to be written behind what is staged.
+    /// If nobody knows any more what it was it is empty.
+    pub fn end_of(&self, run: u64) -> Option<Vec<u8>> {
+        let is_half = self.known.cuts.iter().any(|cut| cut.run == run && cut.half);
+        is_half.then(|| self.ends.get(&run).cloned().unwrap_or_default())
+    }
+
+    /// The line that the run had begun has its end.
+    pub fn has_its_end(&mut self, run: u64) {
+        self.ends.remove(&run);
+        if let Some(cut) = self.cut(run) {
+            cut.half = false;
+        }
+        self.forget_cuts();
+        self.save();
+    }
+
+    /// The run's output is not wanted any more, or all is written.
+    pub fn forget(&mut self, run: u64) {
+        self.ends.remove(&run);
+        if self.cut(run).is_some() {
+            self.known.cuts.retain(|cut| cut.run != run);
+            self.save();
+        }
+    }
+
+    /// What the log shall say, if anything is missing; it is written down before it is said. If nothing is, that was it.
+    pub fn mark(&mut self) -> Option<Mark> {
+        let may_be_there = self.mark_is_old;
+        let now = self.known.now.as_mut()?;
+        if now.bytes == 0 {
+            self.known.now = None;
+            self.forget_cuts();
+            self.save();
+            return None;
+        }
+        let told = Told { bytes: now.bytes, lines: now.lines, until_ms: now.until_ms };
         let text = match &now.mark {
             Some(text) => text.clone(),
             None => {
                 let text = now.mark();
                 now.mark = Some(text.clone());
-                self.save()?;
+                self.save();
                 fault::point("before the mark of a drop");
                 text
             }
         };
-        Ok(Some(Mark { text, may_be_there: self.mark_is_old }))
+        Some(Mark { text, may_be_there, told })
     }
 
-    /// The log says so.
-    ///
-    /// # Errors
-    /// It cannot be written down.
-    pub fn end(&mut self) -> io::Result<()> {
+    /// The log says so. What was dropped while it was being written is still to be said.
+    pub fn is_marked(&mut self, mark: &Mark) {
         fault::point("after the mark of a drop");
-        (self.known.now, self.mark_is_old) = (None, false);
-        self.save()
+        let Mark { told, .. } = mark;
+        self.mark_is_old = false;
+        self.known.now = self.known.now.take().filter(|now| now.bytes > told.bytes).map(|now| Episode {
+            bytes: now.bytes - told.bytes,
+            lines: now.lines - told.lines,
+            since_ms: told.until_ms,
+            at_least: false,
+            ..now
+        });
+        self.forget_cuts();
+        self.save();
+    }
+
+    /// When nothing is dropped any more only those lines matter that lack their end.
+    fn forget_cuts(&mut self) {
+        if self.known.now.is_none() {
+            self.known.cuts.retain(|cut| cut.half);
+        }
     }
 
     /// Drops the whole lines that are in sight at the head of a FIFO. Returns how many bytes went.
-    fn drop_some(&mut self, fifo: BorrowedFd<'_>, peek: &mut Peek, unix_ms: u64) -> io::Result<u64> {
+    fn drop_some(
+        &mut self,
+        run: u64,
+        fifo: BorrowedFd<'_>,
+        peek: &mut Peek,
+        unix_ms: u64,
+    ) -> io::Result<u64> {
         let mut seen = peek.look(fifo, SIGHT)?;
         let more = fifo::waiting(fifo)? > seen.len() || seen.len() >= SIGHT;
-        let Some(now) = &mut self.known.now else { return Ok(0) };
         let newline = |byte: &u8| *byte == b'\n';
-        let end = match now.mid_line {
+        let Some(cut) = self.cut(run) else { return Ok(0) };
+        let end = match cut.mid_line {
             true => seen.iter().position(newline),
             false => seen.iter().rposition(newline),
         };
-        let cut = match end {
+        let length = match end {
             Some(end) => end + 1,
             // A line that is longer than can be seen at once: its rest goes, too, when it comes.
-            None if now.mid_line || more => seen.len(),
+            None if cut.mid_line || more => seen.len(),
             None => 0,
         };
-        if cut == 0 {
+        if length == 0 {
             return Ok(0);
         }
-        now.mark = None;
-        let starts_long_line = end.is_none() && !now.mid_line;
-        now.mid_line = end.is_none();
-        if starts_long_line {
-            self.save()?;
+        let starts_long_line = end.is_none() && !cut.mid_line;
+        cut.mid_line = end.is_none();
+        if let Some(now) = &mut self.known.now {
+            now.mark = None;
         }
-        let taken = fifo::take(fifo, &mut seen[..cut])?;
+        if starts_long_line {
+            self.save();
+        }
+        let taken = fifo::take(fifo, &mut seen[..length])?;
         fault::point("between drop and record");
         let lines = seen[..taken].iter().filter(|byte| newline(byte)).count() as u64;
         self.known.bytes += taken as u64;
@@ -195,23 +342,27 @@ impl Dropping {
             now.until_ms = unix_ms;
         }
         self.mark_is_old = false;
-        self.save()?;
+        self.save();
         Ok(taken as u64)
     }
 
-    fn save(&mut self) -> io::Result<()> {
-        let file = match self.file.take() {
-            Some(file) => file,
-            None => file::open_preallocated(&self.path, SIZE)?,
-        };
-        self.file.insert(file).write_all_at(&self.known.encode(), 0)
+    fn cut(&mut self, run: u64) -> Option<&mut Cut> {
+        self.known.cuts.iter_mut().find(|cut| cut.run == run)
+    }
+
+    /// Writes it down. Where that is impossible it is dropped all the same: a service that waits is worse than a count
+    /// that a SIGKILL makes too small.
+    fn save(&mut self) {
+        if self.file.is_none() {
+            self.file = file::open_preallocated(&self.path, SIZE).ok();
+        }
+        let _ = self.file.as_ref().map(|file| file.write_all_at(&self.known.encode(), 0));
     }
 }
 
 /// Moves the rest of the line that may have begun on to the stage, which grows for it. False if its end is out of sight,
 /// or there is no room.
-fn finish_line(channel: &Channel, peek: &mut Peek) -> io::Result<bool> {
-    let (fifo, stage) = (channel.fifo.as_fd(), channel.stage.as_fd());
+fn finish_line(fifo: BorrowedFd<'_>, stage: BorrowedFd<'_>, peek: &mut Peek) -> io::Result<bool> {
     let seen = peek.look(fifo, SIGHT)?;
     let Some(end) = seen.iter().position(|byte| *byte == b'\n') else { return Ok(false) };
     let mut left = end + 1;
@@ -228,11 +379,12 @@ fn finish_line(channel: &Channel, peek: &mut Peek) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keeper::sources::Channel;
     use std::os::fd::OwnedFd;
 
     struct Bench {
         dir: tempfile::TempDir,
-        channel: Channel,
+        source: Source,
         service: OwnedFd,
         dropping: Dropping,
         peek: Peek,
@@ -248,15 +400,27 @@ mod tests {
             };
             let ((fifo, service), (stage, _)) = (open("fifo"), open("stage"));
             let dropping = Dropping::resume(dir.path().join("out.dropped"));
-            Bench { dir, channel: Channel { fifo, stage }, service, dropping, peek: Peek::new().unwrap() }
+            let source = Source { run: 7, channel: Channel { fifo, stage }, finishing: false };
+            Bench { dir, source, service, dropping, peek: Peek::new().unwrap() }
         }
 
         fn begin(&mut self) {
-            self.dropping.begin("disk full", Some(&self.channel), &mut self.peek, 1000).unwrap();
+            self.dropping.begin("disk full", 1000);
         }
 
         fn drop_all(&mut self) -> u64 {
-            self.dropping.drop_lines(self.channel.fifo.as_fd(), 0, &mut self.peek, 2000).unwrap()
+            self.dropping.drop_lines(Head::of(&self.source), 0, &mut self.peek, 2000).unwrap()
+        }
+
+        /// As the main thread does, while the pump has the lock of the stage.
+        fn drop_beside_the_pump(&mut self) -> u64 {
+            let head = Head { stage: None, ..Head::of(&self.source) };
+            self.dropping.drop_lines(head, 0, &mut self.peek, 2000).unwrap()
+        }
+
+        fn drop_rests(&mut self, is_there: bool) -> bool {
+            let sources = is_there.then_some(&self.source).into_iter();
+            self.dropping.drop_rests(sources, &mut self.peek, 3000).unwrap()
         }
 
         fn write(&self, text: &[u8]) {
@@ -282,42 +446,92 @@ mod tests {
         assert_eq!(bench.drop_all(), 8);
         bench.write(b"ee\n");
         assert_eq!(bench.drop_all(), 6);
-        assert_eq!(Bench::text(&bench.channel.stage), "of it\n");
-        let mark = bench.dropping.mark().unwrap().unwrap();
+        assert_eq!(Bench::text(&bench.source.channel.stage), "of it\n");
+        let mark = bench.dropping.mark().unwrap();
         assert_eq!(mark.text, "[dogwatch: 3 lines / 14 B dropped, disk full, 00:00:01–00:00:02]\n");
-        bench.dropping.end().unwrap();
-        assert!(!bench.dropping.is_on());
-        assert_eq!((bench.successor().known().lines, bench.successor().known().at_least), (3, false));
+        bench.dropping.is_marked(&mark);
+        assert!(!bench.dropping.is_on() && bench.dropping.end_of(7).is_none());
+        let known = bench.successor().state();
+        assert_eq!((known.dropped_lines, known.at_least, known.dropping), (3, false, false));
     }
 
     #[test]
     fn a_line_out_of_sight_goes_to_its_end() {
         let mut bench = Bench::new();
         bench.begin();
-        fifo::resize(bench.channel.fifo.as_fd(), 1 << 20).unwrap();
+        fifo::resize(bench.source.channel.fifo.as_fd(), 1 << 20).unwrap();
         for _ in 0..3 {
             bench.write(&[b'x'; 60_000]);
             bench.drop_all();
         }
         bench.write(b"end\nnext\nhal");
-        let rest = |bench: &mut Bench, over| {
-            bench.dropping.drop_rest_of_line(Some((&bench.channel, over)), &mut bench.peek, 3000).unwrap()
-        };
-        assert!(rest(&mut bench, false));
-        assert_eq!(Bench::text(&bench.channel.fifo), "next\nhal");
-        assert_eq!((bench.dropping.known().lines, bench.dropping.known().bytes), (1, 180_004));
+        assert!(bench.drop_rests(true));
+        assert_eq!(Bench::text(&bench.source.channel.fifo), "next\nhal");
+        assert_eq!((bench.dropping.known.lines, bench.dropping.known.bytes), (1, 180_004));
+        assert_eq!(bench.dropping.end_of(7).as_deref(), Some(&b""[..]), "what is staged may lack its end");
     }
 
     #[test]
     fn a_rest_that_never_comes_is_not_waited_for() {
+        for over in [false, true] {
+            let mut bench = Bench::new();
+            bench.begin();
+            bench.drop_all(); // nothing to be seen: the line may have begun
+            assert!(!bench.drop_rests(true));
+            bench.source.finishing = over;
+            assert!(bench.drop_rests(over), "its run is over, or not there any more");
+        }
+    }
+
+    #[test]
+    fn a_stage_that_must_not_be_touched_gets_the_end_of_its_line_later() {
         let mut bench = Bench::new();
-        bench.begin(); // nothing to be seen: the line may have begun
-        let rest = |bench: &mut Bench, of: bool| {
-            let of = of.then_some((&bench.channel, false));
-            bench.dropping.drop_rest_of_line(of, &mut bench.peek, 3000).unwrap()
-        };
-        assert!(!rest(&mut bench, true));
-        assert!(rest(&mut bench, false));
+        bench.write(b"of it\none\ntwo\nthr");
+        bench.begin();
+        assert_eq!(bench.drop_beside_the_pump(), 8);
+        assert_eq!(Bench::text(&bench.source.channel.stage), "");
+        assert_eq!(bench.dropping.end_of(7).as_deref(), Some(&b"of it\n"[..]));
+        // The pump goes on, and the disk refuses: nothing more passes.
+        bench.write(b"ee\nfour\n");
+        assert_eq!(bench.drop_all(), 11);
+        let mark = bench.dropping.mark().unwrap();
+        assert!(mark.text.starts_with("[dogwatch: 4 lines / 19 B dropped"), "{}", mark.text);
+        bench.dropping.is_marked(&mark);
+        assert!(bench.dropping.end_of(7).is_some() && bench.dropping.keeps_any_end());
+        // What it was went with the keeper.
+        assert_eq!(bench.successor().end_of(7).as_deref(), Some(&b""[..]));
+        bench.dropping.has_its_end(7);
+        assert!(bench.dropping.end_of(7).is_none() && !bench.dropping.keeps_any_end());
+        assert_eq!(
+            bench.successor().known,
+            Dropped { v: VERSION, bytes: 19, lines: 4, ..Dropped::default() }
+        );
+    }
+
+    #[test]
+    fn what_is_dropped_while_the_mark_is_written_is_marked_too() {
+        let mut bench = Bench::new();
+        bench.write(b"kept\none\n");
+        bench.begin();
+        bench.drop_all();
+        let first = bench.dropping.mark().unwrap();
+        bench.write(b"two\nthree\n");
+        bench.drop_beside_the_pump();
+        bench.dropping.is_marked(&first);
+        let second = bench.dropping.mark().unwrap();
+        assert_eq!(second.text, "[dogwatch: 2 lines / 10 B dropped, disk full, 00:00:02–00:00:02]\n");
+        bench.dropping.is_marked(&second);
+        assert!(!bench.dropping.is_on());
+    }
+
+    #[test]
+    fn a_run_that_is_forgotten_owes_nothing() {
+        let mut bench = Bench::new();
+        bench.write(b"of it\none\n");
+        bench.begin();
+        bench.drop_beside_the_pump();
+        bench.dropping.forget(7);
+        assert!(bench.dropping.end_of(7).is_none() && bench.dropping.is_on());
     }
 
     #[test]
@@ -329,26 +543,26 @@ mod tests {
         bench.dropping = bench.successor();
         bench.write(b"three\n");
         bench.drop_all();
-        let mark = bench.dropping.mark().unwrap().unwrap();
+        let mark = bench.dropping.mark().unwrap();
         assert!(mark.text.starts_with("[dogwatch: at least 3 lines / 14 B dropped"), "{}", mark.text);
         assert!(!mark.may_be_there);
         // This one dies with the mark on its way: nothing was dropped that is not in it.
         let mut third = bench.successor();
-        let again = third.mark().unwrap().unwrap();
+        let again = third.mark().unwrap();
         assert!(again.may_be_there);
         assert_eq!(again.text, mark.text);
-        third.end().unwrap();
-        assert!(!bench.successor().is_on() && bench.successor().known().at_least);
+        third.is_marked(&again);
+        assert!(!bench.successor().is_on() && bench.successor().state().at_least);
     }
 
     #[test]
     fn a_full_stage_grows_for_the_end_of_a_line() {
         let mut bench = Bench::new();
-        while nix::unistd::write(&bench.channel.stage, &[b'x'; 4096]).is_ok() {}
+        while nix::unistd::write(&bench.source.channel.stage, &[b'x'; 4096]).is_ok() {}
         bench.write(b"the end\nmore\n");
         bench.begin();
         bench.drop_all();
-        assert!(Bench::text(&bench.channel.stage).ends_with("xxxthe end\n"));
-        assert_eq!(bench.dropping.known().lines, 1);
+        assert!(Bench::text(&bench.source.channel.stage).ends_with("xxxthe end\n"));
+        assert_eq!(bench.dropping.known.lines, 1);
     }
 }

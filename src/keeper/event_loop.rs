@@ -5,19 +5,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
-use super::channels::Channels;
+use super::channels::{self, Channels};
 use super::child::{Child, Look};
 use super::clients::Clients;
 use super::compress::Compressor;
 use super::guard::Guard;
 use super::meter::CpuShare;
 use super::pump::{Command, Notice as Said, Pump};
+use super::relief::Relief;
+use super::renewal::Waiting;
 use super::sockets::Sockets;
 use super::store::Store;
+use super::vigil::Vigil;
 use crate::model::end::Exit;
 use crate::model::machine::{self, Action, Event};
 use crate::model::moment::Moment;
@@ -25,6 +28,7 @@ use crate::model::phase::{Beside, Goal, Instance, Phase, Run, State};
 use crate::model::spec::ServiceSpec;
 use crate::model::units::group_digits;
 use crate::os::cgroup::Cgroup;
+use crate::os::lock::Lock;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
@@ -63,8 +67,10 @@ pub struct Keeper {
     pub(super) clients: Clients,
     pub(super) store: Store,
     pub(super) pump: Pump,
+    pub(super) relief: Relief,
     pub(super) compressor: Compressor,
     pub(super) guard: Guard,
+    pub(super) vigil: Vigil,
     pub(super) cpu: CpuShare,
     pub(super) cgroup_root: Option<PathBuf>,
     pub(super) signals: SignalFd,
@@ -79,24 +85,28 @@ pub struct Keeper {
     /// Lines that had been dropped when it could be written last.
     pub(super) dropped_before: u64,
     pub(super) retiring: Option<Moment>,
+    /// It is to become another program, when the pump stands still.
+    pub(super) exec: Option<Waiting>,
+    /// How often the pump was told to stand still.
+    pub(super) parks: u64,
     /// Something was done since the heap was trimmed.
     pub(super) busy: bool,
     /// Cgroups of runs that have ended: removed when there is nothing more urgent.
     pub(super) stale_cgroups: Vec<Cgroup>,
+    /// Last, so that it is let go of last.
+    pub(super) lock: Lock,
 }
 
 impl Keeper {
     /// Runs until it is told to retire. Returns the exit code.
     pub fn run(mut self) -> u8 {
+        // What ended while this process was becoming another program: the signal may have come to the old one.
+        self.on_children();
         loop {
             self.on_time();
             self.publish();
             if self.is_done() {
-                self.forget_next();
-                // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
-                if let Err(error) = self.store.forget() {
-                    self.log(&format!("cannot remove the spec: {error}"));
-                }
+                self.forget_all();
                 self.pump.end(LAST_WORDS);
                 return exit_code::OK;
             }
@@ -206,11 +216,14 @@ impl Keeper {
         let fixed = [self.signals.as_fd(), self.pump.readable()];
         let children = self.children.iter().filter_map(Child::polled);
         let notify = self.sockets.notify().and_then(Notify::polled);
-        let all = fixed.into_iter().chain(children).chain(notify).chain(self.clients.polled());
+        // A switch that has fallen is looked at when time has come.
+        let switches = self.pump.switches().filter(|_| self.relief.deadline().is_none());
+        let switches = switches.chain(self.clients.switch().filter(|_| self.vigil.deadline().is_none()));
+        let sockets = notify.into_iter().chain(self.clients.polled()).chain(self.vigil.polled());
+        let all = fixed.into_iter().chain(children).chain(switches).chain(sockets);
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        // EINTR is a wake-up like any other: everything is looked at after it anyway.
-        let _ = poll(&mut fds, timeout);
+        wait::for_any(&mut fds, timeout);
     }
 
     fn deadline(&self) -> Option<Moment> {
@@ -218,12 +231,13 @@ impl Keeper {
         let ending = self.children.iter().any(|child| child.polled().is_none());
         let clearing = ending.then(|| now.plus(CLEARING));
         let retiring = self.retiring.filter(|deadline| *deadline > now);
+        let exec = self.exec.as_ref().map(|waiting| waiting.until);
         let swallowing = self.sockets.notify().is_some_and(Notify::is_swallowing);
         let swallowing = swallowing.then(|| now.plus(SWALLOWING));
-        [self.instance.deadline(), self.look_at_memory, self.guard.deadline(), clearing, retiring, swallowing]
-            .into_iter()
-            .flatten()
-            .min()
+        let own = [self.instance.deadline(), self.look_at_memory, self.relief.deadline()];
+        let others = [self.guard.deadline(), self.vigil.deadline(), self.clients.deadline()];
+        let ends = [clearing, retiring, exec, swallowing];
+        own.into_iter().chain(others).chain(ends).flatten().min()
     }
 
     /// What is due.
@@ -235,12 +249,17 @@ impl Keeper {
         if self.look_at_memory.is_some_and(|look| look <= now) {
             self.check_memory(now);
         }
+        self.relieve(now);
         if self.guard.deadline().is_some() || !self.clients.any_holder() {
             let held = self.clients.any_holder();
             if let Some(done) = self.guard.check(held, &self.paths, &self.spec.name, now) {
                 self.log(&done);
             }
         }
+        if let Some(done) = self.vigil.check(self.clients.others(), &self.paths, &self.spec.name, now) {
+            self.log(&done);
+        }
+        self.put_exec_off();
         if self.next.is_none() && self.retiring.is_none() {
             self.prepare_next();
         }
@@ -305,7 +324,11 @@ impl Keeper {
     fn on_pump(&mut self) {
         for notice in self.pump.notices() {
             match notice {
-                Said::Finished { run } => self.forget_channels(run),
+                Said::Finished { run } => {
+                    if let Some(channels) = self.detach(run) {
+                        channels.leave(&self.own);
+                    }
+                }
                 Said::Flushed(result) => {
                     let askers = std::mem::take(&mut self.flushing);
                     self.answer_all(askers, result);
@@ -317,6 +340,7 @@ impl Keeper {
                 Said::Rotated(path) => self.compressor.add(path),
                 Said::Said(text) => self.log(&text),
                 Said::State(state) => self.on_log_state(state),
+                Said::Parked(number) => self.on_parked(number),
             }
         }
         self.compressor.next(&self.paths); // nothing else may happen for hours
@@ -362,15 +386,12 @@ impl Keeper {
         self.emptying.iter().find(|channels| channels.run == run)
     }
 
-    /// The last byte of a run is in its file: nobody needs its FIFOs any more.
-    pub(super) fn forget_channels(&mut self, run: u64) {
-        let Some(at) = self.emptying.iter().position(|channels| channels.run == run) else {
-            return;
-        };
-        if let Some(channels) = self.emptying.remove(at) {
-            self.clients.take_back(channels.held().map(|(key, _)| key).collect());
-            channels.remove();
-        }
+    /// Nobody is to hold the FIFOs of a run any more.
+    pub(super) fn detach(&mut self, run: u64) -> Option<Channels> {
+        let at = self.emptying.iter().position(|channels| channels.run == run)?;
+        let channels = self.emptying.remove(at)?;
+        self.clients.take_back(channels.held().map(|(key, _)| key).collect());
+        Some(channels)
     }
 
     /// What the service reports.
@@ -418,6 +439,16 @@ impl Keeper {
         if let Some((channels, cgroup)) = self.next.take() {
             channels.remove();
             let _ = cgroup.map(Cgroup::remove); // the warden removes the rest
+        }
+    }
+
+    /// Nothing is left of the service but its goal, and its folder.
+    fn forget_all(&mut self) {
+        self.forget_next();
+        channels::remove(&self.own.spare_dir());
+        // A warden that is not the parent cannot see the exit code; it sees that there is no spec.
+        if let Err(error) = self.store.forget() {
+            self.log(&format!("cannot remove the spec: {error}"));
         }
     }
 

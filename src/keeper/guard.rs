@@ -66,7 +66,7 @@ fn start_warden(paths: &Paths) -> std::io::Result<i32> {
 }
 
 /// This service's place in the order of names.
-fn rank(paths: &Paths, name: &ServiceName) -> u32 {
+pub(super) fn rank(paths: &Paths, name: &ServiceName) -> u32 {
     let entries = std::fs::read_dir(paths.services()).into_iter().flatten().flatten();
     entries.filter(|entry| entry.file_name().to_string_lossy().as_ref() < name.as_str()).count() as u32
 }

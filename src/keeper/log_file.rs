@@ -8,16 +8,20 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::dress::{Before, PART};
+use super::hold::Hold;
 use super::time_index::TimeIndex;
 use crate::archive;
 use crate::model::dress::Dress;
 use crate::model::moment::{Moment, Now};
-use crate::model::spec::LogPolicy;
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::model::spec::{LogPolicy, OnFull};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
 use crate::os::peek::Peek;
+use crate::os::switch::Switch;
 use crate::os::{fault, fifo};
 use crate::wire::archive_name;
 use crate::wire::log_line::StreamName;
@@ -38,6 +42,7 @@ pub struct LogFile {
     looked: Option<Moment>,
     /// When the next archive is too old, milliseconds since 1970.
     expires_ms: Option<u64>,
+    hold: Hold,
 }
 
 #[derive(Debug)]
@@ -58,8 +63,38 @@ impl LogFile {
     pub fn new(service: &str, stream: StreamName, policy: LogPolicy) -> LogFile {
         let merged = policy.merge || stream == StreamName::Merged;
         let (stem, stems) = (archive_name::stem(service, stream), archive_name::stems(service, merged));
-        let service = service.to_owned();
-        LogFile { service, stem, stems, policy, folder: None, open: None, looked: None, expires_ms: None }
+        LogFile {
+            service: service.to_owned(),
+            stem,
+            stems,
+            policy,
+            folder: None,
+            open: None,
+            looked: None,
+            expires_ms: None,
+            hold: Hold::default(),
+        }
+    }
+
+    /// From now on this switch is held while there is work to do on the disk, if its service never waits.
+    pub fn hold(&mut self, switch: Arc<Switch>) {
+        self.hold.take(switch);
+    }
+
+    /// Whether lines are dropped rather than the service waits.
+    pub fn drops(&self) -> bool {
+        self.policy.on_full == Some(OnFull::Drop)
+    }
+
+    fn begin_work(&mut self) {
+        if self.drops() {
+            self.hold.begin();
+        }
+    }
+
+    /// Nothing is wanted of the disk any more.
+    pub fn end_work(&mut self) {
+        self.hold.end();
     }
 
     /// Its name in full.
@@ -94,6 +129,7 @@ impl LogFile {
 
     /// Takes over from a predecessor, who may have been killed in a rotation: finishes it. Returns what is to be compressed.
     pub fn take_over(&mut self, now: Now) -> Vec<PathBuf> {
+        self.begin_work();
         if let Ok(folder) = Folder::open(&self.policy.dir, Missing::Fail) {
             let _ = archive::mend(&folder, &self.policy.dir, &self.stem);
             self.folder = Some(folder);
@@ -149,6 +185,9 @@ impl LogFile {
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => open.copy(stage, most, peek)?,
             other => other?,
         };
+        if moved > 0 {
+            self.hold.renew();
+        }
         self.has_begun(now);
         Ok(moved)
     }
@@ -279,12 +318,14 @@ impl LogFile {
     }
 
     fn prune(&mut self, now: Now) {
+        self.begin_work();
         let Some(folder) = &self.folder else { return };
         self.expires_ms = archive::prune(folder, &self.stems(), &self.policy.rules(), now.unix_ms);
     }
 
     /// Deletes the oldest archive of the service, for there is no room. Returns its name and size; none if there is none.
     pub fn give_up_oldest_archive(&mut self) -> Option<(String, u64)> {
+        self.begin_work();
         archive::remove_oldest(self.folder.as_ref()?, &self.stems())
     }
 
@@ -294,6 +335,7 @@ impl LogFile {
     /// # Errors
     /// Those of [`archive::put`].
     pub fn rotate(&mut self, now: Now) -> io::Result<Option<PathBuf>> {
+        self.begin_work();
         let (Some(folder), Some(open)) = (&self.folder, &self.open) else { return Ok(None) };
         if folder.id_of(&self.name()) != Some(open.id) {
             self.open = None; // somebody has put something else in its place
@@ -315,6 +357,7 @@ impl LogFile {
     /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
     /// anew; truncated, writing goes on at its end.
     fn ensure_open(&mut self, now: Now) -> io::Result<&mut Open> {
+        self.begin_work();
         let due = self.looked.is_none_or(|looked| now.mono.since(looked) >= LOOK_EVERY);
         if due {
             self.looked = Some(now.mono);

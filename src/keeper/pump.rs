@@ -4,8 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -13,10 +13,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::channels::Output;
+use super::dropping::{self, Dropping};
 use super::stream::{Channel, Stream, Turn};
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::clock;
+use crate::os::switch::{self, Switch};
 use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
 use crate::wire::log_line::StreamName;
@@ -25,6 +27,8 @@ use crate::wire::log_state::LogState;
 const OUT: StreamName = StreamName::Out;
 const ERROR: StreamName = StreamName::Error;
 const MERGED: StreamName = StreamName::Merged;
+/// All that a service can have, in the order of the arrays below.
+pub const STREAMS: [StreamName; 3] = [OUT, ERROR, MERGED];
 /// Stack of the thread, bytes; only the pages it touches cost memory.
 const STACK: usize = 128 * 1024;
 /// A trickle of output is gathered this long before it is moved: half the wake-ups, at the price of a log
@@ -55,6 +59,10 @@ pub enum Command {
     Reopen,
     /// Rotation and folder from now on.
     Policy(LogPolicy),
+    /// Stand still, say so with this number, and do nothing until [`Command::Resume`].
+    Park(u64),
+    /// Go on.
+    Resume,
     /// End, when what is there has been moved.
     End,
 }
@@ -77,6 +85,8 @@ pub enum Notice {
     Said(String),
     /// How the log is now.
     State(LogState),
+    /// It stands still, as was asked with this number.
+    Parked(u64),
 }
 
 /// The main thread's end.
@@ -86,6 +96,9 @@ pub struct Pump {
     wake: Arc<EventFd>,
     notices: Receiver<Notice>,
     noticed: Arc<EventFd>,
+    /// Each stream's falls while the disk holds it up, if its service never waits.
+    switches: [Arc<Switch>; 3],
+    dropping: [dropping::Shared; 3],
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -101,8 +114,15 @@ impl Pump {
         let (wake, noticed) = (new_event()?, new_event()?);
         let (commands, inbox) = channel();
         let (outbox, notices) = channel();
-        let maker = Maker { service: service.to_owned(), paths: paths.clone() };
-        let streams = if policy.merge { &[OUT, ERROR, MERGED][..] } else { &[OUT, ERROR] };
+        let switches = [Arc::new(Switch::new()?), Arc::new(Switch::new()?), Arc::new(Switch::new()?)];
+        let dropping = STREAMS.map(|name| dropping::Shared::resume(paths.log_dropped(name.word())));
+        let maker = Maker {
+            service: service.to_owned(),
+            paths: paths.clone(),
+            switches: switches.clone(),
+            dropping: dropping.clone(),
+        };
+        let streams = if policy.merge { &STREAMS[..] } else { &[OUT, ERROR] };
         let streams = streams.iter().map(|name| maker.stream(*name, policy));
         let worker = Worker {
             streams: streams.collect::<io::Result<Vec<Stream>>>()?,
@@ -112,6 +132,7 @@ impl Pump {
             timer: WallTimer::new()?,
             state: LogState::default(),
             told: Moment::default(),
+            untold: false,
             inbox,
             outbox,
             wake: wake.clone(),
@@ -121,7 +142,7 @@ impl Pump {
             let _fatal = EndWithThread;
             worker.run();
         })?;
-        Ok(Pump { commands, wake, notices, noticed, thread: Some(thread) })
+        Ok(Pump { commands, wake, notices, noticed, switches, dropping, thread: Some(thread) })
     }
 
     /// Says something to the thread.
@@ -134,6 +155,27 @@ impl Pump {
     /// Readable when there are notices.
     pub fn readable(&self) -> BorrowedFd<'_> {
         self.noticed.as_fd()
+    }
+
+    /// Each readable while the disk holds up a stream of a service that never waits.
+    pub fn switches(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.switches.iter().map(AsFd::as_fd)
+    }
+
+    /// Which streams the disk holds up. None of a service that may wait.
+    pub fn held_up(&self) -> impl Iterator<Item = StreamName> {
+        let fallen = self.switches.each_ref().map(switch::has_fallen);
+        STREAMS.into_iter().zip(fallen).filter_map(|(stream, fallen)| fallen.then_some(stream))
+    }
+
+    /// What is dropped from that stream. The pump takes nothing from it meanwhile.
+    pub fn dropping(&self, stream: StreamName) -> MutexGuard<'_, Dropping> {
+        self.dropping[place(stream)].lock()
+    }
+
+    /// Whether a part of a line is in the memory of this process alone, on its way into the log.
+    pub fn keeps_any_end(&self) -> bool {
+        self.dropping.iter().any(|dropping| dropping.lock().keeps_any_end())
     }
 
     /// The notices that have come.
@@ -175,11 +217,25 @@ impl Drop for EndWithThread {
 struct Maker {
     service: String,
     paths: ServicePaths,
+    switches: [Arc<Switch>; 3],
+    dropping: [dropping::Shared; 3],
+}
+
+/// Where a stream stands in [`STREAMS`].
+fn place(stream: StreamName) -> usize {
+    match stream {
+        OUT => 0,
+        ERROR => 1,
+        MERGED => 2,
+    }
 }
 
 impl Maker {
     fn stream(&self, name: StreamName, policy: &LogPolicy) -> io::Result<Stream> {
-        Stream::new(&self.service, name, &self.paths, policy.clone())
+        let dropping = self.dropping[place(name)].clone();
+        let mut stream = Stream::new(&self.service, name, &self.paths, policy.clone(), dropping)?;
+        stream.hold(Arc::clone(&self.switches[place(name)]));
+        Ok(stream)
     }
 }
 
@@ -196,6 +252,8 @@ struct Worker {
     state: LogState,
     /// Since when.
     told: Moment,
+    /// It is not quite so any more.
+    untold: bool,
     inbox: Receiver<Command>,
     outbox: Sender<Notice>,
     wake: Arc<EventFd>,
@@ -281,6 +339,11 @@ impl Worker {
                 self.streams.iter_mut().for_each(|stream| stream.set_policy(policy.clone()));
                 self.policy = policy;
             }
+            Command::Park(number) => {
+                self.say(Notice::Parked(number));
+                return self.stand_still();
+            }
+            Command::Resume => {} // it was put off before it was read
             Command::End => return true,
         }
         false
@@ -309,6 +372,17 @@ impl Worker {
         stream.is_used() || (stream.name() == MERGED) == self.policy.merge
     }
 
+    /// Touches nothing until it is told to go on. What else it is told it takes down; true for the last command.
+    fn stand_still(&mut self) -> bool {
+        let mut last = false;
+        loop {
+            match self.inbox.recv() {
+                Ok(Command::Resume) | Err(_) => return last,
+                Ok(command) => last |= self.obey(command),
+            }
+        }
+    }
+
     fn report(&mut self, index: usize, turn: Turn) {
         turn.rotated.into_iter().for_each(|path| self.say(Notice::Rotated(path)));
         turn.said.into_iter().for_each(|text| self.say(Notice::Said(text)));
@@ -332,7 +406,8 @@ impl Worker {
         let states = self.streams.iter().map(Stream::state);
         let state = states.reduce(LogState::with).unwrap_or_default();
         let same = state.trouble == self.state.trouble && state.dropping == self.state.dropping;
-        if state == self.state || same && now.since(self.told) < TELL_EVERY {
+        self.untold = state != self.state && same && now.since(self.told) < TELL_EVERY;
+        if state == self.state || self.untold {
             return;
         }
         (self.state, self.told) = (state.clone(), now);
@@ -350,7 +425,8 @@ impl Worker {
         let due = self.streams.iter().filter_map(|stream| stream.next_due_ms(turned)).min();
         // A time that the kernel cannot count is never reached.
         let _ = self.timer.set(due);
-        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).min();
+        let untold = self.untold.then(|| self.told.plus(TELL_EVERY));
+        let until = self.streams.iter().filter_map(|stream| stream.wakes_at(now)).chain(untold).min();
         let timeout = until.map_or(-1, |until| until.since(now).as_nanos().div_ceil(1_000_000) as i32);
         let mut fds = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         fds.extend(due.is_some().then(|| PollFd::new(self.timer.as_fd(), PollFlags::POLLIN)));
@@ -404,6 +480,26 @@ mod tests {
             wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 20);
         }
         panic!("no notice within ten seconds");
+    }
+
+    #[test]
+    fn stands_still_when_it_is_told_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = LogPolicy::new(dir.path().join("logs"), 1 << 20, 3, false);
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        let pump = Pump::start("web", &paths, &policy).unwrap();
+        let (mine, ends) = channels(dir.path(), 1);
+        pump.tell(Command::Resume); // of an exec that was put off: it means nothing now
+        pump.tell(Command::Park(3));
+        assert_eq!(next(&pump), Notice::Parked(3));
+        pump.tell(Command::Attach(vec![(1, mine)]));
+        nix::unistd::write(&ends[0], b"line\n").unwrap();
+        pump.tell(Command::Finish { run: 1 });
+        wait(&mut [PollFd::new(pump.readable(), PollFlags::POLLIN)], 50);
+        assert_eq!(pump.notices(), []);
+        pump.tell(Command::Resume);
+        assert_eq!(next(&pump), Notice::Finished { run: 1 });
+        pump.end(Duration::from_secs(5));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::phase::{Goal, Phase};
 use crate::os::{clock, fault, tree};
-use crate::wire::VERSION;
 use crate::wire::keeper::{Op, Reply};
 use crate::wire::status::{Other, ServiceStatus, log_files};
+use crate::wire::{PROGRAM, VERSION};
 
 /// Beyond the stop's own timeout, for the last bytes of the log.
 const RETIRE_EXTRA: Duration = Duration::from_secs(3);
@@ -19,6 +19,9 @@ const RETIRE_EXTRA: Duration = Duration::from_secs(3);
 impl Keeper {
     /// Reads and answers all requests.
     pub(super) fn on_clients(&mut self) {
+        if let Err(error) = self.clients.accept(clock::mono()) {
+            self.log(&format!("cannot accept a connection: {error}; it waits"));
+        }
         for asked in self.clients.receive() {
             self.busy = true;
             if let Some(reply) = self.answer(asked.by, asked.op) {
@@ -51,6 +54,7 @@ impl Keeper {
                 }
                 None
             }
+            Op::Exec { program } => self.ask_to_exec(by, program),
             Op::Flush => {
                 fault::point("asked to flush");
                 self.flushing.push(by);
@@ -106,7 +110,7 @@ impl Keeper {
                     self.pump.tell(Command::Policy(file.spec.log_policy()));
                 }
                 if file.spec.user != self.spec.user || file.spec.log.merge != self.spec.log.merge {
-                    self.next = None; // its FIFOs belong to another user, or there are too many, or too few
+                    self.forget_next(); // its FIFOs belong to another user, or there are too many, or too few
                 }
                 if let Some(memory) = file.spec.memory {
                     for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {
@@ -182,6 +186,8 @@ impl Keeper {
             log_dress: self.spec.log.dress.clone(),
             log: self.log_state.clone(),
             keeper_pid: nix::unistd::getpid().as_raw(),
+            keeper_version: Some(PROGRAM.to_owned()),
+            keeper_differs: false,
             fingerprint: self.spec.fingerprint(),
             changed: false,
             limit_overridden: self.limit_overridden,

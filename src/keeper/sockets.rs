@@ -11,7 +11,7 @@ use std::path::Path;
 use crate::model::failure::{StartFailure, Step};
 use crate::os::notify::{Notice, Notify};
 use crate::os::packet::Connection;
-use crate::os::{port, socket};
+use crate::os::{port, socket, unix};
 use crate::wire::keeper::{run_of_view, view_key};
 
 /// The sockets of one service.
@@ -122,7 +122,10 @@ impl Sockets {
 
     /// Closes all views but those of these runs. Returns their keys.
     pub fn close_views_but(&mut self, living: &[u64]) -> Vec<String> {
-        self.views.extract_if(.., |(run, _)| !living.contains(run)).map(|(run, _)| view_key(run)).collect()
+        let closed = self.views.extract_if(.., |(run, _)| !living.contains(run));
+        let (runs, views): (Vec<u64>, Vec<OwnedFd>) = closed.unzip();
+        unix::let_go(views);
+        runs.into_iter().map(view_key).collect()
     }
 
     /// What holders hold: key and descriptor.

@@ -85,7 +85,7 @@ impl Sources {
     }
 
     /// All.
-    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+    pub fn iter(&self) -> impl Iterator<Item = &Source> + Clone {
         self.all.iter()
     }
 

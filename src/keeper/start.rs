@@ -31,7 +31,7 @@ impl Keeper {
         let program = child::find_program(&self.spec)?;
         self.open_sockets(&run_as)?;
         self.make_room()?;
-        let (channels, cgroup) = match self.next.take() {
+        let (channels, mut cgroup) = match self.next.take() {
             Some((channels, cgroup)) if channels.run == number => (channels, cgroup),
             other => {
                 self.next = other;
@@ -42,11 +42,20 @@ impl Keeper {
         let log_failed = |error: std::io::Error| {
             StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)
         };
-        let output = channels.open_service().map_err(log_failed)?;
-        let for_pump = channels.for_pump().map_err(log_failed)?;
+        let ends = channels.open_service().and_then(|output| Ok((output, channels.for_pump()?)));
+        let (output, for_pump) = match ends {
+            Ok(ends) => ends,
+            Err(error) => {
+                channels.remove();
+                self.stale_cgroups.extend(cgroup);
+                return Err(log_failed(error));
+            }
+        };
         self.pump.tell(Command::Attach(vec![(number, for_pump)]));
         self.emptying.push_back(channels);
-        let result = self.bear(number, &program, &run_as, [output[0].as_fd(), output[1].as_fd()], cgroup);
+        let output = [output[0].as_fd(), output[1].as_fd()];
+        let result = self.bear(number, &program, &run_as, output, &mut cgroup);
+        self.stale_cgroups.extend(cgroup);
         if result.is_err() {
             self.close_old_views();
             self.pump.tell(Command::Finish { run: number });
@@ -96,19 +105,21 @@ impl Keeper {
         if let Some(oldest) = over.next() {
             self.log(&format!("the disk takes nothing: the output of run {oldest} is dropped"));
             self.pump.tell(Command::Drop { run: oldest });
-            self.forget_channels(oldest);
+            if let Some(channels) = self.detach(oldest) {
+                channels.remove();
+            }
         }
         Ok(())
     }
 
-    /// Creates the process, records it, lets it go.
+    /// Creates the process, records it, lets it go. It has taken the cgroup then; one that is left is not needed.
     fn bear(
         &mut self,
         number: u64,
         program: &std::path::Path,
         run_as: &RunAs,
         output: [std::os::fd::BorrowedFd<'_>; 2],
-        cgroup: Option<Cgroup>,
+        cgroup: &mut Option<Cgroup>,
     ) -> Result<Run, StartFailure> {
         let notify = matches!(self.spec.ready, Ready::Notify { .. }).then(|| self.own.notify_sock());
         let node = self.node_options(program)?;
@@ -120,7 +131,7 @@ impl Keeper {
         let handed =
             Handed { notify, output, listen, view: view.as_ref().map(AsFd::as_fd), writable, nproc, node };
         let plan = child::plan(&self.spec, program, run_as, number, handed)?;
-        let (held, cgroup) = hold(&plan, cgroup)?;
+        let held = hold(&plan, cgroup, &mut self.stale_cgroups)?;
         drop(plan);
         drop(view); // from now on the service's end is the service's alone
         fault::point("between fork and record");
@@ -133,17 +144,20 @@ impl Keeper {
         }
         self.forget_old_notices();
         let pid = held.pid;
-        let ticks = process::start_ticks(pid)
-            .map_err(|error| StartFailure::from_io(Step::Record, "/proc", &error))?;
+        let ticks = match process::start_ticks(pid) {
+            Ok(ticks) => ticks,
+            Err(error) => {
+                give_up(held);
+                return Err(StartFailure::from_io(Step::Record, "/proc", &error));
+            }
+        };
         let now = clock::now();
         let run = Run { number, pid, ticks, started: now.mono };
         // The record says what will be true once the process is let go.
         let (recorded, _) = machine::step(&self.spec, self.instance.clone(), Event::Spawned(run), now, 0.5);
         if let Err(error) = self.try_save(recorded, cgroup.as_ref()) {
             // Without a record a second one could be started beside it: it is not let go, and vanishes.
-            let pidfd = held.give_up();
-            wait_for_end(&pidfd);
-            let _ = wait::reap(pid);
+            give_up(held);
             return Err(StartFailure::from_io(Step::Record, &self.own.record(0).to_string_lossy(), &error));
         }
         fault::point("between record and go");
@@ -151,16 +165,13 @@ impl Keeper {
         match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
             Ok(pidfd) => {
                 fault::point("between go and record");
-                self.children.push(Child::started(run, pidfd, cgroup));
+                self.children.push(Child::started(run, pidfd, cgroup.take()));
                 self.watch_memory();
                 Ok(run)
             }
             Err((pidfd, failure)) => {
                 wait_for_end(&pidfd);
                 let _ = wait::reap(pid);
-                if let Some(cgroup) = cgroup {
-                    let _ = cgroup.remove();
-                }
                 Err(failure)
             }
         }
@@ -275,19 +286,31 @@ impl Keeper {
 
 /// Creates the process in its cgroup; where that is impossible, without one. When there are too many processes
 /// it is not tried again outside the limits that say so.
-fn hold(plan: &Plan<'_>, cgroup: Option<Cgroup>) -> Result<(Held, Option<Cgroup>), StartFailure> {
+fn hold(
+    plan: &Plan<'_>,
+    cgroup: &mut Option<Cgroup>,
+    unusable: &mut Vec<Cgroup>,
+) -> Result<Held, StartFailure> {
     let failed = |error: std::io::Error| StartFailure::from_io(Step::Fork, "", &error);
     match spawn::hold(plan, cgroup.as_ref().map(AsFd::as_fd)) {
-        Ok(held) => Ok((held, cgroup)),
+        Ok(held) => Ok(held),
         Err(error) => match error.raw_os_error() {
             Some(libc::EACCES | libc::EBUSY | libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT)
                 if cgroup.is_some() =>
             {
-                Ok((spawn::hold(plan, None).map_err(failed)?, None))
+                unusable.extend(cgroup.take());
+                spawn::hold(plan, None).map_err(failed)
             }
             _ => Err(failed(error)),
         },
     }
+}
+
+/// The process is not let go, and vanishes.
+fn give_up(held: Held) {
+    let pid = held.pid;
+    wait_for_end(&held.give_up());
+    let _ = wait::reap(pid);
 }
 
 /// A child that failed on its way to exec ends at once.

@@ -16,6 +16,8 @@ use crate::wire::spec::SpecFile;
 pub struct Store {
     paths: ServicePaths,
     slots: [File; 2],
+    /// The versions of the records in them; 0 if there is none.
+    versions: [u32; 2],
     seq: u64,
     boot_id: String,
 }
@@ -40,17 +42,28 @@ impl Store {
         let newest = Record::newest([&first_bytes, &second_bytes]).map_err(|error: RecordError| {
             format!("cannot use the state record {}: {error}", paths.record(0).display())
         })?;
+        let version = |bytes: &[u8]| Record::decode(bytes).map_or(0, |record| record.v);
+        let versions = [version(&first_bytes), version(&second_bytes)];
         let seq = newest.as_ref().map_or(0, |record| record.seq);
         let instance = newest.filter(|record| record.boot_id == boot_id);
         let instance = instance.and_then(|record| record.instances.into_iter().next());
-        Ok((Store { paths: paths.clone(), slots: [first, second], seq, boot_id }, instance))
+        Ok((Store { paths: paths.clone(), slots: [first, second], versions, seq, boot_id }, instance))
     }
 
-    /// Writes a record over the older one.
+    /// Writes a record over the older one; also over the other one, if an older dogwatch would refuse that: it refuses
+    /// what it does not know wherever it finds it.
     ///
     /// # Errors
     /// Those of pwrite(2), or a record that is too long.
     pub fn save(&mut self, instance: &InstanceRecord) -> io::Result<()> {
+        self.write(instance)?;
+        if self.versions.iter().any(|version| *version > instance.version()) {
+            self.write(instance)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, instance: &InstanceRecord) -> io::Result<()> {
         let mut record = Record {
             v: instance.version(),
             seq: self.seq + 1,
@@ -67,8 +80,9 @@ impl Store {
             record.encode()
         });
         let bytes = bytes.map_err(io::Error::other)?;
-        self.slots[usize::from(record.seq % 2 == 1)].write_all_at(&bytes, 0)?;
-        self.seq = record.seq;
+        let slot = usize::from(record.seq % 2 == 1);
+        self.slots[slot].write_all_at(&bytes, 0)?;
+        (self.seq, self.versions[slot]) = (record.seq, record.v);
         Ok(())
     }
 
@@ -144,17 +158,48 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::end::Why;
     use crate::model::name::ServiceName;
-    use crate::model::phase::Instance;
+    use crate::model::phase::{Beside, Instance};
     use crate::paths::Paths;
+
+    fn service(home: &tempfile::TempDir) -> ServicePaths {
+        let service = Paths::below(home.path()).service(&ServiceName::new("web").unwrap());
+        fs::create_dir_all(&service.dir).unwrap();
+        fs::create_dir_all(service.goal.parent().unwrap()).unwrap();
+        service
+    }
+
+    #[test]
+    fn when_one_run_is_left_nothing_is_there_that_an_older_dogwatch_would_refuse() {
+        let home = tempfile::tempdir().unwrap();
+        let service = service(&home);
+        let versions = || {
+            [0, 1].map(|slot| Record::decode(&fs::read(service.record(slot)).unwrap()).map(|record| record.v))
+        };
+        let one = InstanceRecord::default();
+        let beside = Some(Beside::Spawning { why: Why::Restarted });
+        let two = InstanceRecord {
+            instance: Instance { beside, ..Instance::default() },
+            ..InstanceRecord::default()
+        };
+        let (mut store, _) = Store::open(&service).unwrap();
+        [&one, &two, &one].into_iter().for_each(|record| store.save(record).unwrap());
+        assert_eq!(versions(), [Ok(1), Ok(1)]);
+        // Killed before it came to that: its successor does.
+        store.save(&two).unwrap();
+        store.write(&one).unwrap();
+        assert!(versions().contains(&Ok(2)));
+        let (mut successor, found) = Store::open(&service).unwrap();
+        assert_eq!(found.as_ref(), Some(&one));
+        successor.save(&one).unwrap();
+        assert_eq!(versions(), [Ok(1), Ok(1)]);
+    }
 
     #[test]
     fn remembers_over_a_reopening() {
         let home = tempfile::tempdir().unwrap();
-        let paths = Paths::below(home.path());
-        let service = paths.service(&ServiceName::new("web").unwrap());
-        fs::create_dir_all(&service.dir).unwrap();
-        fs::create_dir_all(service.goal.parent().unwrap()).unwrap();
+        let service = service(&home);
         let (mut store, nothing) = Store::open(&service).unwrap();
         assert_eq!((nothing, store.goal()), (None, Goal::Up));
         for runs in 1..=5 {

@@ -11,18 +11,20 @@
 //! over from the other, take turns, which change where a line has ended ([`super::sources`]). So lines of two runs never
 //! mix, and a run that ends in mid-line, or stays in mid-line while another one waits, gets its end of line.
 //!
-//! What happens when the disk refuses, and when a service logs more than it may, is in [`super::trouble`]. Where somebody
-//! wants times or objects in the file, the second step is another one, by way of a buffer: [`super::dressing`].
+//! What happens when the disk refuses, and when a service logs more than it may, is in [`super::trouble`]; what happens
+//! when it does not answer, in [`super::relief`]. Where somebody wants times or objects in the file, the second step is
+//! another one, by way of a buffer: [`super::dressing`].
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::dress::Rest;
 use super::dressed::Staged;
 use super::dressing::Dressing;
-use super::dropping::Dropping;
+use super::dropping;
 use super::log_file::LogFile;
 pub use super::sources::Channel;
 use super::sources::Sources;
@@ -31,6 +33,7 @@ use crate::model::flood::Allowance;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
 use crate::os::peek::Peek;
+use crate::os::switch::Switch;
 use crate::os::{fault, fifo};
 use crate::paths::ServicePaths;
 use crate::wire::log_line::StreamName;
@@ -66,7 +69,7 @@ pub struct Stream {
     pub(super) peek: Peek,
     /// What is done to its lines, if anything.
     pub(super) dressing: Option<Dressing>,
-    pub(super) dropping: Dropping,
+    pub(super) dropping: dropping::Shared,
     pub(super) allowance: Option<Allowance>,
     pub(super) trouble: Option<Trouble>,
     rotate_again: Option<Moment>,
@@ -88,7 +91,8 @@ pub struct Turn {
 }
 
 impl Stream {
-    /// A stream without a source; in the files of `paths` stands what its predecessor knew.
+    /// A stream without a source; in the files of `paths` stands what its predecessor knew. `dropping` is shared with
+    /// whoever drops from it while the disk does not answer.
     ///
     /// # Errors
     /// EMFILE.
@@ -97,6 +101,7 @@ impl Stream {
         name: StreamName,
         paths: &ServicePaths,
         policy: LogPolicy,
+        dropping: dropping::Shared,
     ) -> io::Result<Stream> {
         let (kind, note) = (name.word(), paths.log_dressed(name.word()));
         Ok(Stream {
@@ -111,11 +116,17 @@ impl Stream {
             share: 0,
             half_line: None,
             peek: Peek::new()?,
-            dropping: Dropping::resume(paths.log_dropped(kind)),
+            dropping,
             trouble: None,
             rotate_again: None,
             not_rotated: None,
         })
+    }
+
+    /// From now on this switch is held while there is work to do on the disk, and falls when that does not get on: if the
+    /// service never waits.
+    pub fn hold(&mut self, switch: Arc<Switch>) {
+        self.file.hold(switch);
     }
 
     /// The log file.
@@ -168,6 +179,7 @@ impl Stream {
     /// The run's bytes are not wanted any more.
     pub fn forget(&mut self, run: u64) {
         self.sources.forget(run);
+        self.dropping.lock().forget(run);
         self.half_line = None;
     }
 
@@ -233,6 +245,7 @@ impl Stream {
         if let Err(error) = result {
             self.meet(&error, now, &mut turn);
         }
+        self.file.end_work();
         turn
     }
 
@@ -242,7 +255,7 @@ impl Stream {
         let (mut moved, mut changes) = (0, 0);
         self.half_line = self.half_line.filter(|_| self.sources.another_waits());
         loop {
-            if self.dropping.is_on() && !self.go_on_after_drop(now, turn)? {
+            if self.lacks_lines() && !self.go_on_after_drop(now, turn)? {
                 return Ok(());
             }
             let Some(source) = self.sources.current() else { return Ok(()) };
@@ -263,7 +276,7 @@ impl Stream {
                 }
                 continue;
             }
-            if self.dropping.is_on() {
+            if self.lacks_lines() {
                 continue;
             }
             if self.is_used_up(now.mono) && !finishing {
@@ -284,7 +297,9 @@ impl Stream {
             }
             if finishing {
                 self.end_line(now)?;
-                turn.finished.extend(self.sources.pop());
+                let run = self.sources.pop();
+                run.inspect(|run| self.dropping.lock().forget(*run));
+                turn.finished.extend(run);
                 (self.share, self.half_line) = (0, None);
                 continue;
             }
@@ -318,9 +333,16 @@ impl Stream {
         self.sources.current().map_or(Ok(0), |source| fifo::waiting(source.channel.stage.as_fd()))
     }
 
-    /// Moves what the run whose turn it is has written into its stage, as far as it may.
+    /// Moves what the run whose turn it is has written into its stage, as far as it may: nothing before the log says where
+    /// lines are missing.
     pub(super) fn fill_stage(&mut self, now: Now) -> io::Result<usize> {
-        let most = self.let_through(STAGE, now)?;
+        let shared = self.dropping.clone();
+        let mut dropping = shared.lock();
+        let Some(run) = self.sources.current().map(|source| source.run) else { return Ok(0) };
+        if dropping.is_on() || dropping.end_of(run).is_some() {
+            return Ok(0);
+        }
+        let most = self.let_through(STAGE, &mut dropping, now)?;
         match self.sources.current() {
             Some(source) if most > 0 => {
                 fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), most)

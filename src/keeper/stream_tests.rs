@@ -19,6 +19,11 @@ fn paths(dir: &tempfile::TempDir) -> ServicePaths {
     ServicePaths { dir: dir.path().to_owned(), lock: PathBuf::new(), goal: PathBuf::new() }
 }
 
+fn new_stream(paths: &ServicePaths, policy: LogPolicy) -> io::Result<Stream> {
+    let dropping = dropping::Shared::resume(paths.log_dropped(StreamName::Out.word()));
+    Stream::new("web", StreamName::Out, paths, policy, dropping)
+}
+
 struct Bench {
     dir: tempfile::TempDir,
     stream: Stream,
@@ -29,7 +34,7 @@ impl Bench {
     fn new(rotate_size: u64) -> Bench {
         let dir = tempfile::tempdir().unwrap();
         let policy = LogPolicy::new(dir.path().join("logs"), rotate_size, 100, false);
-        let stream = Stream::new("web", StreamName::Out, &paths(&dir), policy).unwrap();
+        let stream = new_stream(&paths(&dir), policy).unwrap();
         let mut bench = Bench { dir, stream, now: Now { mono: Moment(1), unix_ms: 1_000_000_000_000 } };
         bench.stream.take_over(bench.now);
         bench
@@ -53,7 +58,7 @@ impl Bench {
     fn kill_keeper(&mut self, runs: &[u64]) {
         let policy = self.stream.file.policy().clone();
         // The FIFOs of before have other holders, too.
-        let mut stream = Stream::new("web", StreamName::Out, &paths(&self.dir), policy).unwrap();
+        let mut stream = new_stream(&paths(&self.dir), policy).unwrap();
         for run in runs {
             let open = |name: &str| fifo::open_pump(&self.dir.path().join(format!("{run}.{name}"))).unwrap();
             stream.attach(*run, Channel { fifo: open("fifo"), stage: open("stage") });
@@ -65,7 +70,7 @@ impl Bench {
     /// Its keeper was killed, and another one takes over; runs are to be attached again.
     fn replace_stream(&mut self) {
         let policy = self.stream.file.policy().clone();
-        self.stream = Stream::new("web", StreamName::Out, &paths(&self.dir), policy).unwrap();
+        self.stream = new_stream(&paths(&self.dir), policy).unwrap();
         self.stream.take_over(self.now);
     }
 

@@ -7,7 +7,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::os::folder::{FileId, Folder, Missing};
+use crate::os::file::FileId;
+use crate::os::folder::{Folder, Missing};
 use crate::wire::archive_name;
 use crate::wire::log_index::{HEADER, Header, PRECISION_MS, RECORD, Record};
 

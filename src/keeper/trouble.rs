@@ -3,14 +3,15 @@
 //! When there is no room, the service's own oldest archives go first. Then, as the policy says: `block` lets everything
 //! wait where it is, at last the service too; `drop` takes the oldest lines out of FIFOs that are half full, so that the
 //! service never waits, and says so in the log when that can be written again. Every tenth of a second it is tried again.
+//! All that is the pump's, as long as the disk answers; while it does not, [`super::relief`] does the same for it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+use super::dropping::{Dropping, Head};
 use super::stream::{Stream, Turn};
 use crate::model::moment::{Moment, Now};
-use crate::model::spec::OnFull;
 use crate::model::units::show_size;
 use crate::os::fifo;
 use crate::wire::log_state::LogState;
@@ -34,14 +35,10 @@ pub struct Trouble {
 impl Stream {
     /// How it is.
     pub fn state(&self) -> LogState {
-        let dropped = self.dropping.known();
         LogState {
             trouble: self.trouble.as_ref().map(|trouble| trouble.text.clone()).or(self.not_rotated.clone()),
             since_unix_ms: self.trouble.as_ref().map(|trouble| trouble.since_unix_ms),
-            dropping: self.dropping.is_on(),
-            dropped_lines: dropped.lines,
-            dropped_bytes: dropped.bytes,
-            at_least: dropped.at_least,
+            ..self.dropping.lock().state()
         }
     }
 
@@ -57,11 +54,7 @@ impl Stream {
 
     /// Whether bytes stay in the FIFOs for a while, of which some may have to go.
     pub(super) fn is_holding_back(&self, now: Moment) -> bool {
-        self.is_paused(now) && self.drops() || self.is_used_up(now)
-    }
-
-    fn drops(&self) -> bool {
-        self.file.policy().on_full == Some(OnFull::Drop)
+        self.is_paused(now) && self.file.drops() || self.is_used_up(now)
     }
 
     /// Whether the first byte in this FIFO is a reason to wake up.
@@ -102,23 +95,29 @@ impl Stream {
     /// Drops the older lines of FIFOs that are half full, if this service never waits.
     ///
     /// # Errors
-    /// Those of [`super::dropping::Dropping`].
+    /// Those of [`Dropping::drop_lines`].
     pub(super) fn relieve(&mut self, now: Now, turn: &mut Turn) -> io::Result<()> {
-        let Some(why) = self.trouble.as_ref().map(|trouble| trouble.why).filter(|_| self.drops()) else {
+        let Some(why) = self.trouble.as_ref().map(|trouble| trouble.why).filter(|_| self.file.drops()) else {
             return Ok(());
         };
-        let current = self.sources.current().map(|source| &source.channel);
         for source in self.sources.iter() {
             let fifo = source.channel.fifo.as_fd();
             let room = fifo::capacity(fifo);
             if fifo::waiting(fifo)? * 2 <= room {
                 continue;
             }
-            self.dropping.begin(why, current, &mut self.peek, now.unix_ms)?;
-            let gone = self.dropping.drop_lines(fifo, room / 4, &mut self.peek, now.unix_ms)?;
+            let mut dropping = self.dropping.lock();
+            dropping.begin(why, now.unix_ms);
+            let gone = dropping.drop_lines(Head::of(source), room / 4, &mut self.peek, now.unix_ms)?;
             turn.more |= gone > 0;
         }
         Ok(())
+    }
+
+    /// Whether lines are missing of which the log does not say so yet, or the end of the one that stands in the stage.
+    pub(super) fn lacks_lines(&self) -> bool {
+        let dropping = self.dropping.lock();
+        dropping.is_on() || self.sources.current().is_some_and(|source| dropping.end_of(source.run).is_some())
     }
 
     /// Lines have been dropped: if no more have to be, what is staged is written, then that they are missing. False if
@@ -127,27 +126,42 @@ impl Stream {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn go_on_after_drop(&mut self, now: Now, turn: &mut Turn) -> io::Result<bool> {
+        let shared = self.dropping.clone();
         let is_over = self.sources.current().is_none_or(|source| source.finishing);
         if self.is_used_up(now.mono) && !is_over {
-            if let Some(source) = self.sources.current() {
-                self.dropping.drop_lines(source.channel.fifo.as_fd(), 0, &mut self.peek, now.unix_ms)?;
+            let mut dropping = shared.lock();
+            if let Some(source) = self.sources.current().filter(|_| dropping.is_on()) {
+                dropping.drop_lines(Head::of(source), 0, &mut self.peek, now.unix_ms)?;
+                return Ok(false);
             }
-            return Ok(false);
         }
         self.empty_stage(now, turn)?;
         self.end_rest(now)?;
         if self.staged()? > 0 {
             return Ok(false);
         }
-        let of = self.sources.current().map(|source| (&source.channel, source.finishing));
-        if !self.dropping.drop_rest_of_line(of, &mut self.peek, now.unix_ms)? {
-            return Ok(false);
+        if let Some(run) = self.sources.current().map(|source| source.run) {
+            let end = shared.lock().end_of(run);
+            if let Some(end) = end {
+                self.put_end(&end, now)?;
+                shared.lock().has_its_end(run);
+            }
         }
-        if let Some(mark) = self.dropping.mark()? {
+        let mark = {
+            let mut dropping = shared.lock();
+            if !dropping.is_on() {
+                return Ok(true);
+            }
+            if !dropping.drop_rests(self.sources.iter(), &mut self.peek, now.unix_ms)? {
+                return Ok(false);
+            }
+            dropping.mark()
+        };
+        if let Some(mark) = mark {
             self.end_line(now)?;
             self.put_mark(&mark, now)?;
+            shared.lock().is_marked(&mark);
         }
-        self.dropping.end()?;
         Ok(true)
     }
 
@@ -155,8 +169,13 @@ impl Stream {
     /// run pass.
     ///
     /// # Errors
-    /// Those of looking; the beginning of a drop cannot be written down.
-    pub(super) fn let_through(&mut self, most: usize, now: Now) -> io::Result<usize> {
+    /// Those of looking.
+    pub(super) fn let_through(
+        &mut self,
+        most: usize,
+        dropping: &mut Dropping,
+        now: Now,
+    ) -> io::Result<usize> {
         let (Some(allowance), Some(source)) = (&mut self.allowance, self.sources.current()) else {
             return Ok(most);
         };
@@ -166,8 +185,8 @@ impl Stream {
         let seen = self.peek.look(source.channel.fifo.as_fd(), most)?;
         let passes = allowance.admit(&seen, now.mono);
         if passes == 0 && seen.contains(&b'\n') {
-            let why = format!("more than {}", allowance.rate());
-            self.dropping.begin(&why, None, &mut self.peek, now.unix_ms)?;
+            dropping.begin(&format!("more than {}", allowance.rate()), now.unix_ms);
+            dropping.is_at_line_start(source.run);
         }
         Ok(passes)
     }

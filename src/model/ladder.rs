@@ -14,6 +14,10 @@ pub const OWN_OOM_SCORE: i32 = -900;
 /// oom_score_adj of dogwatch's helpers: what they do can be done again.
 pub const HELPERS_OOM_SCORE: i32 = 500;
 
+/// nice of a critical service whose entry says nothing: some ten times the share of the others' processor time, which
+/// is what its cpu_weight gives it where there is a controller.
+const CRITICAL_NICE: i32 = -10;
+
 /// RLIMIT_NPROC for a service that is not critical and has no other limit: the kernel compares it with *all* processes
 /// and threads of the service's user, `present` of which there are, and does so whenever one of them forks. Whoever has
 /// a higher limit, `own` of the keeper, still forks when this one is reached. None where that would leave the service
@@ -28,6 +32,11 @@ pub fn most_tasks(present: u64, own: u64) -> Option<u64> {
 pub fn oom_score(own: i32, critical: bool) -> i32 {
     let base = own.max(0);
     if critical { base } else { (base + LIKELIER).min(HIGHEST) }
+}
+
+/// The nice (nice(2)) that a service gets where it may have it: only root's may be below 0. None: its keeper's.
+pub fn nice(critical: bool) -> Option<i32> {
+    critical.then_some(CRITICAL_NICE)
 }
 
 #[cfg(test)]

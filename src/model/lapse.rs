@@ -9,8 +9,8 @@ use super::moment::Moment;
 
 /// A switch falls when it was not held for this long: two beats.
 pub const FALLS_AFTER: Duration = Duration::from_secs(10);
-/// Between the two looks at a fallen switch.
-const GRACE: Duration = Duration::from_secs(1);
+/// Between the two looks at a fallen switch, for whoever is to act first.
+pub const GRACE: Duration = Duration::from_secs(1);
 /// Who looks later than this was stalled itself, and looks once more.
 const LATE: Duration = Duration::from_millis(200);
 
@@ -33,14 +33,19 @@ pub enum Verdict {
 }
 
 impl Lapse {
+    /// A switch that is known to have fallen, and is looked at again at this time.
+    pub fn again(look_at: Moment) -> Lapse {
+        Lapse { look_at: Some(look_at) }
+    }
+
     /// When to look again; none: when the switch falls.
     pub fn look_at(self) -> Option<Moment> {
         self.look_at
     }
 
-    /// The switch was looked at.
-    pub fn step(self, fallen: bool, now: Moment) -> (Lapse, Verdict) {
-        let again = Lapse { look_at: Some(now.plus(GRACE)) };
+    /// The switch was looked at; between the two looks `grace` is to pass.
+    pub fn step(self, fallen: bool, grace: Duration, now: Moment) -> (Lapse, Verdict) {
+        let again = Lapse::again(now.plus(grace));
         match self.look_at {
             _ if !fallen => (Lapse::default(), Verdict::Beats),
             None => (again, Verdict::Doubtful),
@@ -61,7 +66,7 @@ mod tests {
         let mut lapse = Lapse::default();
         let mut look = |fallen, millis| {
             let verdict;
-            (lapse, verdict) = lapse.step(fallen, at(millis));
+            (lapse, verdict) = lapse.step(fallen, GRACE, at(millis));
             verdict
         };
         assert_eq!(look(false, 0), Verdict::Beats);

@@ -447,7 +447,3 @@ fn after_failure(spec: &ServiceSpec, instance: &mut Instance, was: Was, now: Mom
     instance.phase = Phase::BackingOff { until: now.plus(delay) };
     Action::None
 }
-
-#[cfg(test)]
-#[path = "machine_tests.rs"]
-mod tests;

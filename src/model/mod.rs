@@ -6,6 +6,7 @@
 //! Read in this order: [`spec`] (what runs, and how), [`phase`] (what an instance is doing), [`machine`]
 //! (what happens next).
 
+pub mod alerts;
 pub mod attributes;
 pub mod backoff;
 pub mod calendar;
@@ -19,6 +20,8 @@ pub mod fnv;
 pub mod ladder;
 pub mod lapse;
 pub mod machine;
+#[cfg(test)]
+mod machine_tests;
 pub mod memory;
 pub mod moment;
 pub mod name;

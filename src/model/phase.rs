@@ -211,6 +211,17 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [State; 7] = [
+        State::Starting,
+        State::Online,
+        State::Stopping,
+        State::Stopped,
+        State::BackingOff,
+        State::CrashLoop,
+        State::Failed,
+    ];
+
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {

@@ -50,6 +50,10 @@ impl Signal {
     pub const TERM: Signal = Signal(15);
     /// SIGKILL.
     pub const KILL: Signal = Signal(9);
+    /// SIGSTOP: the process stands still until SIGCONT.
+    pub const STOP: Signal = Signal(19);
+    /// SIGCONT.
+    pub const CONT: Signal = Signal(18);
 
     /// Reads `SIGTERM`, `TERM` or `term`.
     pub fn parse(text: &str) -> Option<Signal> {

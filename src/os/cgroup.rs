@@ -117,7 +117,8 @@ pub fn remove_tree(path: &Path) {
 
 /// Where this process stands in the cgroup v2 hierarchy, as a folder; none where v2 is not mounted.
 pub fn own() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    // Of paths that are no text only their lines are of no use.
+    let mounts = String::from_utf8_lossy(&fs::read("/proc/self/mountinfo").ok()?).into_owned();
     let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
     locate(&mounts, &groups)
 }

@@ -6,11 +6,15 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Puts `bytes` in the place of the file at `path`: whole or not at all, mode 0600. What must survive a power
-/// cut is flushed to the disk when `durable`.
+/// cut is flushed to the disk when `durable`. What stands there already is not written again: a full disk has no room
+/// for it.
 ///
 /// # Errors
 /// Those of writing beside it and of rename(2).
 pub fn replace(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
+    if !durable && fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
     let beside = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
     file.write_all(bytes)?;
@@ -95,4 +99,13 @@ pub fn open_log(path: &Path) -> io::Result<File> {
         true => Ok(file),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file with one name")),
     }
+}
+
+/// Which file this is: device and inode.
+pub type FileId = (u64, u64);
+
+/// Which file has this name now; none if there is none.
+pub fn id_at(path: &Path) -> Option<FileId> {
+    let about = fs::symlink_metadata(path).ok()?;
+    Some((about.dev(), about.ino()))
 }

@@ -16,6 +16,7 @@ use nix::fcntl::{AtFlags, OFlag, RenameFlags, openat, readlinkat, renameat, rena
 use nix::sys::stat::{FileStat, Mode, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::file::FileId;
 use super::own::effective_uid;
 
 /// Symbolic links on the way to a folder; the kernel has the same limit (path_resolution(7)).
@@ -23,9 +24,6 @@ const MOST_LINKS: u32 = 40;
 /// What others may do with a new folder is up to the umask.
 const FOLDER_MODE: Mode = Mode::from_bits_truncate(0o777);
 const FILE_MODE: Mode = Mode::from_bits_truncate(0o640);
-
-/// Which file this is: device and inode.
-pub type FileId = (u64, u64);
 
 /// What to do about something that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +141,16 @@ impl Folder {
     pub fn size_of(&self, name: &str) -> Option<u64> {
         let about = fstatat(&self.fd, single(name).ok()?, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
         u64::try_from(about.st_size).ok()
+    }
+
+    /// Flushes the names in it to the disk.
+    ///
+    /// # Errors
+    /// Those of fsync(2).
+    pub fn sync(&self) -> io::Result<()> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let folder = openat(&self.fd, ".", flags, Mode::empty())?; // what is open by its path alone takes no fsync
+        Ok(nix::unistd::fsync(folder)?)
     }
 
     /// Moves the file `name` into another folder, where nothing has the name `new` yet.

@@ -2,10 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::net::TcpListener;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// The variable that names them.
 pub const VARIABLE: &str = "DOGWATCH_FDS";
+
+/// What [`VARIABLE`] says when these descriptors are handed down.
+pub fn words(fds: &[(String, BorrowedFd<'_>)]) -> String {
+    let words: Vec<String> = fds.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
+    words.join(",")
+}
+
+/// SD_LISTEN_FDS_START of sd_listen_fds(3).
+const FIRST_LISTENER: RawFd = 3;
+/// More sockets than any service has.
+const MOST_LISTENERS: u32 = 64;
 
 /// Takes the inherited descriptors, each with CLOEXEC set again. A name whose descriptor is not open is left
 /// out. Call once, first thing: afterwards other code may own the same numbers.
@@ -18,6 +30,17 @@ pub fn take() -> BTreeMap<String, OwnedFd> {
             Some((name.to_owned(), claim(fd).ok()?))
         })
         .collect()
+}
+
+/// Takes the listening sockets that dogwatch hands to a service (LISTEN_FDS, sd_listen_fds(3)); none if they are for
+/// another process. Call once, first thing, as [`take`].
+pub fn listeners() -> Vec<TcpListener> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    if number("LISTEN_PID") != Some(std::process::id()) {
+        return Vec::new();
+    }
+    let count = number("LISTEN_FDS").unwrap_or(0).min(MOST_LISTENERS);
+    (FIRST_LISTENER..).take(count as usize).filter_map(|fd| claim(fd).ok()).map(TcpListener::from).collect()
 }
 
 fn claim(fd: RawFd) -> io::Result<OwnedFd> {

@@ -9,10 +9,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::fifo;
-use super::inherit::VARIABLE;
-use super::limits;
+use nix::unistd::{AccessFlags, access};
+
+use super::inherit::{self, VARIABLE};
 use super::process::PidFd;
+use super::{exec, fifo, limits, program};
 
 /// Without its per-thread cache glibc's allocator gives freed memory back: a fifth less private memory for
 /// processes that do next to nothing (GNU C library manual, "Tunables"). Services have an environment of their
@@ -34,15 +35,16 @@ pub struct Launch<'a> {
     pub output: &'a Path,
 }
 
-/// The program that this process runs.
+/// The program to start other processes of dogwatch from: the file that this process was started from. After an upgrade
+/// that is another one, under the same name.
 ///
 /// # Errors
 /// When /proc is not mounted.
 pub fn own_program() -> io::Result<PathBuf> {
-    let path = std::env::current_exe()?;
-    // After an upgrade the kernel appends this to the name of the replaced file; the new one has the old name.
-    let text = path.to_string_lossy();
-    Ok(text.strip_suffix(" (deleted)").map_or(path.clone(), PathBuf::from))
+    let own = nix::unistd::getpid().as_raw();
+    let path = program::of(own)?.path;
+    // Somebody has removed it, or it may not be run any more: what this process runs still can.
+    Ok(if access(&path, AccessFlags::X_OK).is_ok() { path } else { program::link(own) })
 }
 
 /// Starts a process in a session of its own (its own share of the processor under autogroup, sched(7), and no
@@ -53,14 +55,13 @@ pub fn own_program() -> io::Result<PathBuf> {
 /// Those of opening the output, of fork and of exec.
 pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
     let output = open_output(what.output)?;
-    let named: Vec<String> =
-        what.inherit.iter().map(|(name, fd)| format!("{name}={}", fd.as_raw_fd())).collect();
     let numbers: Vec<RawFd> = what.inherit.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
     let mut command = Command::new(&what.program);
     command
         .args(&what.args)
         .envs(what.env.iter().map(|(name, value)| (name, value)))
-        .env(VARIABLE, named.join(","))
+        .env(VARIABLE, inherit::words(&what.inherit))
+        .env_remove(exec::MEMO)
         .env(ALLOCATOR.0, ALLOCATOR.1)
         .env_remove("NOTIFY_SOCKET")
         .env_remove("WATCHDOG_USEC")

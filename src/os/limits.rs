@@ -9,17 +9,36 @@ use std::sync::OnceLock;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use super::exec;
+
 /// Soft and hard limit from before [`raise_open_files`].
 static BEFORE: OnceLock<(u64, u64)> = OnceLock::new();
 
+/// Under this name a process that becomes another program tells it [`BEFORE`] (see [`super::exec`]).
+pub(super) const MEMO: &str = "files";
+
 /// Raises this process's limit of open files as far as it may. Where that fails the old limit holds.
 pub fn raise_open_files() {
+    if let Some((soft, hard)) = exec::told(MEMO).and_then(|told| parse(&told)) {
+        let _ = BEFORE.set((soft, hard)); // raised already, by the program that this process was before
+        return;
+    }
     if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
         && soft < hard
         && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok()
     {
         let _ = BEFORE.set((soft, hard)); // a second call finds soft = hard and does not come here
     }
+}
+
+fn parse(text: &str) -> Option<(u64, u64)> {
+    let (soft, hard) = text.split_once(':')?;
+    Some((soft.parse().ok()?, hard.parse().ok()?))
+}
+
+/// What there was before, to be told on; none if nothing was raised.
+pub(super) fn before() -> Option<String> {
+    BEFORE.get().map(|(soft, hard)| format!("{soft}:{hard}"))
 }
 
 /// What a child is to have; none if nothing was raised.

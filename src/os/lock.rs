@@ -5,7 +5,8 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::poll::{PollTimeout, poll};
@@ -58,6 +59,22 @@ pub fn try_lock(path: &Path) -> io::Result<Attempt> {
     Ok(Attempt::Held(Lock { file }))
 }
 
+/// The same for a process that was another program before, and has kept the lock's descriptor: the lock is still its
+/// own, and nobody could have taken it meanwhile.
+///
+/// # Errors
+/// As [`try_lock`].
+pub fn take_over(kept: Option<OwnedFd>, path: &Path) -> io::Result<Attempt> {
+    let id = |about: std::fs::Metadata| (about.dev(), about.ino());
+    if let Some(file) = kept.map(File::from)
+        && id(file.metadata()?) == id(std::fs::metadata(path)?)
+        && file.try_lock().is_ok()
+    {
+        return Ok(Attempt::Held(Lock { file }));
+    }
+    try_lock(path)
+}
+
 /// Who holds the lock at `path` now; none if it is free or the holder is gone.
 pub fn holder(path: &Path) -> Option<Identity> {
     let mut file = File::open(path).ok()?;
@@ -73,12 +90,31 @@ pub fn named(path: &Path) -> Option<Identity> {
     read_holder(&mut File::open(path).ok()?)
 }
 
+/// A turn at the files of a folder, among processes that each need it for a moment; it is over when this is dropped. None
+/// if another one has it for longer than a moment, or there is no such folder.
+pub fn turn(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    for _ in 0..LOOKERS {
+        if folder.try_lock().is_ok() {
+            return Some(folder);
+        }
+        let _ = poll(&mut [], PollTimeout::from(1_u8));
+    }
+    None
+}
+
 fn read_holder(file: &mut File) -> Option<Identity> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
     file.read_to_string(&mut text).ok()?;
     let identity: Identity = text.parse().ok()?;
     process::is_alive(&identity).then_some(identity)
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Lock {
@@ -102,6 +138,27 @@ mod tests {
         poll(&mut [], PollTimeout::from(3_u8)).unwrap();
         drop(looker);
         assert!(matches!(waiting.join().unwrap(), Attempt::Held(_)));
+    }
+
+    #[test]
+    fn a_turn_is_one_processs_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = turn(dir.path()).unwrap();
+        assert!(turn(dir.path()).is_none());
+        drop(mine);
+        assert!(turn(dir.path()).is_some() && turn(&dir.path().join("nowhere")).is_none());
+    }
+
+    #[test]
+    fn a_lock_that_was_kept_is_held_on_and_a_strange_one_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let Attempt::Held(lock) = try_lock(&path).unwrap() else { panic!("it is free") };
+        let strange = OwnedFd::from(tempfile::tempfile().unwrap());
+        assert!(matches!(take_over(Some(strange), &path).unwrap(), Attempt::Busy(_)));
+        let kept = lock.as_fd().try_clone_to_owned().unwrap();
+        drop(lock);
+        assert!(matches!(take_over(Some(kept), &path).unwrap(), Attempt::Held(_)));
     }
 
     #[test]

@@ -4,8 +4,11 @@
 //! facts and errors, and `model` says what they mean.
 
 pub mod attributes;
+pub mod capture;
 pub mod cgroup;
 pub mod clock;
+pub mod door;
+pub mod exec;
 pub mod fault;
 pub mod fifo;
 pub mod file;
@@ -17,13 +20,16 @@ pub mod launch;
 pub mod limits;
 pub mod lock;
 pub mod memory;
+pub mod mount;
 pub mod notify;
+pub mod overflow;
 pub mod own;
 pub mod packet;
 pub mod peek;
 pub mod port;
 pub mod priority;
 pub mod process;
+pub mod program;
 pub mod socket;
 pub mod spawn;
 pub mod switch;

@@ -53,7 +53,7 @@ impl Notify {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&fd, sockopt::PassCred, &true)?;
-        refuse_descriptors(&fd);
+        let _ = refuse_descriptors(&fd);
         let (_folder, address) = short_address(path)?;
         bind(fd.as_raw_fd(), &address)?;
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
@@ -65,7 +65,7 @@ impl Notify {
 
     /// Takes over the socket of a predecessor.
     pub fn from_owned(fd: OwnedFd) -> Notify {
-        refuse_descriptors(&fd); // an older dogwatch may not have said so
+        let _ = refuse_descriptors(&fd); // an older dogwatch may not have said so
         Notify { fd, swallowing: None }
     }
 
@@ -135,7 +135,7 @@ fn take(fd: &OwnedFd) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::{IoSlice, Write};
     use std::net::{TcpListener, TcpStream};
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// A connection that its last owner waits for, for so many seconds; and its other end.
-    fn lingering(seconds: i32) -> (TcpStream, TcpStream) {
+    pub(crate) fn lingering(seconds: i32) -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (other, _) = listener.accept().unwrap();

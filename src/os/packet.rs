@@ -6,7 +6,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use super::unix::{MOST_FDS, own, refuse_descriptors, short_address};
+use super::unix::{MOST_FDS, descriptors_of, own, refuse_descriptors, short_address};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
@@ -52,6 +52,18 @@ impl Listener {
         Ok(Listener(fd))
     }
 
+    /// The same for the holder of a lock that was another program before and has kept the socket: whoever has
+    /// connected meanwhile waits in it. Without one, or when its name is gone, a new one is made.
+    ///
+    /// # Errors
+    /// Those of bind(2).
+    pub fn take_over(kept: Option<OwnedFd>, path: &Path) -> io::Result<Listener> {
+        match kept {
+            Some(fd) if path.exists() => Ok(Listener(fd)),
+            _ => Listener::bind(path),
+        }
+    }
+
     /// The next waiting connection; none if nobody waits.
     ///
     /// # Errors
@@ -88,15 +100,14 @@ impl Connection {
     }
 
     /// Two connected ends: ours, and one for a service, whose calls wait as programs are used to. Descriptors that
-    /// the service sends are refused by the kernel where it can be told so, and never received where not
-    /// ([`Connection::receive_bytes`]).
+    /// the service sends are refused by the kernel where it can be told so (see [`Connection::receive_bytes`]).
     ///
     /// # Errors
     /// EMFILE.
     pub fn pair_with_service() -> io::Result<(Connection, OwnedFd)> {
         let flags = SockFlag::SOCK_CLOEXEC;
         let (ours, theirs) = socket::socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)?;
-        refuse_descriptors(&ours);
+        let _ = refuse_descriptors(&ours);
         Ok((Connection(ours), theirs))
     }
 
@@ -129,7 +140,8 @@ impl Connection {
     /// The next packet; `Ok(None)` when the peer has closed.
     ///
     /// # Errors
-    /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`].
+    /// `WouldBlock` if there is none yet; EMSGSIZE for a packet above [`MAX_PACKET`]; EMFILE if there was no room for
+    /// its descriptors: it is gone, so whoever needs them connects again.
     pub fn receive(&self) -> io::Result<Option<Packet>> {
         // A look at the length first: a buffer for the longest packet would stay in the heap for ever.
         let look = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
@@ -139,6 +151,10 @@ impl Connection {
         let mut buffers = [IoSliceMut::new(&mut bytes)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
         let message = socket::recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        if message.flags.contains(MsgFlags::MSG_CTRUNC) {
+            drop(descriptors_of(&space));
+            return Err(io::Error::from_raw_os_error(libc::EMFILE));
+        }
         let mut fds = Vec::new();
         for control in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = control {
@@ -156,21 +172,27 @@ impl Connection {
         Ok(Some(Packet { bytes, fds }))
     }
 
-    /// The next packet of at most `most` bytes, from somebody who is not trusted: descriptors that come along are
-    /// dropped by the kernel and never get a number here. `Ok(None)` when the peer has closed, or has sent nothing at
-    /// all.
+    /// The next packet from somebody who is not trusted, cut after `most` bytes; none when the peer has closed, or has
+    /// sent nothing at all. What is attached, where the kernel lets it come, is to be dropped aside
+    /// ([`super::unix::drop_aside`]).
     ///
     /// # Errors
-    /// `WouldBlock` if there is none yet; EMSGSIZE for a longer one, which is gone then.
-    pub fn receive_bytes(&self, most: usize) -> io::Result<Option<Vec<u8>>> {
+    /// `WouldBlock` if there is none yet.
+    pub fn receive_bytes(&self, most: usize) -> io::Result<Option<Packet>> {
         let mut bytes = vec![0; most];
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        let length = socket::recv(self.0.as_raw_fd(), &mut bytes, flags)?;
-        if length > most {
-            return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
+        let mut space = cmsg_space!([RawFd; MOST_FDS]);
+        let mut buffers = [IoSliceMut::new(&mut bytes)];
+        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = socket::recvmsg::<()>(self.0.as_raw_fd(), &mut buffers, Some(&mut space), flags)?;
+        let mut fds = Vec::new();
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(raw) = control {
+                fds.extend(raw.into_iter().map(own));
+            }
         }
+        let length = message.bytes;
         bytes.truncate(length);
-        Ok((length > 0).then_some(bytes))
+        Ok((length > 0).then_some(Packet { bytes, fds }))
     }
 
     /// Waits up to `millis` for something to [`receive`](Connection::receive); false if nothing came. For
@@ -240,22 +262,23 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_attaches_never_arrives_and_what_is_too_long_is_gone() {
+    fn what_a_service_attaches_is_handed_over_to_be_dropped_and_what_is_too_long_is_cut() {
         let (ours, theirs) = Connection::pair_with_service().unwrap();
         let theirs = Connection::from_owned(theirs);
         assert_eq!(ours.receive_bytes(8).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         let (file, watched) = std::io::pipe().unwrap();
-        // Refused from Linux 6.16 on; before, it comes without what is attached.
+        // Refused from Linux 6.16 on.
         let sent = theirs.send(b"gift", &[watched.as_fd()]);
         if sent.is_ok() {
-            assert_eq!(ours.receive_bytes(8).unwrap().unwrap(), b"gift");
+            let gift = ours.receive_bytes(8).unwrap().unwrap();
+            assert_eq!((gift.bytes.as_slice(), gift.fds.len()), (&b"gift"[..], 1));
         }
         drop(watched);
         assert_eq!(io::Read::read(&mut &file, &mut [0]).unwrap(), 0, "nobody else has the other end");
         theirs.send(b"123456789", &[]).unwrap();
-        assert_eq!(ours.receive_bytes(8).unwrap_err().raw_os_error(), Some(libc::EMSGSIZE));
-        theirs.send(b"12345678", &[]).unwrap();
-        assert_eq!(ours.receive_bytes(8).unwrap().unwrap(), b"12345678");
+        assert_eq!(ours.receive_bytes(8).unwrap().unwrap().bytes, b"12345678");
+        theirs.send(b"12", &[]).unwrap();
+        assert_eq!(ours.receive_bytes(8).unwrap().unwrap().bytes, b"12");
         drop(theirs);
         assert!(ours.receive_bytes(8).unwrap().is_none());
     }

@@ -23,8 +23,8 @@ pub fn holders(address: SocketAddr) -> Option<Vec<i32>> {
 pub fn in_words(pid: i32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = String::from_utf8_lossy(&command).replace('\0', " ");
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let uid = status
+    let status = fs::read(format!("/proc/{pid}/status")).unwrap_or_default();
+    let uid = String::from_utf8_lossy(&status)
         .lines()
         .find_map(|line| line.strip_prefix("Uid:")?.split_ascii_whitespace().next()?.parse().ok());
     let user = uid.map_or_else(String::new, |uid: u32| {

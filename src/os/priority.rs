@@ -1,4 +1,4 @@
-//! Standing back behind everybody else.
+//! Standing back behind everybody else, and going before them.
 
 /// Makes this process one that works when nothing else wants to, and dies with its parent. Each step that is
 /// refused is left out: a helper at normal priority is still a helper.
@@ -13,5 +13,16 @@ pub fn become_background_helper() {
         let none = std::mem::zeroed::<libc::sched_param>();
         libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none);
         libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE);
+    }
+}
+
+/// Lets this thread have a processor whenever it wants one, before all that share by turns (SCHED_FIFO, sched(7)).
+/// What it starts does not inherit that. False where the right is missing: only root has it.
+pub fn go_first() -> bool {
+    #[expect(unsafe_code, reason = "nix has no scheduler calls")]
+    // SAFETY: two integers, and a sched_param that lives through the call; 0 is this thread.
+    unsafe {
+        let lowest = libc::sched_param { sched_priority: 1 };
+        libc::sched_setscheduler(0, libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK, &raw const lowest) == 0
     }
 }

@@ -60,9 +60,17 @@ pub fn start_ticks(pid: i32) -> io::Result<u64> {
     stat_field(pid, 22)?.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
+/// /proc/PID/stat. A program may call itself what it likes, also in bytes that are no UTF-8.
+///
+/// # Errors
+/// No such process, or no /proc.
+pub fn stat(pid: i32) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&std::fs::read(format!("/proc/{pid}/stat"))?).into_owned())
+}
+
 /// Field `number` of /proc/PID/stat, counted from 1 as in proc_pid_stat(5); 3 or more.
 fn stat_field(pid: i32, number: usize) -> io::Result<String> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let text = stat(pid)?;
     // The command (field 2) is in parentheses and may hold anything, so count from the last one.
     let after = text.rsplit_once(')').map(|(_, after)| after).unwrap_or_default();
     let field = after.split_ascii_whitespace().nth(number - 3);
@@ -83,7 +91,8 @@ pub fn seems_ended(pid: i32) -> bool {
 /// Whether the thread `name` of a process waits for a disk (state `D`).
 pub fn thread_waits_for_disk(pid: i32, name: &str) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok()).any(|stat| {
+    tasks.filter_map(|task| std::fs::read(task.path().join("stat")).ok()).any(|stat| {
+        let stat = String::from_utf8_lossy(&stat);
         let parts = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(')'));
         parts.is_some_and(|(comm, rest)| comm == name && rest.trim_start().starts_with('D'))
     })
@@ -106,12 +115,26 @@ pub fn is_alive(identity: &Identity) -> bool {
 /// The order matters: first the pidfd, then the comparison. What the pidfd names cannot change any more, so
 /// if the start time fits afterwards, the pidfd is the right one.
 pub fn open(identity: &Identity) -> Option<PidFd> {
-    if clock::boot_id().ok()? != identity.boot_id {
-        return None;
+    find(identity).ok().flatten()
+}
+
+/// As [`open`], for who must not take a living process for a dead one.
+///
+/// # Errors
+/// It cannot be told whether that process lives: EMFILE, ENFILE, ENOMEM, no /proc.
+pub fn find(identity: &Identity) -> io::Result<Option<PidFd>> {
+    if clock::boot_id()? != identity.boot_id {
+        return Ok(None);
     }
-    let pidfd = PidFd::open(identity.pid).ok()?;
-    let same = start_ticks(identity.pid).ok()? == identity.ticks;
-    (same && !pidfd.has_ended()).then_some(pidfd)
+    let found = PidFd::open(identity.pid).and_then(|pidfd| Ok((pidfd, start_ticks(identity.pid)?)));
+    match found {
+        Ok((pidfd, ticks)) => Ok((ticks == identity.ticks && !pidfd.has_ended()).then_some(pidfd)),
+        // EINVAL: the number is a thread's by now.
+        Err(error) => match error.raw_os_error() {
+            Some(libc::ESRCH | libc::ENOENT | libc::EINVAL) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// A handle on one process that can never come to mean another.

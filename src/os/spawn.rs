@@ -66,6 +66,8 @@ pub struct Plan<'a> {
     pub writable: Option<BorrowedFd<'a>>,
     /// Its oom_score_adj: the keeper's own would be inherited.
     pub oom_score: i32,
+    /// Its nice, if it may have it; what `attributes` say comes afterwards.
+    pub nice: Option<i32>,
 }
 
 /// A child that waits to be let go.
@@ -120,6 +122,7 @@ pub fn hold(plan: &Plan<'_>, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Held>
         status: status_write.as_raw_fd(),
         writable: writable.as_ref().map(AsRawFd::as_raw_fd),
         oom_score: plan.oom_score.to_string().into_bytes(),
+        nice: plan.nice,
     };
 
     let mut pidfd: RawFd = -1;
@@ -234,6 +237,7 @@ struct Child<'a> {
     status: RawFd,
     writable: Option<RawFd>,
     oom_score: Vec<u8>,
+    nice: Option<i32>,
 }
 
 #[expect(unsafe_code, reason = "between fork and exec there are only system calls")]
@@ -267,6 +271,9 @@ impl Child<'_> {
             let fd = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
             libc::write(fd, self.oom_score.as_ptr().cast(), self.oom_score.len());
             libc::close(fd);
+            if let Some(nice) = self.nice {
+                libc::syscall(libc::SYS_setpriority, libc::PRIO_PROCESS as usize, 0, nice);
+            }
             if !self.attributes.apply_with_rights() {
                 self.fail(Step::Attributes);
             }
@@ -397,6 +404,7 @@ mod tests {
             view: None,
             writable: None,
             oom_score: 0,
+            nice: None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! It is a timer (timerfd_create(2)) whose end is put off each time; putting it off wakes nobody.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -33,6 +33,14 @@ impl Switch {
         let end = Expiration::OneShot(TimeSpec::from_duration(time));
         Ok(self.0.set(end, TimerSetTimeFlags::empty())?)
     }
+
+    /// Nobody needs to hold it until it is held again: it does not fall. A fallen one stands again.
+    ///
+    /// # Errors
+    /// None that a timer of our own can meet.
+    pub fn lay_down(&self) -> io::Result<()> {
+        Ok(self.0.unset()?)
+    }
 }
 
 impl AsFd for Switch {
@@ -41,9 +49,9 @@ impl AsFd for Switch {
     }
 }
 
-/// Whether the switch behind this duplicate has fallen; it is readable then.
-pub fn has_fallen(duplicate: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(duplicate.as_fd(), PollFlags::POLLIN)];
+/// Whether a switch, or the one behind this duplicate, has fallen; it is readable then.
+pub fn has_fallen(switch: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(switch.as_fd(), PollFlags::POLLIN)];
     poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
@@ -62,6 +70,10 @@ mod tests {
         assert_eq!(poll(&mut fds, PollTimeout::from(10_000_u16)), Ok(1));
         assert!(has_fallen(&duplicate));
         switch.hold(Duration::from_secs(1000)).unwrap();
+        assert!(!has_fallen(&duplicate));
+        switch.hold(Duration::from_nanos(1)).unwrap();
+        assert_eq!(poll(&mut fds, PollTimeout::from(10_000_u16)), Ok(1));
+        switch.lay_down().unwrap();
         assert!(!has_fallen(&duplicate));
     }
 }

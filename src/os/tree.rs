@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 
 use super::cgroup::Cgroup;
+use super::process::stat;
 use crate::model::signal::Signal;
 
 /// Variables that a service's processes inherit.
@@ -51,7 +52,7 @@ pub fn usage(members: &[i32]) -> Usage {
     let mut sum = Usage::default();
     let tick = ticks_per_second();
     for pid in members {
-        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        let Ok(stat) = stat(*pid) else {
             continue;
         };
         let Some((_, after)) = stat.rsplit_once(')') else {
@@ -179,7 +180,7 @@ pub fn tasks_of(uid: u32) -> u64 {
 
 /// The threads of a process (proc_pid_stat(5), field 20); none if it has ended.
 fn threads_of(pid: i32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = stat(pid).unwrap_or_default();
     let threads =
         stat.rsplit_once(')').and_then(|(_, after)| after.split_ascii_whitespace().nth(17)?.parse().ok());
     threads.unwrap_or(0)
@@ -187,12 +188,12 @@ fn threads_of(pid: i32) -> u64 {
 
 /// The process group (proc_pid_stat(5), field 5).
 fn group_of(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = stat(pid).ok()?;
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(2)?.parse().ok()
 }
 
 fn is_zombie(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = stat(pid).unwrap_or_default();
     stat.rsplit_once(')').is_none_or(|(_, after)| after.trim_start().starts_with(['Z', 'X']))
 }
 

@@ -1,12 +1,26 @@
-//! Waiting for children, without stealing from anyone.
+//! Waiting: for descriptors, and for children without stealing from anyone.
 
 use std::io;
 
+use nix::poll::{PollFd, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::process::exit_of_status;
 use crate::model::end::Exit;
+
+/// After poll(2) has failed.
+const POLL_FAILED: u16 = 100;
+
+/// Waits until one of these is ready, or time is over. Whoever calls this in a loop looks at everything after it, so a
+/// signal is a wake-up like any other. Where the kernel cannot wait for them (EINVAL when they are more than the process
+/// may have by now, ENOMEM) it is a moment, without which the loop would do nothing else any more.
+pub fn for_any(fds: &mut [PollFd<'_>], timeout: PollTimeout) {
+    match poll(fds, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => {}
+        Err(_) => drop(poll(&mut [], POLL_FAILED)),
+    }
+}
 
 /// A child that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,12 +91,20 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(true)?)
 }
 
-/// Blocks these signals and returns a descriptor that is readable when one has come.
+/// Lets all signals through. A program that has taken the place of another one finds them blocked (see
+/// [`super::exec`]).
+pub fn let_signals_through() {
+    let _ = SigSet::empty().thread_set_mask(); // it fails for no signal that there is
+}
+
+/// Blocks these signals and no others, and returns a descriptor that is readable when one has come.
 ///
 /// # Errors
 /// Those of signalfd(2).
 pub fn signals(which: &[NixSignal]) -> io::Result<SignalFd> {
     let set: SigSet = which.iter().copied().collect();
-    set.thread_block()?;
-    Ok(SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
+    // The descriptor first: none of them can come between.
+    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    set.thread_set_mask()?;
+    Ok(signals)
 }

@@ -22,6 +22,11 @@ impl<T> Lasting<T> {
     pub fn get(&self) -> &T {
         &self.0
     }
+
+    /// The same, to be waited on no more.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
 }
 
 impl<T: AsFd> AsRawFd for Lasting<T> {

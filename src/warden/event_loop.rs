@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
 use super::cells::{self, Cells};
@@ -17,11 +18,15 @@ use crate::model::end::Exit;
 use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
+use crate::model::signal::Signal;
+use crate::os::door::Door;
 use crate::os::launch::{Launch, launch, own_program};
+use crate::os::lock::Lock;
 use crate::os::packet::{Connection, Listener};
 use crate::os::process::PidFd;
 use crate::os::{clock, heap, lock, process, wait};
 use crate::paths::Paths;
+use crate::wire::PROGRAM;
 use crate::wire::environment::MANAGED;
 use crate::wire::keeper::{Op, Reply as KeeperReply};
 use crate::wire::warden::{Reply, Request};
@@ -38,12 +43,23 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Connections at one time.
 const MOST_CLIENTS: usize = 16;
 
+/// What a warden has from a predecessor, or from the program that this process was before.
+#[derive(Debug)]
+pub struct Heritage {
+    /// What is held for the services.
+    pub holdings: Holdings,
+    /// How orphans ended.
+    pub orphans: Orphans,
+    /// That this is the one warden.
+    pub lock: Lock,
+}
+
 /// Everything the warden has.
 #[derive(Debug)]
 pub struct Warden {
     paths: Paths,
     signals: SignalFd,
-    listener: Listener,
+    pub(super) door: Door,
     clients: Vec<Connection>,
     overseen: Option<Overseen>,
     keepers: BTreeMap<ServiceName, KeeperProcess>,
@@ -52,9 +68,9 @@ pub struct Warden {
     /// How often each has died lately.
     paces: BTreeMap<ServiceName, Pace>,
     control_pace: Pace,
-    holdings: Holdings,
-    orphans: Orphans,
-    control: Option<(PidFd, Moment)>,
+    pub(super) holdings: Holdings,
+    pub(super) orphans: Orphans,
+    control: Option<Control>,
     /// When the control plane is started again.
     control_due: Option<Moment>,
     managed: bool,
@@ -64,6 +80,18 @@ pub struct Warden {
     told_by_signal: bool,
     /// Something was taken over or started since the heap was trimmed.
     busy: bool,
+    /// Somebody has asked this process to become this program.
+    pub(super) exec: Option<PathBuf>,
+    /// Last, so that it is let go of last.
+    pub(super) lock: Lock,
+}
+
+/// The control plane's process, and since when it is known.
+#[derive(Debug)]
+struct Control {
+    pid: i32,
+    process: PidFd,
+    since: Moment,
 }
 
 impl Warden {
@@ -72,14 +100,15 @@ impl Warden {
         paths: Paths,
         signals: SignalFd,
         listener: Listener,
-        holdings: Holdings,
+        heritage: Heritage,
         managed: bool,
         cells: Option<Cells>,
     ) -> Warden {
+        let Heritage { holdings, orphans, lock } = heritage;
         Warden {
             paths,
             signals,
-            listener,
+            door: Door::new(listener),
             clients: Vec::new(),
             overseen: None,
             keepers: BTreeMap::new(),
@@ -87,7 +116,7 @@ impl Warden {
             paces: BTreeMap::new(),
             control_pace: Pace::default(),
             holdings,
-            orphans: Orphans::default(),
+            orphans,
             control: None,
             control_due: None,
             managed,
@@ -95,12 +124,16 @@ impl Warden {
             quitting: false,
             told_by_signal: false,
             busy: true,
+            exec: None,
+            lock,
         }
     }
 
     /// Runs until it is told to quit and the last keeper has ended. Returns the exit code.
     pub fn run(mut self) -> u8 {
         self.find_keepers();
+        // What ended while this process was becoming another program: the signal may have come to the old one.
+        self.on_children();
         self.find_control();
         loop {
             self.on_time();
@@ -120,6 +153,7 @@ impl Warden {
             self.on_control();
             self.on_clients();
             self.on_overseen();
+            self.become_program();
         }
     }
 
@@ -163,10 +197,11 @@ impl Warden {
 
     fn find_control(&mut self) {
         let now = clock::mono();
-        let found = lock::holder(&self.paths.control_lock()).and_then(|holder| process::open(&holder));
+        let found = lock::holder(&self.paths.control_lock())
+            .and_then(|holder| Some((holder.pid, process::open(&holder)?)));
         match found {
-            Some(pidfd) => {
-                self.control = Some((pidfd, now));
+            Some((pid, process)) => {
+                self.control = Some(Control { pid, process, since: now });
                 self.control_due = None;
             }
             None => self.control_due = Some(now.plus(CONTROL_GRACE)),
@@ -178,21 +213,22 @@ impl Warden {
         let unconnected = self.keepers.values().any(|keeper| keeper.channel.is_none());
         let reconnect = unconnected.then(|| now.plus(RECONNECT));
         let overseen = self.overseen.as_ref().and_then(Overseen::deadline);
-        let due = self.due.values().copied().chain(self.control_due).chain(reconnect).chain(overseen).min();
+        let due = self.due.values().copied().chain(self.control_due).chain(self.door.deadline());
+        let due = due.chain(reconnect).chain(overseen).min();
         let timeout = due.map_or(PollTimeout::NONE, |due| {
             let millis = due.since(now).as_nanos().div_ceil(1_000_000).min(3_600_000);
             PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
         });
-        let listener = (self.clients.len() < MOST_CLIENTS).then(|| self.listener.as_fd());
+        let listener = self.door.polled().filter(|_| self.clients.len() < MOST_CLIENTS);
         let all = std::iter::once(self.signals.as_fd())
             .chain(listener)
             .chain(self.clients.iter().map(AsFd::as_fd))
             .chain(self.overseen.iter().flat_map(Overseen::polled))
-            .chain(self.control.iter().map(|(pidfd, _)| pidfd.as_fd()))
+            .chain(self.control.iter().map(|control| control.process.as_fd()))
             .chain(self.keepers.values().flat_map(KeeperProcess::polled));
         let mut fds: Vec<PollFd<'_>> =
             all.map(|fd: BorrowedFd<'_>| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        let _ = poll(&mut fds, timeout); // EINTR is a wake-up like any other
+        wait::for_any(&mut fds, timeout);
     }
 
     fn on_time(&mut self) {
@@ -273,9 +309,10 @@ impl Warden {
         };
         let exit = wait::reap(keeper.pid).map(|ended| ended.exit());
         let exit = exit.or_else(|| keeper.pidfd.exit_from_kernel());
-        // Of one that is not a child of this warden nobody may know how it ended: its parent may not have reaped
-        // it yet, and an older kernel remembers nothing. But one that has retired leaves no spec.
-        let retired = exit.is_some_and(Exit::is_success) || !self.paths.service(&name).spec().exists();
+        // One that has retired leaves no spec. How it ended does not tell: of one that is not a child of this warden
+        // nobody may know it, and a program that is no keeper at all may end well, too.
+        let retired = !self.paths.service(&name).spec().exists()
+            || (self.quitting && exit.is_some_and(Exit::is_success));
         if retired {
             self.holdings.forget(&name);
             self.paces.remove(&name);
@@ -293,14 +330,28 @@ impl Warden {
         }
     }
 
-    /// Reaps whatever has come to this process, and remembers how it ended. A keeper that was stopped is reported:
-    /// whether it is to be ended the control plane decides.
+    /// Somebody has stopped a child. Of a keeper it is reported: whether it is to be ended the control plane decides. One
+    /// that was stopped before it could do anything nobody can find, and it has nothing to lose: it is ended at once.
+    fn child_stopped(&self, pid: i32) {
+        let Some((name, keeper)) = self.keepers.iter().find(|(_, keeper)| keeper.pid == pid) else {
+            let unseen = self.overseen.as_ref().is_none_or(|overseen| overseen.pid() != pid);
+            if let Some(control) = self.control.as_ref().filter(|control| control.pid == pid && unseen) {
+                let _ = control.process.signal(Signal::KILL); // it may have ended
+            }
+            return;
+        };
+        let holder = lock::named(&self.paths.service(name).lock);
+        if holder.is_none_or(|holder| holder.pid != pid) {
+            let _ = keeper.pidfd.signal(Signal::KILL); // likewise
+        } else if let Some(overseen) = &self.overseen {
+            overseen.tell(&Reply::Stopped { name: name.clone() });
+        }
+    }
+
+    /// Reaps whatever has come to this process, and remembers how it ended.
     fn on_children(&mut self) {
         while let Some(pid) = wait::next_stopped() {
-            let keeper = self.keepers.iter().find(|(_, keeper)| keeper.pid == pid);
-            if let Some(((name, _), overseen)) = keeper.zip(self.overseen.as_ref()) {
-                overseen.tell(&Reply::Stopped { name: name.clone() });
-            }
+            self.child_stopped(pid);
         }
         while let Some(peeked) = wait::peek(None) {
             let keeper = self
@@ -322,14 +373,11 @@ impl Warden {
     }
 
     fn on_control(&mut self) {
-        let Some((pidfd, since)) = &self.control else {
+        let Some(control) = self.control.as_ref().filter(|control| control.process.has_ended()) else {
             return;
         };
-        if !pidfd.has_ended() {
-            return;
-        }
         let now = clock::mono();
-        let (pace, pause) = self.control_pace.after(now.since(*since));
+        let (pace, pause) = self.control_pace.after(now.since(control.since));
         self.control_pace = pace;
         self.control = None;
         if !self.quitting {
@@ -357,9 +405,9 @@ impl Warden {
             })
         });
         match started {
-            Ok((pid, pidfd)) => {
+            Ok((pid, process)) => {
                 log(&format!("the control plane has died: started a new one, pid {pid}"));
-                self.control = Some((pidfd, now));
+                self.control = Some(Control { pid, process, since: now });
             }
             Err(error) => {
                 log(&format!("cannot start a control plane: {error}; trying again in a second"));
@@ -370,10 +418,11 @@ impl Warden {
 
     fn on_clients(&mut self) {
         while self.clients.len() < MOST_CLIENTS {
-            match self.listener.accept() {
+            match self.door.accept(clock::mono()) {
                 Ok(Some(client)) if client.peer_uid().is_ok_and(is_ours) => self.clients.push(client),
                 Ok(Some(_)) => {} // another user: closed
-                Ok(None) | Err(_) => break,
+                Ok(None) => break,
+                Err(error) => log(&format!("cannot accept a connection: {error}; it waits")),
             }
         }
         let clients = std::mem::take(&mut self.clients);
@@ -431,12 +480,21 @@ impl Warden {
         match request {
             Request::Ping => {
                 let keepers = self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.pid)).collect();
-                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers }
+                let version = PROGRAM.to_owned();
+                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers, version }
             }
             Request::Keep { name } => {
                 // Somebody has thought better of it. What a signal has told stays told.
                 self.quitting = self.told_by_signal;
                 self.keep(name);
+                Reply::Done
+            }
+            Request::Exec { program } if self.quitting => {
+                let program = program.display();
+                Reply::Error { message: format!("it is ending, and does not become {program}") }
+            }
+            Request::Exec { program } => {
+                self.exec = Some(program);
                 Reply::Done
             }
             Request::Quit => {

@@ -12,7 +12,6 @@ use crate::os::packet::Connection;
 use crate::os::process::{Identity, PidFd};
 use crate::os::{cgroup, process};
 use crate::paths::Paths;
-use crate::wire::VERSION;
 use crate::wire::environment::{CGROUP, WARDEN_FD};
 use crate::wire::keeper::{Op, Request};
 
@@ -94,6 +93,6 @@ impl KeeperProcess {
 }
 
 fn send(channel: &Connection, op: Op) -> io::Result<()> {
-    let request = Request { v: VERSION, op };
+    let request = Request::new(op);
     channel.send(&serde_json::to_vec(&request).map_err(io::Error::other)?, &[])
 }

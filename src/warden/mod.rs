@@ -12,6 +12,9 @@ mod event_loop;
 mod keepers;
 mod orphans;
 mod overseen;
+mod renewal;
+
+use std::os::fd::OwnedFd;
 
 use nix::sys::signal::Signal;
 
@@ -19,19 +22,20 @@ use crate::holder::Holdings;
 use crate::model::ladder::OWN_OOM_SCORE;
 use crate::os::lock::{self, Attempt};
 use crate::os::packet::Listener;
-use crate::os::{heap, inherit, limits, own, wait};
+use crate::os::{exec, fault, heap, inherit, limits, own, wait};
 use crate::paths::Paths;
-use crate::wire::environment::{BY_SYSTEMD, MANAGED};
+use crate::wire::environment::{BY_SYSTEMD, LOCK_FD, MANAGED, ORPHANS, REQUESTS_FD};
 use crate::{exit_code, own_log};
-use event_loop::Warden;
+use event_loop::{Heritage, Warden};
+use orphans::Orphans;
 
 /// Runs until it is told to quit. Returns the exit code.
 pub fn run(paths: &Paths) -> u8 {
     heap::keep_small();
     limits::raise_open_files();
     own::set_oom_score(OWN_OOM_SCORE);
-    let (holdings, _) = Holdings::from_inherited(inherit::take());
-    let lock = match lock::try_lock(&paths.warden_lock()) {
+    let (holdings, mut others) = Holdings::from_inherited(inherit::take());
+    let lock = match lock::take_over(others.remove(LOCK_FD), &paths.warden_lock()) {
         Ok(Attempt::Held(lock)) => lock,
         Ok(Attempt::Busy(holder)) => {
             let holder =
@@ -44,28 +48,30 @@ pub fn run(paths: &Paths) -> u8 {
             return exit_code::FAILED;
         }
     };
-    let code = match set_up(paths, holdings) {
+    if exec::has_happened() {
+        fault::point("the warden after exec");
+    }
+    let orphans = Orphans::from_memo(&exec::told(ORPHANS).unwrap_or_default());
+    match set_up(paths, others.remove(REQUESTS_FD), Heritage { holdings, orphans, lock }) {
         Ok(warden) => warden.run(),
         Err(message) => {
             log(&message);
             exit_code::FAILED
         }
-    };
-    lock.release();
-    code
+    }
 }
 
-fn set_up(paths: &Paths, holdings: Holdings) -> Result<Warden, String> {
+fn set_up(paths: &Paths, socket: Option<OwnedFd>, heritage: Heritage) -> Result<Warden, String> {
     let failed = |what: &'static str| move |error: std::io::Error| format!("cannot {what}: {error}");
     wait::become_subreaper().map_err(failed("become the parent of orphans"))?;
     // USR2 is for the control plane and for keepers; sent to all of dogwatch, it must not end this one.
     let known = [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGUSR2];
     let signals = wait::signals(&known).map_err(failed("receive signals"))?;
-    let listener = Listener::bind(&paths.warden_sock())
+    let listener = Listener::take_over(socket, &paths.warden_sock())
         .map_err(|error| format!("cannot listen on {}: {error}", paths.warden_sock().display()))?;
     let managed = std::env::var(MANAGED).is_ok_and(|by| by == BY_SYSTEMD);
     let cells = cells::find(paths, managed);
-    Ok(Warden::new(paths.clone(), signals, listener, holdings, managed, cells))
+    Ok(Warden::new(paths.clone(), signals, listener, heritage, managed, cells))
 }
 
 fn log(what: &str) {

@@ -16,6 +16,21 @@ pub struct Orphans {
 }
 
 impl Orphans {
+    /// What is known, for the program that this process is about to become: `PID=STATUS`, with commas.
+    pub fn memo(&self) -> String {
+        let each: Vec<String> = self.ended.iter().map(|(pid, status)| format!("{pid}={status}")).collect();
+        each.join(",")
+    }
+
+    /// What the program knew that this process was before. Who has asked asks again.
+    pub fn from_memo(memo: &str) -> Orphans {
+        let pair = |word: &str| {
+            let (pid, status) = word.split_once('=')?;
+            Some((pid.parse().ok()?, status.parse().ok()?))
+        };
+        Orphans { ended: memo.split(',').filter_map(pair).collect(), asked: Vec::new() }
+    }
+
     /// An orphan has ended. Returns who has asked about it.
     pub fn ended(&mut self, pid: i32, status: i32) -> Option<ServiceName> {
         if let Some(at) = self.asked.iter().position(|(asked, _)| *asked == pid) {
@@ -45,6 +60,16 @@ impl Orphans {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_outlives_the_program() {
+        let mut orphans = Orphans::default();
+        let web = || ServiceName::new("web").unwrap();
+        assert_eq!((orphans.ended(7, 256), orphans.ended(8, 9)), (None, None));
+        let mut heir = Orphans::from_memo(&orphans.memo());
+        assert_eq!((heir.ask(8, web()), heir.ask(7, web()), heir.ask(7, web())), (Some(9), Some(256), None));
+        assert_eq!(Orphans::from_memo("").ask(7, web()), None);
+    }
 
     #[test]
     fn question_and_ending_meet_in_either_order() {

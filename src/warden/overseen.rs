@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::model::lapse::{Lapse, Verdict};
+use crate::model::lapse::{GRACE, Lapse, Verdict};
 use crate::model::moment::Moment;
 use crate::model::signal::Signal;
 use crate::os::packet::Connection;
@@ -31,6 +31,11 @@ impl Overseen {
         let same = connection.peer_pid().is_ok_and(|pid| pid == holder.pid);
         let process = same.then(|| process::open(holder)).flatten()?;
         Some(Overseen { connection, pid: holder.pid, process, switch, lapse: Lapse::default() })
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// What to poll. A switch that has fallen is looked at when time has come.
@@ -64,7 +69,7 @@ impl Overseen {
     pub fn check(&mut self, now: Moment) -> Option<String> {
         let fallen = self.switch.as_ref().is_some_and(switch::has_fallen);
         let verdict;
-        (self.lapse, verdict) = self.lapse.step(fallen, now);
+        (self.lapse, verdict) = self.lapse.step(fallen, GRACE, now);
         match verdict {
             Verdict::Beats | Verdict::Doubtful => None,
             Verdict::Stopped => {

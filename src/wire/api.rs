@@ -146,6 +146,15 @@ pub struct Answer {
     pub notes: Vec<String>,
 }
 
+/// Body of `POST /v1/exec`: the control plane becomes that program, when the orders under way are carried out. It is
+/// answered before it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Absolute path.
+    pub program: PathBuf,
+}
+
 /// Body of `POST /v1/up`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -1,5 +1,7 @@
 //! What of a stream's output was dropped: a small file in the service's run folder, written in place by its keeper, so
-//! that neither a full disk nor a SIGKILL makes it forget; and the line that the log itself has in that place.
+//! that neither a full disk nor a SIGKILL makes it forget; and the line that the log itself has in that place. Where the
+//! control plane drops for a keeper, the log has such a line, too, without the count: [`Incidents`](super::incidents)
+//! has that.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +9,8 @@ use crate::model::units::{group_digits, show_decimal_size};
 
 /// Size of the file, bytes.
 pub const SIZE: usize = 1024;
+/// Of so many runs the file tells how they were cut; there are seldom more than two.
+const MOST_CUTS: usize = 6;
 
 /// The file's content: a line of JSON, padded with blanks.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +27,23 @@ pub struct Dropped {
     /// What goes on now, and the log does not say yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<Episode>,
+    /// Where in the output of each run lines are missing that the log does not show yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<Cut>,
+}
+
+/// Lines of one run were dropped: what is in its FIFO begins a line, or goes on with one that was dropped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cut {
+    /// Its number.
+    pub run: u64,
+    /// The line before them may lack its end: it is in the memory of the keeper alone, or went with them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub half: bool,
+    /// The last line dropped has not come to its end yet: its rest belongs to it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub mid_line: bool,
 }
 
 /// Lines that were dropped one after the other.
@@ -41,8 +62,6 @@ pub struct Episode {
     pub since_ms: u64,
     /// And the last.
     pub until_ms: u64,
-    /// A line was dropped whose end has not come yet: its rest belongs to it.
-    pub mid_line: bool,
     /// The line that is being written into the log about it. If the log ends with it, it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
@@ -57,21 +76,30 @@ impl Dropped {
 
     /// The file's content, of fixed size.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("it has only strings and numbers");
+        let newest = self.cuts.len().saturating_sub(MOST_CUTS);
+        let short = Dropped { cuts: self.cuts[newest..].to_vec(), ..self.clone() };
+        let mut bytes = serde_json::to_vec(&short).expect("it has only strings and numbers");
         bytes.resize(bytes.len().max(SIZE - 1), b' ');
         bytes.push(b'\n');
         bytes
     }
 }
 
+/// What the log says, with its end of line, where lines will be missing and nobody knows yet how many:
+/// `[dogwatch: lines dropped, keeper stopped, from 14:02:11]`. The time is UTC.
+pub fn uncounted_mark(why: &str, since_ms: u64) -> String {
+    format!("[dogwatch: lines dropped, {why}, from {}]\n", time(since_ms))
+}
+
+fn time(unix_ms: u64) -> String {
+    let seconds = unix_ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
 impl Episode {
     /// What the log says in their place, with its end of line:
     /// `[dogwatch: 12,345 lines / 3.1 MB dropped, disk full, 14:02:11–14:03:40]`. The times are UTC.
     pub fn mark(&self) -> String {
-        let time = |unix_ms: u64| {
-            let seconds = unix_ms / 1000 % 86_400;
-            format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
-        };
         let at_least = if self.at_least { "at least " } else { "" };
         let noun = if self.lines == 1 { "line" } else { "lines" };
         format!(
@@ -98,7 +126,12 @@ mod tests {
             until_ms: 50_620_999,
             ..Episode::default()
         };
-        Dropped { v: 1, bytes: 4_100_000, lines: 20_000, at_least: true, now: Some(now) }
+        let cuts = vec![
+            Cut { run: 7, half: true, mid_line: false },
+            Cut { run: 8, half: false, mid_line: true },
+            Cut { run: 9, ..Cut::default() },
+        ];
+        Dropped { v: 1, bytes: 4_100_000, lines: 20_000, at_least: true, now: Some(now), cuts }
     }
 
     #[test]
@@ -107,6 +140,10 @@ mod tests {
         assert_eq!(
             episode.mark(),
             "[dogwatch: 12,345 lines / 3.1 MB dropped, disk full, 14:02:11–14:03:40]\n"
+        );
+        assert_eq!(
+            uncounted_mark("keeper stopped", 50_531_000),
+            "[dogwatch: lines dropped, keeper stopped, from 14:02:11]\n"
         );
         let one = Episode { lines: 1, bytes: 80, at_least: true, ..episode };
         assert_eq!(one.mark(), "[dogwatch: at least 1 line / 80 B dropped, disk full, 14:02:11–14:03:40]\n");
@@ -127,9 +164,12 @@ mod tests {
         let mark = long.now.as_ref().map(Episode::mark);
         long.now.as_mut().unwrap().mark = mark;
         long.now.as_mut().unwrap().bytes = u64::MAX;
-        for dropped in [Dropped::default(), sample(), long] {
+        long.cuts = vec![Cut { run: u64::MAX, half: true, mid_line: true }; MOST_CUTS];
+        for dropped in [Dropped::default(), sample(), long.clone()] {
             assert_eq!(dropped.encode().len(), SIZE);
             assert_eq!(Dropped::decode(&dropped.encode()), dropped);
         }
+        let more = Dropped { cuts: [vec![Cut::default()], long.cuts.clone()].concat(), ..long.clone() };
+        assert_eq!(Dropped::decode(&more.encode()), long, "the oldest is left out");
     }
 }

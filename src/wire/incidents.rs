@@ -1,5 +1,5 @@
 //! What has befallen the keeper of a service in this boot: `incidents.json` in the service's folder, written by
-//! the control plane, gone with the folder.
+//! the control plane and the keeper, gone with the folder.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,12 @@ pub struct Replaced {
 }
 
 impl Incidents {
+    /// More output was dropped.
+    pub fn add_dropped(&mut self, bytes: u64, lines: u64) {
+        self.dropped_bytes = self.dropped_bytes.saturating_add(bytes);
+        self.dropped_lines = self.dropped_lines.saturating_add(lines);
+    }
+
     /// Reads the file's content; none if it is damaged or a newer dogwatch's.
     pub fn decode(bytes: &[u8]) -> Option<Incidents> {
         let incidents: Incidents = serde_json::from_slice(bytes).ok()?;

@@ -3,6 +3,8 @@
 //! One JSON object per packet on a SOCK_SEQPACKET unix socket. A request is answered by exactly one
 //! [`Reply`]; `watch` and `hold` turn the connection into a stream of [`Reply`]s until either side closes.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::status::ServiceStatus;
@@ -28,10 +30,34 @@ pub fn run_of_view(key: &str) -> Option<u64> {
 /// A request with its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
-    /// [`super::VERSION`] of the asker.
+    /// The version in which `op` came into being.
     pub v: u32,
     /// What is asked.
     pub op: Op,
+}
+
+impl Request {
+    /// A request that every keeper understands which knows the operation at all.
+    pub fn new(op: Op) -> Request {
+        let v = match op {
+            Op::Status
+            | Op::Ping
+            | Op::Start
+            | Op::Up
+            | Op::Stop
+            | Op::Restart
+            | Op::Reload
+            | Op::Reread
+            | Op::Retire
+            | Op::Flush
+            | Op::Reopen
+            | Op::Watch
+            | Op::Hold
+            | Op::Orphan { .. }
+            | Op::Exec { .. } => 1,
+        };
+        Request { v, op }
+    }
 }
 
 /// What can be asked of a keeper.
@@ -68,7 +94,8 @@ pub enum Op {
     /// From now on a [`Reply::Status`] at every change of state, the first at once.
     Watch,
     /// From now on [`Reply::Hold`] (with the descriptors attached) and [`Reply::Release`]: the asker keeps the
-    /// content of FIFOs and sockets alive when the keeper dies.
+    /// content of FIFOs and sockets alive when the keeper dies. The control plane attaches its dead man's switch, where
+    /// it has one.
     Hold,
     /// What the warden knows of an orphan's end; sent by the warden, not answered.
     Orphan {
@@ -76,6 +103,13 @@ pub enum Op {
         pid: i32,
         /// Its wait status as in wait(2).
         status: i32,
+    },
+    /// Become that program, with all that is held. Answered with [`Reply::Later`] while one run takes over from another,
+    /// with [`Reply::Error`] if it is put off; else the connection closes, and who connects again speaks to the new
+    /// program.
+    Exec {
+        /// Absolute path.
+        program: PathBuf,
     },
 }
 
@@ -115,6 +149,11 @@ pub enum Reply {
     WhatOf {
         /// The process.
         pid: i32,
+    },
+    /// Not now: something else comes first, which ends by itself. To be asked again.
+    Later {
+        /// What it is: a sentence.
+        message: String,
     },
     /// The request could not be carried out.
     Error {

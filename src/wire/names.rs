@@ -1,11 +1,16 @@
 //! What to say about a name that there is not.
 
-/// The name that was probably meant, and all that there are.
+/// The service that was probably meant, and all that there are.
 pub fn suggest(wrong: &str, names: &[&str]) -> String {
-    if names.is_empty() {
-        return "there is no service at all".to_owned();
+    match names {
+        [] => "there is no service at all".to_owned(),
+        names => suggest_among("services", wrong, names),
     }
-    let list = format!("services: {}", names.join(", "));
+}
+
+/// The same among names of other things.
+pub fn suggest_among(things: &str, wrong: &str, names: &[&str]) -> String {
+    let list = format!("{things}: {}", names.join(", "));
     let near = names
         .iter()
         .map(|name| (strsim::damerau_levenshtein(wrong, name), name))

@@ -92,6 +92,12 @@ pub struct ServiceStatus {
     pub log: LogState,
     /// Its keeper's process.
     pub keeper_pid: i32,
+    /// Version of the program that its keeper runs; absent if there is no keeper, or it cannot tell.
+    #[serde(default)]
+    pub keeper_version: Option<String>,
+    /// Its keeper runs another build than the control plane; filled in by the control plane.
+    #[serde(default)]
+    pub keeper_differs: bool,
     /// Fingerprint of the entry it runs with.
     pub fingerprint: u64,
     /// Its entry in ecosystem.toml differs from what it runs with; filled in by the control plane.
@@ -243,6 +249,8 @@ impl ServiceStatus {
             log_dress: spec.log.dress.clone(),
             log: LogState::default(),
             keeper_pid: 0,
+            keeper_version: None,
+            keeper_differs: false,
             fingerprint: spec.fingerprint(),
             changed: false,
             limit_overridden: false,
@@ -309,6 +317,8 @@ pub(crate) mod tests {
             log_dress: Dress::Plain,
             log: LogState::default(),
             keeper_pid: 1,
+            keeper_version: None,
+            keeper_differs: false,
             fingerprint: 0,
             changed: false,
             limit_overridden: false,

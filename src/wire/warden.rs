@@ -1,5 +1,7 @@
 //! Between the warden and the control plane: one JSON object per packet on `warden.sock`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::name::ServiceName;
@@ -21,6 +23,11 @@ pub enum Request {
     Watch,
     /// End, once no keeper is left; answers [`Reply::Done`] at once.
     Quit,
+    /// Become that program, with all that is held; answers [`Reply::Done`] before it does.
+    Exec {
+        /// Absolute path.
+        program: PathBuf,
+    },
 }
 
 /// What the warden answers.
@@ -35,6 +42,9 @@ pub enum Reply {
         warden: i32,
         /// Each keeper: service and process.
         keepers: Vec<(ServiceName, i32)>,
+        /// Version of the program that the warden runs.
+        #[serde(default)]
+        version: String,
     },
     /// The kernel has just stopped a keeper that is the warden's child.
     Stopped {

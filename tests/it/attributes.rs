@@ -96,15 +96,16 @@ fn of_process(pid: &serde_json::Value, file: &str, line: &str) -> String {
 }
 
 #[test]
-fn critical_services_are_taken_last_and_others_leave_room_for_them() {
+fn critical_services_come_first_are_taken_last_and_others_leave_room_for_them() {
     let root = nix::unistd::geteuid().as_raw() == 0;
     let user = if root { format!("user = \"{}\"", 200_000 + std::process::id()) } else { String::new() };
     let entry = |name: &str, more: &str| {
         format!("[services.{name}]\ncommand = [\"UNRULY\", \"hang\"]\n{user}\n{more}\n")
     };
     let machine = Machine::new(&format!(
-        "{}{}{}",
+        "{}{}{}{}",
         entry("webhook", "critical = true"),
+        entry("modest", "critical = true\nnice = 3"),
         entry("report", ""),
         entry("greedy", "limits = { nproc = 3000 }")
     ));
@@ -113,7 +114,7 @@ fn critical_services_are_taken_last_and_others_leave_room_for_them() {
     machine.up();
     let status = |name| machine.status(name);
     let score = |pid| of_process(pid, "oom_score_adj", "").parse::<i32>().unwrap();
-    let [webhook, report, greedy] = ["webhook", "report", "greedy"].map(status);
+    let [webhook, modest, report, greedy] = ["webhook", "modest", "report", "greedy"].map(status);
     let keeper = score(&webhook["keeper_pid"]);
     let base = keeper.max(0);
     assert_eq!([score(&webhook["pid"]), score(&report["pid"])], [base, (base + 200).min(1000)]);
@@ -125,6 +126,13 @@ fn critical_services_are_taken_last_and_others_leave_room_for_them() {
         let line = of_process(pid, "limits", "Max processes");
         line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap_or(u64::MAX)
     };
+    let nice = |pid| {
+        let stat = of_process(pid, "stat", "");
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let usual = nice(&webhook["keeper_pid"]);
+    let first = if rights & 1 << 23 != 0 { -10 } else { usual }; // CAP_SYS_NICE
+    assert_eq!([&webhook, &report, &modest].map(|status| nice(&status["pid"])), [first, usual, 3]);
     let own = most(&webhook["keeper_pid"]);
     assert_eq!(most(&webhook["pid"]), own);
     assert_eq!(most(&greedy["pid"]), 3000);

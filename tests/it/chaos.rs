@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 use dogwatch::os::process::Identity;
 
 use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, free_address, go_on, kill, pause, stop, until};
+use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, setting, stop, until};
 
 /// Kills per variant when nobody asks for more: enough to see each kind of victim several times.
 const KILLS: u64 = 24;
+/// A recovery that takes longer is told of with what it waited for.
+const REMARKABLE: Duration = Duration::from_millis(500);
 /// The watched and their names.
 const VICTIMS: [&str; 3] = ["control plane", "warden", "keeper"];
 
@@ -63,8 +65,40 @@ fn any_two_processes_die_under_a_full_flood() {
     chaos("20", "20000", Strike::Two);
 }
 
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+/// Every pair, and each one twice, at the same moment; also with the service, and the successors at once.
+#[test]
+fn every_pair_dies_together() {
+    let machine =
+        Machine::new("[services.web]\ncommand = [\"UNRULY\", \"number\", \"5\", \"100\", \"hang\"]\n");
+    machine.up();
+    let mut before = machine.until_state("web", "online");
+    let held = held_by_all(&machine);
+    let all_work = || (0..3).all(|victim| holder(&machine, victim).is_some() && works(&machine, victim));
+    let pairs = [(0, 1), (0, 2), (1, 2), (1, 0), (2, 0), (2, 1), (0, 0), (1, 1), (2, 2)];
+    for (first, second) in pairs {
+        let living = [first, second].map(|victim| holder(&machine, victim).unwrap());
+        living.iter().for_each(kill);
+        if first == second {
+            let heir = until(
+                "an heir",
+                || holder(&machine, first),
+                |now| now.as_ref().is_some_and(|now| *now != living[0]),
+            );
+            kill(&heir.unwrap());
+        }
+        until(&format!("{} and {}", VICTIMS[first], VICTIMS[second]), all_work, |all| *all);
+        until("all three hold again", || held_by_all(&machine), |now| now.is_superset(&held));
+        let after = machine.until_state("web", "online");
+        assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+    }
+    for (victim, its_name) in VICTIMS.iter().enumerate() {
+        kill(&holder(&machine, victim).unwrap());
+        kill_pid(&before);
+        let run = before["run"].as_u64();
+        let again = |now: &serde_json::Value| now["run"].as_u64() > run && now["state"] == "online";
+        until(&format!("the service, which died with the {its_name}"), all_work, |all| *all);
+        before = until("another run", || machine.status("web"), again);
+    }
 }
 
 /// xorshift64*: the kills of a seed can be repeated.
@@ -184,11 +218,24 @@ fn kill_and_wait(machine: &Machine, victim: usize) -> Duration {
     };
     let begin = Instant::now();
     kill(&old);
-    while !holder(machine, victim).is_some_and(|new| new != old) || !works(machine, victim) {
+    let mut there = None;
+    loop {
+        if there.is_none() && holder(machine, victim).is_some_and(|new| new != old) {
+            there = Some(begin.elapsed());
+        }
+        if there.is_some() && works(machine, victim) {
+            break;
+        }
         assert!(Instant::now() < give_up, "victim {victim} is not back");
         pause();
     }
-    begin.elapsed()
+    let took = begin.elapsed();
+    if took > REMARKABLE {
+        let log = machine.own_log();
+        let last: Vec<&str> = log.lines().rev().take(8).collect();
+        eprintln!("{}: there after {there:?}, answered after {took:?}; {last:#?}", VICTIMS[victim]);
+    }
+    took
 }
 
 /// Kills two, some milliseconds apart, and waits until all work and hold again what they held.
@@ -244,7 +291,7 @@ fn held_by_all(machine: &Machine) -> BTreeSet<PathBuf> {
         let pid = holder(machine, victim).map_or(0, |process| process.pid);
         let links = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let links = links.filter_map(|link| std::fs::read_link(link.path()).ok());
-        let services = machine.paths().services();
+        let services = std::fs::canonicalize(machine.paths().services()).unwrap_or_default();
         links
             .filter(|link| link.starts_with(&services) || link.to_string_lossy().starts_with("socket:"))
             .collect::<BTreeSet<PathBuf>>()

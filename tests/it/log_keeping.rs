@@ -82,7 +82,7 @@ fn a_critical_service_does_not_wait_for_a_full_disk_and_the_count_is_right_to_th
     machine.ok(&["stop", "web"]);
     machine.ok(&["down"]);
     let written = timed(&machine).0;
-    let Account { kept, missing, dropped, marks, at_least } = account(&machine.log_files("web", "out"));
+    let Account { kept, missing, dropped, marks, at_least, .. } = account(&machine.log_files("web", "out"));
     eprintln!(
         "{written} lines, {dropped} dropped; longest write {longest} ms; back after {back:.1?}; {more} KiB more"
     );
@@ -138,7 +138,7 @@ fn die_in_a_drop(moment: &str, exact: bool) {
     assert_eq!(machine.until_state("web", "online")["pid"], before["pid"]);
     machine.ok(&["stop", "web"]);
     machine.ok(&["down"]);
-    let Account { kept, missing, dropped, marks, at_least } = account(&machine.log_files("web", "out"));
+    let Account { kept, missing, dropped, marks, at_least, .. } = account(&machine.log_files("web", "out"));
     assert_eq!((kept + missing, marks), (timed(&machine).0, 1), "{moment}");
     assert!(dropped <= missing && at_least != exact, "{moment}: {dropped} of {missing}");
     assert!(dropped == missing || !exact, "{moment}: {dropped} of {missing}");

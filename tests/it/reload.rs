@@ -12,10 +12,10 @@ use crate::harness::shell::Shell;
 use crate::harness::{Machine, binary, free_address, kill, kill_pid, until};
 
 /// What the webhook answers as long as it serves, also while it ends.
-const VERIFY: &str = "/webhook?hub.mode=subscribe&hub.verify_token=a-test&hub.challenge=42";
+pub const VERIFY: &str = "/webhook?hub.mode=subscribe&hub.verify_token=a-test&hub.challenge=42";
 
 /// Built by cargo beside dogwatch itself.
-fn webhook() -> PathBuf {
+pub fn webhook() -> PathBuf {
     let path = binary().with_file_name("webhook");
     assert!(path.exists(), "{} is missing: cargo build --workspace", path.display());
     path
@@ -27,7 +27,7 @@ fn service(command: &str, address: SocketAddr, more: &str) -> String {
 
 /// The pid of who answers for `unruly serve`, which wants no request.
 #[track_caller]
-fn served_by(address: SocketAddr) -> Value {
+pub fn served_by(address: SocketAddr) -> Value {
     let mut answer = String::new();
     TcpStream::connect(address).unwrap().read_to_string(&mut answer).unwrap();
     answer.split(' ').next().unwrap().parse().unwrap()
@@ -35,7 +35,7 @@ fn served_by(address: SocketAddr) -> Value {
 
 /// Waits until the run that was replaced is gone; returns the status then.
 #[track_caller]
-fn until_alone(machine: &Machine) -> Value {
+pub fn until_alone(machine: &Machine) -> Value {
     until(
         "one process",
         || machine.status("web"),
@@ -46,7 +46,7 @@ fn until_alone(machine: &Machine) -> Value {
 /// Reads the log of `unruly count`: each run's lines, which must be whole and in order, none missing. Returns how many
 /// runs there were, and how often a line follows one of another run.
 #[track_caller]
-fn runs_in_log(machine: &Machine) -> (usize, usize) {
+pub fn runs_in_log(machine: &Machine) -> (usize, usize) {
     let mut next: BTreeMap<String, u64> = BTreeMap::new();
     let (mut last, mut changes) = (String::new(), 0);
     for file in machine.log_files("web", "out") {

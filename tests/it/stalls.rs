@@ -2,20 +2,28 @@
 //! peace, and replaced like dead ones. And locks: whoever comes second says who was first.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
+use dogwatch::model::name::ServiceName;
+use dogwatch::os::packet::Connection;
 use dogwatch::os::process::Identity;
 
-use crate::harness::lines::{Tally, tally};
-use crate::harness::{Machine, go_on, kill, kill_pid, pause, stop, until};
+use crate::harness::lines::{Account, Tally, account, tally};
+use crate::harness::{Machine, free_address, go_on, kill, kill_pid, pause, stop, until};
 
 /// From the moment when a keeper or the warden stalls.
 const REPLACED: Duration = Duration::from_secs(10);
 /// The same for the control plane.
 const CONTROL_REPLACED: Duration = Duration::from_secs(20);
+/// The same for both at once.
+const BOTH_REPLACED: Duration = Duration::from_secs(40);
 /// A command that finds somebody stalled answers within this time; twice what is promised, for busy machines.
 const ANSWER: Duration = Duration::from_secs(4);
 
@@ -132,6 +140,95 @@ fn a_stopped_control_plane_affects_nothing_and_is_replaced() {
     assert!(machine.own_log().contains(&told), "{}", machine.own_log());
 }
 
+/// What becomes of warden and control plane, in this order.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Stalls,
+    Dies,
+}
+
+/// Neither of them does anything any more: their service notices nothing, is restarted if it dies, and a keeper sees to
+/// the rest.
+fn nobody_watches(warden: Fate, control: Fate) {
+    let address = free_address();
+    let machine = Machine::new(&format!(
+        r#"
+        [services.web]
+        command = ["UNRULY", "whole", "number", "5", "100", "serve", "ready", "hang"]
+        listen = ["{address}"]
+        ready = "notify"
+        log = {{ compress = false, keep = 100 }}
+        [services.mortal]
+        command = ["UNRULY", "hang"]
+        "#
+    ));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let mortal = machine.until_state("mortal", "online");
+    let old = [machine.warden().unwrap(), machine.control().unwrap()];
+    let keeper = machine.keeper("web");
+    let befall = |fate: Fate, whom: &Identity| if fate == Fate::Stalls { stop(whom) } else { kill(whom) };
+    // The one that stalls first: it is not to bring the other one back.
+    if warden == Fate::Stalls {
+        befall(warden, &old[0]);
+        befall(control, &old[1]);
+    } else {
+        befall(control, &old[1]);
+        befall(warden, &old[0]);
+    }
+    let begin = Instant::now();
+    kill_pid(&mortal);
+    let path = machine.paths().service(&ServiceName::new("mortal").unwrap()).keeper_sock();
+    until("it is restarted all the same", || asked(&path), |now| now["run"] == 2 && now["pid"].is_i64());
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    let (mut answers, mut back) = (0, false);
+    while !back {
+        assert!(begin.elapsed() < BOTH_REPLACED, "{}", machine.own_log());
+        let mut answer = String::new();
+        TcpStream::connect(address).unwrap().read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("{} ", before["pid"])), "{answer:?}");
+        answers += 1;
+        let now = [machine.warden(), machine.control()];
+        back = now.iter().zip(&old).all(|(now, old)| now.as_ref().is_some_and(|now| now != old));
+        pause();
+    }
+    eprintln!("{answers} answers, back after {:?}", begin.elapsed());
+    let after = machine.until_state("web", "online");
+    assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+    assert_eq!(machine.keeper("web"), keeper);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let found = tally(&machine.log_files("web", "out"));
+    assert!(found.lines > 10_000, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+}
+
+/// What the keeper with that socket says, asked directly.
+fn asked(socket: &Path) -> serde_json::Value {
+    let ask = || {
+        let connection = Connection::connect(socket).ok()?;
+        connection.send(br#"{"v":1,"op":"status"}"#, &[]).ok()?;
+        let packet = connection.wait(1000).ok()?.then(|| connection.receive().ok().flatten()).flatten()?;
+        serde_json::from_slice::<serde_json::Value>(&packet.bytes).ok()
+    };
+    ask().map_or(serde_json::Value::Null, |reply| reply["status"].clone())
+}
+
+#[test]
+fn a_stopped_warden_and_a_stopped_control_plane_cost_nothing() {
+    nobody_watches(Fate::Stalls, Fate::Stalls);
+}
+
+#[test]
+fn a_stopped_warden_and_a_dead_control_plane_cost_nothing() {
+    nobody_watches(Fate::Stalls, Fate::Dies);
+}
+
+#[test]
+fn a_dead_warden_and_a_stopped_control_plane_cost_nothing() {
+    nobody_watches(Fate::Dies, Fate::Stalls);
+}
+
 /// Lines so far, and the longest write, milliseconds.
 fn timed(file: &Path) -> (u64, u64) {
     let text = fs::read_to_string(file).unwrap_or_default();
@@ -177,21 +274,15 @@ fn a_critical_service_never_waits_for_a_stopped_keeper() {
     assert!(longest < 2000, "a write took {longest} ms");
     assert!(machine.ok(&["show", "web"]).contains("so that the service did not wait"));
     machine.ok(&["stop", "web"]);
-    let counted = || machine.status("web")["incidents"]["dropped_lines"].as_u64();
-    let (found, _) = until(
-        "each line that is missing was counted, and no other",
-        || (tally(&machine.log_files("web", "out")), counted()),
-        |(found, counted)| *counted == Some(found.lost),
-    );
-    let marks = marks(&machine);
-    assert!(marks > 0, "{found:?}");
-    assert_eq!(found, Tally { lines: found.lines, lost: found.lost, torn: marks, ..Tally::default() });
+    let account = all_missing_lines_are_counted(&machine, "logs");
+    assert!(account.uncounted > 0, "{account:?}");
 }
 
-/// How often the log says that lines are missing.
-fn marks(machine: &Machine) -> u64 {
-    let texts = machine.log_files("web", "out").into_iter().map(|file| fs::read_to_string(file).unwrap());
-    texts.map(|text| text.matches("dogwatch: lines are missing here").count() as u64).sum()
+/// Lines that were dropped for it: by its keeper, and by the control plane.
+fn dropped(machine: &Machine) -> u64 {
+    let status = machine.status("web");
+    let of = |who: &str| status[who]["dropped_lines"].as_u64().unwrap_or(0);
+    of("log") + of("incidents")
 }
 
 /// A file system that can be made to hang.
@@ -215,6 +306,24 @@ impl Disk {
         made.then_some(Disk(at))
     }
 
+    /// Makes one in memory that is soon full; none where that is not allowed.
+    fn small(at: PathBuf) -> Option<Disk> {
+        fs::create_dir(&at).unwrap();
+        let disk = Disk(at);
+        disk.mount_in_memory("size=4m").then_some(disk)
+    }
+
+    /// Gives it room.
+    fn grow(&self) {
+        assert!(self.mount_in_memory("remount,size=1g"));
+    }
+
+    fn mount_in_memory(&self, options: &str) -> bool {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(&self.0).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success())
+    }
+
     fn freeze(&self, option: &str) {
         // One that is not frozen cannot be thawed, and need not be.
         let _ = Command::new("fsfreeze").arg(option).arg(&self.0).stderr(Stdio::null()).status();
@@ -228,13 +337,13 @@ impl Drop for Disk {
     }
 }
 
-#[test]
-fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+/// A critical service on such a disk, which writes numbered lines and times its writes.
+fn on_a_disk(make: impl Fn(PathBuf) -> Option<Disk>) -> Option<(Machine, Disk, PathBuf)> {
     let machine = Machine::new("");
     let timing = machine.dir().join("timing");
-    let Some(disk) = Disk::mount(machine.dir().join("disk")) else {
+    let Some(disk) = make(machine.dir().join("disk")) else {
         eprintln!("left out: no file system can be mounted here");
-        return;
+        return None;
     };
     machine.write(&format!(
         r#"
@@ -245,22 +354,149 @@ fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
         [services.web]
         compartment = "production"
         command = ["UNRULY", "whole", "timed", "{}", "5", "400", "hang"]
+        log = {{ keep = 1000, compress = false }}
         "#,
         timing.display()
     ));
     machine.up();
+    machine.until_state("web", "online");
+    Some((machine, disk, timing))
+}
+
+/// Each line that is missing was counted, and no other, and the log says where. The service has ended.
+#[track_caller]
+fn all_missing_lines_are_counted(machine: &Machine, dir: &str) -> Account {
+    let files = || machine.log_files_in(dir, "web", "out");
+    let (found, _) = until(
+        "each line that is missing was counted, and no other",
+        || (tally(&files()), dropped(machine)),
+        |(found, counted)| *counted == found.lost,
+    );
+    let account = account(&files());
+    let marks = account.marks + account.uncounted;
+    assert!(marks > 0, "{found:?}");
+    assert_eq!(found, Tally { lines: found.lines, lost: found.lost, torn: marks, ..Tally::default() });
+    account
+}
+
+/// And the log says how many, to the line.
+#[track_caller]
+fn all_missing_lines_are_counted_in_the_log(machine: &Machine) {
+    let account = all_missing_lines_are_counted(machine, "disk");
+    let exact = Account { dropped: account.missing, uncounted: 0, at_least: false, ..account };
+    assert_eq!(account, exact);
+}
+
+#[test]
+fn a_disk_that_hangs_ends_nobody_and_a_critical_service_does_not_wait_for_it() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
     let before = machine.until_state("web", "online");
     let keeper = machine.keeper("web");
     disk.freeze("-f");
-    let told = "the log disk of web hangs: its output waits";
+    let told = "the log disk of web hangs: lines are dropped when its FIFO is full";
     until("it is told", || machine.ok(&["status"]), |text| text.contains(told));
     let begun = timed(&timing).0;
     until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 100_000);
-    assert!(machine.status("web")["incidents"]["dropped_lines"].as_u64() > Some(50_000));
+    assert!(dropped(&machine) > 50_000);
     disk.freeze("-u");
     until("it is over", || machine.ok(&["status"]), |text| !text.contains(told));
+    let (_, longest) = timed(&timing);
+    eprintln!("the longest write took {longest} ms");
+    assert!(longest < 1500, "a write took {longest} ms");
     let after = machine.until_state("web", "online");
     assert_eq!((machine.keeper("web"), &after["pid"]), (keeper, &before["pid"]));
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted_in_the_log(&machine);
+}
+
+#[test]
+fn a_disk_that_hangs_is_borne_without_a_control_plane() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
+    let control = machine.control().unwrap();
+    stop(&control);
+    disk.freeze("-f");
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 200_000);
+    disk.freeze("-u");
+    assert_eq!(machine.control(), Some(control.clone()), "nobody has helped");
+    go_on(&control);
+    let (_, longest) = timed(&timing);
+    assert!(longest < 1500, "a write took {longest} ms");
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted_in_the_log(&machine);
+}
+
+#[test]
+fn a_keeper_that_not_even_a_kill_ends_is_back_when_its_disk_is() {
+    let machine = Machine::new(
+        r#"
+        [dogwatch]
+        log_dir = "disk"
+        [services.web]
+        command = ["UNRULY", "whole", "number", "5", "100", "hang"]
+        log = { compress = false, keep = 100 }
+        "#,
+    );
+    let Some(disk) = Disk::mount(machine.dir().join("disk")) else { return };
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    disk.freeze("-f");
+    let waits = || dogwatch::os::process::thread_waits_for_disk(keeper.pid, "pump");
+    until("it waits in the kernel", waits, |waits| *waits);
+    kill(&keeper);
+    // Nobody can help as long as the disk hangs; it is told, and nothing is done in vain.
+    let seen = until("it is seen", || machine.ok(&["status"]), |text| text.contains("is being replaced"));
+    assert!(seen.contains("the keeper of web is stalled (it did not answer)"), "{seen}");
+    disk.freeze("-u");
+    let new = until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    let after = until("it answers", || machine.status("web"), |now| now["keeper_pid"] == i64::from(new.pid));
+    assert_eq!(after["pid"], before["pid"]);
+    assert_eq!(machine.own_log().matches("a new one in").count(), 1);
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["down"]);
+    let found = tally(&machine.log_files_in("disk", "web", "out"));
+    assert_eq!(found, Tally { lines: found.lines, ..Tally::default() });
+}
+
+#[test]
+fn a_keeper_that_is_killed_while_its_disk_hangs_is_followed_by_one_that_says_at_least() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::mount) else { return };
+    let before = machine.until_state("web", "online");
+    let keeper = machine.keeper("web").unwrap();
+    disk.freeze("-f");
+    let begun = timed(&timing).0;
+    until("it drops", || timed(&timing).0, |lines| *lines > begun + 100_000);
+    kill(&keeper); // which ends when the disk goes on
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 200_000);
+    disk.freeze("-u");
+    let new = until_replaced(&keeper, REPLACED, || machine.keeper("web"));
+    let after = until("it answers", || machine.status("web"), |now| now["keeper_pid"] == i64::from(new.pid));
+    assert_eq!((&after["pid"], &after["log"]["at_least"]), (&before["pid"], &true.into()));
+    machine.ok(&["stop", "web"]);
+    let files = || machine.log_files_in("disk", "web", "out");
+    let marked = || -> String { files().into_iter().map(|file| fs::read_to_string(file).unwrap()).collect() };
+    until("the mark", marked, |text| {
+        text.contains("[dogwatch: at least ") && text.contains(", disk hangs, ")
+    });
+    machine.ok(&["down"]);
+    let found = tally(&files());
+    eprintln!("{found:?}");
+    // A line that was half written when the disk stood still may have lost its end with the keeper.
+    assert!(found.doubled == 0 && found.ragged == 0 && found.torn <= 2, "{found:?}");
+    assert!(found.lost > 100_000, "{found:?}");
+}
+
+#[test]
+fn a_disk_that_is_full_is_no_reason_to_wait() {
+    let Some((machine, disk, timing)) = on_a_disk(Disk::small) else { return };
+    let begun = timed(&timing).0;
+    until("it goes on writing", || timed(&timing).0, |lines| *lines > begun + 300_000);
+    disk.grow();
+    let (_, longest) = timed(&timing);
+    assert!(longest < 1500, "a write took {longest} ms");
+    machine.ok(&["stop", "web"]);
+    all_missing_lines_are_counted_in_the_log(&machine);
 }
 
 /// How often each thread of a process has gone to sleep so far.
@@ -305,26 +541,62 @@ fn of_twenty_that_start_it_one_does() {
     }
     let log = machine.own_log();
     assert_eq!(log.matches("control: started warden ").count(), 1, "{log}");
-    let home = machine.dir().join("home");
-    let ours = |pid: i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|byte| *byte == 0)
-            .any(|word| word == format!("DOGWATCH_HOME={}", home.display()).as_bytes())
-    };
-    let count = |kind: &str| {
-        let entries =
-            fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let kinds = entries.filter(|pid| {
-            dogwatch::os::process::command_line(*pid).get(1).is_some_and(|word| word == kind) && ours(*pid)
-        });
-        kinds.count()
-    };
+    let count = |kind| processes(&machine, kind).len();
     until(
         "the others have ended",
         || ["control", "warden", "keeper"].map(count),
         |found| *found == [1, 1, 2],
     );
+}
+
+/// The processes of this dogwatch that were started with this word.
+fn processes(machine: &Machine, kind: &str) -> Vec<i32> {
+    let home = format!("DOGWATCH_HOME={}", machine.dir().join("home").display());
+    let ours = |pid: i32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|word| word == home.as_bytes())
+    };
+    let entries = fs::read_dir("/proc").unwrap();
+    let all = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_one = |pid: i32| {
+        dogwatch::os::process::command_line(pid).get(1).is_some_and(|word| word == kind) && ours(pid)
+    };
+    all.filter(|pid| is_one(*pid)).collect()
+}
+
+/// A process is stopped before it has done anything: before it has a lock or a connection by which others know it.
+fn is_stopped_at_birth(kind: &str, moment: &str) {
+    if cfg!(not(debug_assertions)) || std::env::var_os("DOGWATCH").is_some() {
+        return; // a release build has no moments to hang at
+    }
+    let mut machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let marker = machine.dir().join("hangs");
+    fs::write(&marker, "").unwrap(); // not yet
+    machine.set("DOGWATCH_HANG", &format!("{moment}={}", marker.display()));
+    machine.up();
+    let before = machine.until_state("web", "online");
+    let holder = || if kind == "keeper" { machine.keeper("web") } else { machine.control() };
+    fs::remove_file(&marker).unwrap();
+    kill(&holder().unwrap());
+    until("its successor hangs", || marker.exists(), |hangs| *hangs);
+    let born = until("there it is", || processes(&machine, kind), |found| found.len() == 1)[0];
+    dogwatch::os::process::PidFd::open(born)
+        .unwrap()
+        .signal(dogwatch::model::signal::Signal(libc::SIGSTOP))
+        .unwrap();
+    until("another one", holder, |now| now.as_ref().is_some_and(|now| now.pid != born));
+    assert_eq!(machine.until_state("web", "online")["pid"], before["pid"]);
+    until("the first one is gone", || processes(&machine, kind), |found| !found.contains(&born));
+}
+
+#[test]
+fn a_keeper_that_is_stopped_at_birth_has_a_successor() {
+    is_stopped_at_birth("keeper", "a keeper begins");
+}
+
+#[test]
+fn a_control_plane_that_is_stopped_at_birth_has_a_successor() {
+    is_stopped_at_birth("control", "a control plane begins");
 }
 
 #[test]
@@ -359,4 +631,66 @@ fn up_beside_systemd_says_who_runs_it_and_leaves_it_alone() {
     assert_eq!(machine.until_state("web", "online")["run"], 1);
     machine.ok(&["down"]);
     unit.wait().unwrap();
+}
+
+#[test]
+fn up_never_takes_the_place_of_one_that_systemd_is_about_to_start_again() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let socket = machine.dir().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let over = AtomicBool::new(false);
+    let listen = || {
+        while !over.load(Ordering::Relaxed) {
+            let _ = manager.recv(&mut [0; 256]); // a queue that is full would stall who reports
+        }
+    };
+    // Restart=always, RestartSec=100ms.
+    let restart = || {
+        let mut ends = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            let mut unit = machine.command(&["control"]).env("NOTIFY_SOCKET", &socket).spawn().unwrap();
+            ends.push(unit.wait().unwrap().code());
+            let pause_until = Instant::now() + Duration::from_millis(100);
+            while Instant::now() < pause_until {
+                pause();
+            }
+        }
+        ends
+    };
+    /// Whatever comes of the test, the other thread ends.
+    struct Over<'a>(&'a AtomicBool, &'a Machine);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+            self.1.control().iter().for_each(kill);
+        }
+    }
+    let ends = thread::scope(|scope| {
+        let unit = scope.spawn(restart);
+        scope.spawn(listen);
+        let _over = Over(&over, &machine);
+        let before = machine.until_state("web", "online");
+        for _ in 0..20 {
+            let control = until("it runs", || machine.control(), Option::is_some).unwrap();
+            kill(&control);
+            let ups = [0, 1].map(|_| machine.command(&["up", "-d"]).stderr(Stdio::piped()).spawn().unwrap());
+            for up in ups {
+                let up = up.wait_with_output().unwrap();
+                let said = String::from_utf8(up.stderr).unwrap();
+                assert!(
+                    up.status.success() && said.contains("run by systemd): joining it"),
+                    "{}: {said}",
+                    up.status
+                );
+            }
+        }
+        let after = machine.until_state("web", "online");
+        assert_eq!((&after["pid"], &after["run"]), (&before["pid"], &before["run"]));
+        over.store(true, Ordering::Relaxed);
+        machine.ok(&["down"]);
+        unit.join().unwrap()
+    });
+    assert_eq!(ends.len(), 21, "each end but the last one was a kill: {ends:?}");
+    assert_eq!(ends.iter().filter(|end| end.is_none()).count(), 20, "{ends:?}");
 }

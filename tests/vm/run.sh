@@ -113,6 +113,17 @@ TOML
 
     systemctl daemon-reload || fail 'daemon-reload'
     untouched 'daemon-reload'
+
+    own() { echo "$(control) $(warden) $(keepers)"; }
+    old=$(own)
+    cp /usr/bin/dogwatch /var/tmp/newer && echo 'another build' >>/var/tmp/newer
+    looked=$(dogwatch upgrade /var/tmp/newer 2>&1) || fail 'upgrade'
+    is 'the processes of dogwatch' "$old" own
+    is 'the unit' active property dogwatch.service ActiveState
+    cmp -s "/proc/$(control)/exe" /var/tmp/newer || fail 'the control plane runs the old program'
+    untouched 'an upgrade'
+    layout
+
     systemctl stop dogwatch || fail 'stop'
     is 'the stopped unit' inactive property dogwatch.service ActiveState
     is 'the services, by way of the keepers' "$before" pids

@@ -99,7 +99,8 @@ impl Service {
             let lines = rollup.lines().filter(|line| line.starts_with(name));
             lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
         };
-        format!("RSS {:.1} MB, private {:.1} MB", mb(kib("Rss:")), mb(kib("Private_")))
+        let (all, data, private) = (kib("Rss:"), kib("Anonymous:"), kib("Private_"));
+        format!("RSS {:.1} MB, private {:.1} MB, of it data {:.1} MB", mb(all), mb(private), mb(data))
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 const MAX_TEXT: usize = 4096;
 
 /// The kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A button or list row was chosen, or a text asked for the same.
     ButtonClick,
@@ -82,10 +83,11 @@ pub enum Trigger<'a> {
     Text(&'a str),
 }
 
-/// One event to be written, with all the rows it makes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One event to be written, with all the rows it makes. Its JSON is the spool's: changes need a new version there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     pub(crate) kind: Kind,
+    #[serde(rename = "at_ms", with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub(crate) at: Timestamp,
     pub(crate) phone: Option<String>,
     pub(crate) button_id: Option<String>,
@@ -94,6 +96,7 @@ pub struct NewEvent {
     /// The content of the incoming row in `conversations`, if the event makes one.
     pub(crate) incoming: Option<String>,
     /// What a delivery makes beside its event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) delivery: Option<Delivery>,
 }
 
@@ -136,8 +139,8 @@ pub(crate) struct Delivery {
     pub(crate) answered_ms: Option<u64>,
 }
 
-/// What one message made, written whole or not at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What one message made, written whole or not at all. Its JSON is the spool's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// What the message is known by. An entry whose key is in the database already is not written again.
     pub key: Option<String>,
@@ -262,23 +265,6 @@ impl NewEvent {
     /// The moment of receipt, as the database writes it.
     pub(crate) fn database_time(&self) -> String {
         self.at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-    }
-}
-
-impl Entry {
-    /// About how much memory it takes while it waits.
-    pub(crate) fn weight(&self) -> usize {
-        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-        let event = |event: &NewEvent| {
-            size_of::<NewEvent>()
-                + event.data.len()
-                + event.message_type.len()
-                + text(&event.phone)
-                + text(&event.button_id)
-                + text(&event.incoming)
-                + event.delivery.as_ref().map_or(0, |delivery| delivery.item.len() + delivery.item_type.len())
-        };
-        size_of::<Self>() + text(&self.key) + self.events.iter().map(event).sum::<usize>()
     }
 }
 

@@ -21,12 +21,22 @@ impl Fingerprint {
         Self(bytes)
     }
 
+    /// The same as a number.
+    pub(crate) fn number(self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
+    /// Of that number.
+    pub(crate) fn of_number(number: u128) -> Self {
+        Self(number.to_be_bytes())
+    }
+
     /// Of a key as the database has it: the key itself or, written back after damage, its fingerprint.
     pub(crate) fn of_stored(key: &str) -> Self {
         key.strip_prefix(MARK)
             .filter(|digits| digits.len() == 32)
             .and_then(|digits| u128::from_str_radix(digits, 16).ok())
-            .map_or_else(|| Self::of(key), |number| Self(number.to_be_bytes()))
+            .map_or_else(|| Self::of(key), Self::of_number)
     }
 }
 
@@ -34,7 +44,7 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_char(MARK)?;
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write!(f, "{:032x}", self.number())
     }
 }
 

@@ -295,7 +295,7 @@ fn a_crash_between_the_two_renames_costs_nothing() {
     fs::copy(lock, format!("{}.salvage", aside.display())).expect("a plan: the ids of before");
     fs::rename(place.database(), &aside).expect("set aside");
     let logger = place.logger();
-    assert!(logger.log(click("new")));
+    assert!(logger.log(&click("new")));
     eventually("it is written", || logger.counters().written == 1);
     eventually("all is back", || place.number("SELECT COUNT(*) FROM webhook_events") == 3_001);
     eventually("the plan is done", || !Path::new(&format!("{}.salvage", aside.display())).exists());
@@ -321,7 +321,7 @@ fn counters_of_before_and_since_add_up_and_destroyed_ones_are_counted_anew() {
         assert!(matches!(stopped, Err(Error::Stopped)), "{stopped:?}");
         let logger = place.logger();
         for number in 0..100 {
-            assert!(logger.log(click(&format!("new.{number}"))));
+            assert!(logger.log(&click(&format!("new.{number}"))));
         }
         eventually("they are written", || logger.counters().written == 100);
         eventually("the salvage goes on in the background", || {
@@ -341,16 +341,16 @@ fn counters_of_before_and_since_add_up_and_destroyed_ones_are_counted_anew() {
 fn a_damaged_file_is_replaced_while_events_come() {
     let place = Place::filled(5_000);
     let logger = place.logger();
-    assert!(logger.log(click("first")) && logger.is_new("second"));
+    assert!(logger.log(&click("first")) && logger.is_new("second"));
     eventually("it is written", || logger.counters().written == 1);
     place.destroy(4);
     // As a reader does that meets it.
     fs::write(place.suspect(), "").expect("a note");
     for number in 0..200 {
-        assert!(logger.log(click(&format!("new.{number}"))));
+        assert!(logger.log(&click(&format!("new.{number}"))));
     }
     eventually("the file is set aside", || place.set_aside().len() > 1);
-    assert!(logger.log(click("last")) && logger.log(click("first")));
+    assert!(logger.log(&click("last")) && logger.log(&click("first")));
     eventually("all is written", || logger.counters().written == 202);
     eventually("the note is gone", || !place.suspect().exists());
     let plan_is_done =
@@ -369,7 +369,7 @@ fn a_damaged_file_is_replaced_while_events_come() {
 fn garbage_is_replaced_and_ids_go_on() {
     let place = Place::filled(300);
     let logger = place.logger();
-    assert!(logger.log(click("first")));
+    assert!(logger.log(&click("first")));
     eventually("it is written", || logger.counters().written == 1);
     assert_eq!(logger.close(LIMIT), 0);
     drop(logger);
@@ -377,7 +377,7 @@ fn garbage_is_replaced_and_ids_go_on() {
     fs::write(place.database(), &garbage).expect("written");
     // Another process: all it knows of the file is what the lock file keeps.
     let logger = place.logger();
-    assert!(logger.log(click("second")));
+    assert!(logger.log(&click("second")));
     eventually("events are written again", || logger.counters().written == 1);
     assert_eq!(logger.close(LIMIT), 0);
     assert_eq!(place.number("SELECT id FROM webhook_events"), 302);
@@ -408,13 +408,13 @@ fn a_reader_tells_of_damage_and_follows_the_new_file() {
 fn the_stale_wal_of_another_file_is_never_played_in() {
     let place = Place::new();
     let logger = place.logger();
-    assert!(logger.log(click("first")));
+    assert!(logger.log(&click("first")));
     eventually("it is written", || logger.counters().written == 1);
     // Someone restores a copy, as guides say, and forgets the -wal.
     let other = Place::filled(1_000);
     fs::copy(other.database(), place.folder.path().join("data/copy")).expect("copied");
     fs::rename(place.folder.path().join("data/copy"), place.database()).expect("in place");
-    assert!(logger.log(click("second")));
+    assert!(logger.log(&click("second")));
     eventually("it is written", || logger.counters().written == 2);
     assert_eq!(logger.close(LIMIT), 0);
     assert_eq!(place.number("SELECT COUNT(*) FROM webhook_events"), 1_001);

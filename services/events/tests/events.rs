@@ -73,7 +73,7 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 fn what_is_logged_is_found_again() {
     let place = Place::new();
     let logger = place.logger();
-    assert!(logger.log(click("m1")) && logger.log(text("m2", "Hello")) && logger.log(click("m1")));
+    assert!(logger.log(&click("m1")) && logger.log(&text("m2", "Hello")) && logger.log(&click("m1")));
     assert_eq!(logger.close(LIMIT), 0);
     let counters = logger.counters();
     assert_eq!((counters.written, counters.repeated, counters.dropped), (2, 1, 0));
@@ -98,9 +98,9 @@ fn a_delivery_makes_its_rows_also_by_way_of_the_spool() {
     let spool = place.folder.path().join("events.spool");
     let logger = Logger::start(place.database(), spool.clone(), |_| {}).expect("a thread").0;
     let accepted = |answered_ms| DeliveryEnd::Accepted { message_id: Some("wamid.out"), answered_ms };
-    assert!(logger.log(delivery("a", 100, accepted(Some(1500)))));
-    assert!(logger.log(delivery("b", 400, DeliveryEnd::GivenUp("HTTP 400"))));
-    assert!(logger.log(delivery("c", 400, accepted(None))));
+    assert!(logger.log(&delivery("a", 100, accepted(Some(1500)))));
+    assert!(logger.log(&delivery("b", 400, DeliveryEnd::GivenUp("HTTP 400"))));
+    assert!(logger.log(&delivery("c", 400, accepted(None))));
     assert_eq!(logger.close(LIMIT), 0);
     assert_eq!(logger.counters().spooled, 3);
     fs::remove_file(place.folder.path().join("data")).expect("out of the way");
@@ -132,13 +132,13 @@ fn a_locked_database_costs_no_event() {
     lock.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
     let logger = place.logger();
     for number in 0..600 {
-        assert!(logger.log(click(&format!("m{number}"))));
+        assert!(logger.log(&click(&format!("m{number}"))));
     }
     eventually("all went to the spool", || {
         let counters = logger.counters();
         (counters.spooled, counters.queued, counters.connected) == (600, 0, false)
     });
-    assert!(logger.log(click("later")));
+    assert!(logger.log(&click("later")));
     lock.execute_batch("COMMIT").expect("the lock is given back");
     eventually("all is written", || logger.counters().written == 601);
     assert_eq!(logger.close(LIMIT), 0);
@@ -157,7 +157,7 @@ fn what_is_in_the_spool_outlives_the_process() {
     let lock = place.sql();
     lock.execute_batch("BEGIN EXCLUSIVE").expect("the lock");
     let logger = place.logger();
-    assert!(logger.log(click("m1")) && logger.log(text("m2", "Hello")));
+    assert!(logger.log(&click("m1")) && logger.log(&text("m2", "Hello")));
     // At the end nobody waits for the lock: what is left goes to the spool.
     assert_eq!(logger.close(LIMIT), 0);
     assert_eq!(logger.counters().spooled, 2);
@@ -181,7 +181,7 @@ fn what_is_in_the_spool_outlives_the_process() {
 fn a_replaced_file_is_noticed() {
     let place = Place::new();
     let logger = place.logger();
-    assert!(logger.log(click("m1")));
+    assert!(logger.log(&click("m1")));
     eventually("the first is written", || logger.counters().written == 1);
     let mut reader = Reader::new(place.database());
     assert_eq!(reader.ask(queries::last_event_id).expect("an id"), 1);
@@ -189,7 +189,7 @@ fn a_replaced_file_is_noticed() {
         let name = format!("{}{suffix}", place.database().display());
         fs::rename(&name, format!("{name}.aside")).expect("set aside");
     }
-    assert!(logger.log(click("m2")));
+    assert!(logger.log(&click("m2")));
     eventually("the second is written", || logger.counters().written == 2);
     assert_eq!(reader.ask(queries::last_event_id).expect("an id of the new file"), 2, "an id is given once");
     let keys: i64 = reader

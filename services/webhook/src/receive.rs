@@ -148,7 +148,7 @@ fn take_entry(service: &Service, made: Made, kind: &str, person: Option<String>,
     let mut delivery = None;
     if is_new {
         // Delivering does not depend on the database: who asks is answered also while it is away.
-        result = if service.logger.log(entry) { "taken" } else { "lost: no room for events" };
+        result = if service.logger.log(&entry) { "taken" } else { "lost: no room for events" };
         let trigger = Trigger { sender: person, message_id: key, received: start };
         delivery = is_trigger.then(|| service.desk.offer(trigger));
     } else {

@@ -99,7 +99,8 @@ pub fn judge(facts: &Containment, ecosystem: Option<&Ecosystem>) -> Finding {
     let who = if facts.running { "services run" } else { "started from here, services would run" };
     let place = facts.cgroup.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()));
     let rest = "Beyond that a service that is not critical and not root's gets 512 processes more than its user has \
-                (RLIMIT_NPROC), and the out-of-memory killer takes critical services last; services of one user are \
+                (RLIMIT_NPROC), the out-of-memory killer takes critical services last, and they have a nice of -10 if \
+                dogwatch is root's; services of one user are \
                 not kept from each other, and root's fork without a limit.";
     let (found, meaning) = match facts.rung() {
         Rung::Limits => {

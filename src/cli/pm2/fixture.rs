@@ -43,6 +43,8 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         log_dress: crate::model::dress::Dress::Plain,
         log: LogState::default(),
         keeper_pid: 4700,
+        keeper_version: None,
+        keeper_differs: false,
         fingerprint: 1,
         changed: false,
         limit_overridden: false,

@@ -44,6 +44,20 @@ fn not_utf8() {
 }
 
 #[test]
+fn a_path_that_is_not_utf8() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::with("");
+    let other = folder.path("").join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&other).unwrap();
+    let path = other.join("ecosystem.toml");
+    std::fs::write(&path, "[services.web]\ncommand = [\"./app\"]\n").unwrap();
+    let text = load(&path, &around()).unwrap_err().to_string();
+    let expected =
+        ": its path is not UTF-8 text\n  rename it, or the folder above it whose name is in other bytes";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
 fn a_byte_order_mark_is_no_mistake() {
     let folder = Folder::with("\u{feff}[services.web]\ncommand = [\"./app\"]\n");
     assert!(folder.load().is_ok());

@@ -7,8 +7,8 @@ use crate::control::host;
 use crate::control::plane::Plane;
 use crate::control::view;
 use crate::os::clock;
-use crate::wire::VERSION;
 use crate::wire::api::{Health, Host};
+use crate::wire::{PROGRAM, VERSION};
 
 /// Who looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub async fn look(plane: &Arc<Plane>, viewer: Viewer) -> Health {
     }
     Health {
         v: VERSION,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: PROGRAM.to_owned(),
         pid: std::process::id() as i32,
         managed: plane.managed,
         uptime_ms: clock::mono().since(plane.started).as_millis() as u64,

@@ -4,10 +4,12 @@
 //! GET  /v1/services                 all services
 //! GET  /v1/services/NAME            one
 //! GET  /v1/health                   the control plane and the machine
+//! GET  /metrics                     the services in numbers, for Prometheus
 //! GET  /v1/services/NAME/logs       its logs, see `logs`              (unix socket only)
 //! POST /v1/services/NAME/start      stop, restart, reload, flush, reopen alike        (unix socket only)
 //! POST /v1/up                       several at once                   (unix socket only)
 //! POST /v1/down                     stops all of dogwatch             (unix socket only)
+//! POST /v1/exec                     becomes another program           (unix socket only)
 //! ```
 
 use std::sync::Arc;
@@ -25,13 +27,15 @@ use self::error::Refused;
 use super::down::down;
 use super::orders;
 use super::plane::{Ending, Plane};
-use super::{up, view};
+use super::{renewal, up, view};
 use crate::model::name::ServiceName;
-use crate::wire::api::{Order, Up, Verb};
+use crate::wire::VERSION;
+use crate::wire::api::{Exec, Order, Up, Verb};
 
 pub mod error;
 mod health;
 mod logs;
+mod metrics;
 
 use health::Viewer;
 
@@ -48,6 +52,7 @@ pub fn full(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         post(move |body: Bytes| async move {
             let order: Up = read(&body)?;
+            let _under_way = plane.begin_order();
             Ok::<_, Refused>(Json(up::up(&plane, order).await?))
         })
     };
@@ -55,11 +60,20 @@ pub fn full(plane: &Arc<Plane>) -> Router {
         let plane = Arc::clone(plane);
         post(move || take_down(plane))
     };
+    let exec = {
+        let plane = Arc::clone(plane);
+        post(move |body: Bytes| async move {
+            let Exec { program } = read(&body)?;
+            renewal::ask(&plane, program).await?;
+            Ok::<_, Refused>(Json(serde_json::json!({ "v": VERSION })))
+        })
+    };
     looks(plane, Viewer::Owner)
         .route("/v1/services/{name}/{order}", orders)
         .merge(logs::routes(plane))
         .route("/v1/up", up)
         .route("/v1/down", down)
+        .route("/v1/exec", exec)
         .layer(DefaultBodyLimit::max(LONGEST))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
@@ -105,7 +119,16 @@ fn looks(plane: &Arc<Plane>, viewer: Viewer) -> Router {
         let plane = Arc::clone(plane);
         get(move || async move { Json(health::look(&plane, viewer).await) })
     };
-    Router::new().route("/v1/services", all).route("/v1/services/{name}", one).route("/v1/health", health)
+    let metrics = {
+        let plane = Arc::clone(plane);
+        let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
+        get(move || async move { (kind, metrics::render(&view::all(&plane).await)) })
+    };
+    Router::new()
+        .route("/metrics", metrics)
+        .route("/v1/services", all)
+        .route("/v1/services/{name}", one)
+        .route("/v1/health", health)
 }
 
 async fn order(
@@ -122,6 +145,7 @@ async fn order(
     }
     let name = named(&plane, &name)?;
     let order: Order = read(&body)?;
+    let _under_way = plane.begin_order();
     let answer = orders::carry_out(&plane, &name, verb, order).await?;
     Ok(Json(answer).into_response())
 }

@@ -61,6 +61,8 @@ pub struct Account {
     pub dropped: u64,
     /// Marks.
     pub marks: u64,
+    /// Marks of the control plane, which tell no number.
+    pub uncounted: u64,
     /// One of them says `at least`.
     pub at_least: bool,
 }
@@ -74,7 +76,7 @@ pub fn account(files: &[PathBuf]) -> Account {
         let mut line = line.unwrap();
         line.push(b'\n');
         if let Some(n) = number(&line) {
-            let expected = next.unwrap_or(if account.marks > 0 { 0 } else { n });
+            let expected = next.unwrap_or(if account.marks + account.uncounted > 0 { 0 } else { n });
             assert!(n >= expected, "{n} comes after {expected}");
             account.missing += n - expected;
             account.kept += 1;
@@ -83,6 +85,10 @@ pub fn account(files: &[PathBuf]) -> Account {
         }
         let text = String::from_utf8_lossy(&line).into_owned();
         let mark = text.strip_prefix("[dogwatch: ").unwrap_or_else(|| panic!("torn: {text:?}"));
+        if mark.starts_with("lines dropped, ") {
+            account.uncounted += 1;
+            continue;
+        }
         let exact = mark.strip_prefix("at least ");
         let count = exact.unwrap_or(mark).split_once(" line").unwrap().0.replace(',', "");
         account.dropped += count.parse::<u64>().unwrap();
@@ -102,10 +108,13 @@ fn number(line: &[u8]) -> Option<u64> {
 }
 
 fn open(path: &Path) -> Box<dyn Read> {
-    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    if path.extension().is_some_and(|end| end == "gz") {
-        Box::new(GzDecoder::new(file))
-    } else {
-        Box::new(file)
+    if path.extension().is_none_or(|end| end != "gz") {
+        if let Ok(file) = File::open(path) {
+            return Box::new(file);
+        }
+        // An archive that has been compressed since it was listed.
+        return open(&PathBuf::from(format!("{}.gz", path.display())));
     }
+    let file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    Box::new(GzDecoder::new(file))
 }

@@ -5,7 +5,10 @@
 
 pub mod clients;
 pub mod disk;
+pub mod full_disk;
+pub mod limits;
 pub mod lines;
+pub mod programs;
 pub mod shell;
 
 use std::fmt::Debug;
@@ -30,6 +33,7 @@ pub struct Machine {
     home: tempfile::TempDir,
     file: PathBuf,
     env: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 /// What a command came to.
@@ -45,9 +49,23 @@ impl Machine {
     pub fn new(ecosystem: &str) -> Machine {
         let home = tempfile::Builder::new().prefix("dw").tempdir().unwrap();
         let file = home.path().join("ecosystem.toml");
-        let machine = Machine { home, file, env: Vec::new() };
+        let machine = Machine { home, file, env: Vec::new(), program: binary() };
         machine.write(ecosystem);
         machine
+    }
+
+    /// The same with a dogwatch of its own to run, `bin/dogwatch` in the folder, which may be replaced.
+    pub fn with_own_program(ecosystem: &str) -> Machine {
+        let mut machine = Machine::new(ecosystem);
+        fs::create_dir(machine.dir().join("bin")).unwrap();
+        machine.program = machine.dir().join("bin/dogwatch");
+        programs::copy(&binary(), &machine.program, "");
+        machine
+    }
+
+    /// The program that its commands run.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Sets a variable for every command, and so for all of dogwatch's processes.
@@ -72,7 +90,7 @@ impl Machine {
 
     /// `dogwatch ARGS`, not started yet.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(&self.program);
         command
             .arg("--home")
             .arg(self.dir().join("home"))
@@ -135,7 +153,12 @@ impl Machine {
 
     /// A service's log, archives first.
     pub fn log_files(&self, name: &str, kind: &str) -> Vec<PathBuf> {
-        let dir = self.dir().join("logs");
+        self.log_files_in("logs", name, kind)
+    }
+
+    /// The same where `log_dir` is another folder.
+    pub fn log_files_in(&self, dir: &str, name: &str, kind: &str) -> Vec<PathBuf> {
+        let dir = self.dir().join(dir);
         let mut files = dogwatch::archive::list(&dir, &format!("{name}-{kind}"));
         files.push(dir.join(format!("{name}-{kind}.log")));
         files
@@ -153,14 +176,9 @@ impl Machine {
     }
 }
 
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = fs::read_to_string(self.paths().own_log()).unwrap_or_default();
-            let last: Vec<&str> = log.lines().rev().take(40).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
-            eprintln!("--- the end of dogwatch.log ---\n{}", last.join("\n"));
-        }
+impl Machine {
+    /// Ends all of it.
+    pub fn end(&self) {
         if self.control().is_some() || self.warden().is_some() {
             let _ = outcome(&mut self.command(&["down"]));
         }
@@ -175,6 +193,18 @@ impl Drop for Machine {
             }
             left.iter().for_each(kill);
         }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = fs::read_to_string(self.paths().own_log()).unwrap_or_default();
+            let last: Vec<&str> = log.lines().rev().take(40).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            eprintln!("--- the end of dogwatch.log ---\n{}", last.join("\n"));
+        }
+        self.end();
     }
 }
 
@@ -198,8 +228,13 @@ pub fn unruly() -> PathBuf {
     if let Some(named) = std::env::var_os("UNRULY") {
         return named.into();
     }
+    example("unruly")
+}
+
+/// A program that cargo builds beside the tests.
+pub fn example(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/unruly");
+    let path = own.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
     path
 }
@@ -263,6 +298,11 @@ pub fn until<T: Debug>(what: &str, mut look: impl FnMut() -> T, good: impl Fn(&T
         assert!(begin.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}; last seen: {seen:#?}");
         pause();
     }
+}
+
+/// A number that an environment variable may set.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Between two looks.

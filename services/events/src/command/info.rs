@@ -70,7 +70,8 @@ fn text(facts: &Facts) -> String {
 fn growth(facts: &Facts) -> String {
     match (facts.events_per_day, facts.bytes_per_day) {
         (Some(events), Some(bytes)) => {
-            format!("{events:.0} events, about {}", show_size(bytes.max(0.0) as u64))
+            let s = if events.round() == 1.0 { "" } else { "s" };
+            format!("{events:.0} event{s}, about {}", show_size(bytes.max(0.0) as u64))
         }
         _ => "-".to_owned(),
     }

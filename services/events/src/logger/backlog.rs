@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::Entry;
+use super::line::Line;
 
 pub(super) const MAX_ENTRIES: usize = 10_000;
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -24,9 +24,15 @@ const COMPANY: Duration = Duration::from_millis(20);
 /// An entry and when it came.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
-    pub(super) entry: Entry,
+    pub(super) line: Line,
     since: Instant,
-    weight: usize,
+}
+
+impl Waiting {
+    /// The memory it takes.
+    fn weight(&self) -> usize {
+        size_of::<Self>() + self.line.as_bytes().len()
+    }
 }
 
 #[derive(Debug)]
@@ -62,13 +68,13 @@ impl Backlog {
     }
 
     /// Takes an entry in; false: there is no room for it.
-    pub(super) fn push(&mut self, entry: Entry, now: Instant) -> bool {
-        let weight = entry.weight();
-        if self.len() >= MAX_ENTRIES || self.bytes + weight > MAX_BYTES {
+    pub(super) fn push(&mut self, line: Line, now: Instant) -> bool {
+        let new = Waiting { line, since: now };
+        if self.len() >= MAX_ENTRIES || self.bytes + new.weight() > MAX_BYTES {
             return false;
         }
-        self.bytes += weight;
-        self.waiting.push_back(Waiting { entry, since: now, weight });
+        self.bytes += new.weight();
+        self.waiting.push_back(new);
         true
     }
 
@@ -116,7 +122,7 @@ impl Backlog {
 
     /// What was taken is safe elsewhere, as far as it was not given back.
     pub(super) fn is_safe(&mut self, taken: &[Waiting]) {
-        self.bytes -= taken.iter().map(|waiting| waiting.weight).sum::<usize>();
+        self.bytes -= taken.iter().map(Waiting::weight).sum::<usize>();
         self.in_hand = None;
     }
 
@@ -153,13 +159,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Entry;
 
-    fn entry(number: usize) -> Entry {
-        Entry { key: Some(number.to_string()), events: Vec::new() }
+    fn line_of(key: String) -> Line {
+        Line::of(&Entry { key: Some(key), events: Vec::new() })
+    }
+
+    fn line(number: usize) -> Line {
+        line_of(number.to_string())
     }
 
     fn number(waiting: &Waiting) -> usize {
-        waiting.entry.key.as_deref().and_then(|key| key.parse().ok()).expect("a number")
+        waiting.line.entry().key.and_then(|key| key.parse().ok()).expect("a number")
     }
 
     #[derive(Clone, Debug)]
@@ -193,7 +204,7 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Push => {
-                        prop_assert!(backlog.push(entry(pushed), now));
+                        prop_assert!(backlog.push(line(pushed), now));
                         pushed += 1;
                     }
                     Step::Wait(time) => now += Duration::from_millis(time),
@@ -238,23 +249,23 @@ mod tests {
     fn it_has_an_end() {
         let (mut backlog, now) = (Backlog::new(), Instant::now());
         for number in 0..MAX_ENTRIES {
-            assert!(backlog.push(entry(number), now));
+            assert!(backlog.push(line(number), now));
         }
-        assert!(!backlog.push(entry(MAX_ENTRIES), now));
+        assert!(!backlog.push(line(MAX_ENTRIES), now));
         let taken = backlog.take_for_spool(100, now, false).expect("half of the room is taken");
-        assert!(!backlog.push(entry(0), now), "what is in hand still takes its room");
+        assert!(!backlog.push(line(0), now), "what is in hand still takes its room");
         backlog.is_safe(&taken);
-        assert!(backlog.push(entry(0), now));
+        assert!(backlog.push(line(0), now));
 
         let mut backlog = Backlog::new();
-        let large = || Entry { key: Some("x".repeat(MAX_BYTES / 2)), events: Vec::new() };
+        let large = || line_of("x".repeat(MAX_BYTES / 2));
         assert!(backlog.push(large(), now) && !backlog.push(large(), now));
     }
 
     #[test]
     fn only_what_waited_goes_to_the_spool() {
         let (mut backlog, now) = (Backlog::new(), Instant::now());
-        assert!(backlog.push(entry(1), now));
+        assert!(backlog.push(line(1), now));
         assert!(backlog.take_for_spool(10, now, false).is_none());
         assert_eq!(backlog.spool_is_due_at(false), Some(now + PATIENCE));
         assert!(backlog.take_for_spool(10, now, true).is_some());

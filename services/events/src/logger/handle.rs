@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::caretaker::Caretaker;
 use super::counters::Counters;
+use super::line::Line;
 use super::shared::Shared;
 use super::spool::Spool;
 use super::spooler::Spooler;
@@ -58,11 +59,11 @@ impl Logger {
     }
 
     /// Takes an entry to be written soon. False: there was no room, it is lost and counted.
-    pub fn log(&self, entry: Entry) -> bool {
-        let now = Instant::now();
+    pub fn log(&self, entry: &Entry) -> bool {
+        let (line, now) = (Line::of(entry), Instant::now());
         let mut state = self.shared.state();
         let due = state.backlog.spool_is_due_at(false);
-        let is_taken = state.backlog.push(entry, now);
+        let is_taken = state.backlog.push(line, now);
         let is_due_sooner = due != state.backlog.spool_is_due_at(false);
         drop(state);
         if is_taken {

@@ -19,6 +19,7 @@ mod batch;
 mod caretaker;
 mod counters;
 mod handle;
+mod line;
 mod open;
 mod shared;
 mod spool;

@@ -13,12 +13,11 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Delivery;
+use super::line::{self, Line};
+use crate::Entry;
 use crate::file::beside;
-use crate::{Entry, Kind, NewEvent};
 
 const VERSION: u32 = 1;
 const MAX_BYTES: u64 = 64 << 20;
@@ -41,7 +40,7 @@ struct Open {
     length: u64,
 }
 
-/// What became of entries that were to be appended.
+/// What became of lines that were to be appended.
 #[derive(Debug)]
 pub(super) struct Appended {
     /// So many of them, from the first on, are on the disk; for the others there was no room.
@@ -66,50 +65,24 @@ struct Header {
     v: u32,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Line {
-    key: Option<String>,
-    events: Vec<Event>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Event {
-    kind: String,
-    at_ms: i64,
-    phone: Option<String>,
-    button_id: Option<String>,
-    message_type: String,
-    data: String,
-    incoming: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    delivery: Option<Delivery>,
-}
-
 impl Spool {
     pub(super) fn new(path: PathBuf) -> Self {
         Self { path, open: None }
     }
 
-    /// Appends as many of the entries as there is room for.
-    pub(super) fn append<'a>(
-        &mut self,
-        entries: impl IntoIterator<Item = &'a Entry>,
-    ) -> io::Result<Appended> {
+    /// Appends as many of the lines as there is room for.
+    pub(super) fn append<'a>(&mut self, lines: impl IntoIterator<Item = &'a Line>) -> io::Result<Appended> {
         let set_aside = self.set_aside_what_is_no_spool()?;
         let open = self.open_or_create()?;
         let mut end = open.length;
         let mut count = 0;
         let write = || {
             let mut file = BufWriter::with_capacity(BUFFER, &open.file);
-            let mut line = Vec::new();
-            for entry in entries {
-                line.clear();
-                serde_json::to_writer(&mut line, &Line::from(entry))?;
-                line.push(b'\n');
+            for line in lines.into_iter().map(Line::as_bytes) {
                 if end + line.len() as u64 > MAX_BYTES {
                     break;
                 }
-                file.write_all(&line)?;
+                file.write_all(line)?;
                 end += line.len() as u64;
                 count += 1;
             }
@@ -151,7 +124,7 @@ impl Spool {
             }
             chunk.end += length;
             bytes += length;
-            match serde_json::from_slice::<Line>(&line).ok().and_then(|line| Entry::try_from(line).ok()) {
+            match line::parse(&line) {
                 Some(entry) => chunk.entries.push(entry),
                 None => chunk.broken += 1,
             }
@@ -231,54 +204,21 @@ impl Spool {
     }
 }
 
-impl From<&Entry> for Line {
-    fn from(entry: &Entry) -> Self {
-        let event = |event: &NewEvent| Event {
-            kind: event.kind.as_str().to_owned(),
-            at_ms: event.at.as_millisecond(),
-            phone: event.phone.clone(),
-            button_id: event.button_id.clone(),
-            message_type: event.message_type.clone(),
-            data: event.data.clone(),
-            incoming: event.incoming.clone(),
-            delivery: event.delivery.clone(),
-        };
-        Self { key: entry.key.clone(), events: entry.events.iter().map(event).collect() }
-    }
-}
-
-/// A line that is JSON and yet no entry of ours.
-struct Strange;
-
-impl TryFrom<Line> for Entry {
-    type Error = Strange;
-
-    fn try_from(line: Line) -> Result<Self, Strange> {
-        let event = |event: Event| {
-            Ok(NewEvent {
-                kind: Kind::ALL.into_iter().find(|kind| kind.as_str() == event.kind).ok_or(Strange)?,
-                at: Timestamp::from_millisecond(event.at_ms).map_err(|_| Strange)?,
-                phone: event.phone,
-                button_id: event.button_id,
-                message_type: event.message_type,
-                data: event.data,
-                incoming: event.incoming,
-                delivery: event.delivery,
-            })
-        };
-        Ok(Self { key: line.key, events: line.events.into_iter().map(event).collect::<Result<_, _>>()? })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::StoreText;
+    use crate::{NewEvent, StoreText};
 
     fn entry(key: &str) -> Entry {
         let at = Timestamp::from_millisecond(1_767_323_045_678).expect("a moment in range");
         let event = NewEvent::text(at, Some("15550100001"), Some(key), "Grüße\n\"x\"", StoreText::Full);
         Entry { key: Some(key.to_owned()), events: vec![event] }
+    }
+
+    fn line(key: &str) -> Line {
+        Line::of(&entry(key))
     }
 
     #[test]
@@ -287,7 +227,7 @@ mod tests {
         let path = folder.path().join("new/events.spool");
         let mut spool = Spool::new(path.clone());
         assert_eq!(spool.name().expect("a look"), None);
-        let appended = spool.append(&[entry("a"), entry("b"), entry("c")]).expect("appended");
+        let appended = spool.append(&[line("a"), line("b"), line("c")]).expect("appended");
         assert_eq!((appended.count, appended.set_aside), (3, None));
         let first = spool.read(0, 2).expect("read");
         assert_eq!(first.entries, [entry("a"), entry("b")]);
@@ -299,7 +239,7 @@ mod tests {
         assert_eq!(Spool::new(path.clone()).name().expect("a look"), name);
         spool.remove().expect("removed");
         assert_eq!(spool.name().expect("a look"), None);
-        spool.append(&[entry("d")]).expect("appended");
+        spool.append(&[line("d")]).expect("appended");
         assert_ne!(spool.name().expect("a look"), name);
     }
 
@@ -307,11 +247,11 @@ mod tests {
     fn a_torn_line_costs_itself_only() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let path = folder.path().join("events.spool");
-        Spool::new(path.clone()).append(&[entry("a"), entry("b")]).expect("appended");
+        Spool::new(path.clone()).append(&[line("a"), line("b")]).expect("appended");
         let length = fs::metadata(&path).expect("it exists").len();
         OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(length - 9)).expect("torn");
         let mut spool = Spool::new(path);
-        spool.append(&[entry("c")]).expect("appended");
+        spool.append(&[line("c")]).expect("appended");
         let chunk = spool.read(0, 10).expect("read");
         assert_eq!((chunk.entries, chunk.broken), (vec![entry("a"), entry("c")], 1));
     }
@@ -320,9 +260,9 @@ mod tests {
     fn it_has_an_end() {
         let folder = tempfile::TempDir::new().expect("a temporary folder");
         let mut spool = Spool::new(folder.path().join("events.spool"));
-        spool.append(&[entry("a")]).expect("appended");
+        spool.append(&[line("a")]).expect("appended");
         spool.open.as_mut().expect("it is open").length = MAX_BYTES - 10;
-        assert_eq!(spool.append(&[entry("b")]).expect("no failure").count, 0);
+        assert_eq!(spool.append(&[line("b")]).expect("no failure").count, 0);
     }
 
     #[test]
@@ -331,7 +271,7 @@ mod tests {
         let path = folder.path().join("events.spool");
         fs::write(&path, "{\"spoo").expect("torn");
         let mut spool = Spool::new(path);
-        assert_eq!(spool.append(&[entry("a")]).expect("appended").set_aside, None);
+        assert_eq!(spool.append(&[line("a")]).expect("appended").set_aside, None);
         assert_eq!(spool.read(0, 10).expect("read").entries, [entry("a")]);
     }
 
@@ -341,7 +281,7 @@ mod tests {
         let path = folder.path().join("events.spool");
         fs::write(&path, "something else\n").expect("written");
         let mut spool = Spool::new(path);
-        let aside = spool.append(&[entry("a")]).expect("appended").set_aside.expect("it was in the way");
+        let aside = spool.append(&[line("a")]).expect("appended").set_aside.expect("it was in the way");
         assert_eq!(fs::read_to_string(aside).expect("it is kept"), "something else\n");
         assert_eq!(spool.read(0, 10).expect("read").entries, [entry("a")]);
     }

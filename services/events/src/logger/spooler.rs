@@ -72,7 +72,7 @@ impl Spooler {
 
     /// False: not all of it could be written.
     fn put(&mut self) -> bool {
-        let appended = self.shared.spool().append(self.hand.iter().map(|waiting| &waiting.entry));
+        let appended = self.shared.spool().append(self.hand.iter().map(|waiting| &waiting.line));
         let safe = match &appended {
             Ok(appended) => appended.count,
             Err(_) => 0,

@@ -218,12 +218,13 @@ impl Writer {
         };
         // Where it is found again, should something below meet a defect.
         self.hand = taken;
-        let written = batch::write(transaction, self.hand.iter().map(|waiting| &waiting.entry), None);
+        let entries: Vec<Entry> = self.hand.iter().map(|waiting| waiting.line.entry()).collect();
+        let written = batch::write(transaction, &entries, None);
         match written.and_then(|outcome| open.is_really_at(&self.database).map(|()| outcome)) {
             Ok(outcome) => {
                 open.remember(outcome.ids, &lock);
                 let hand = std::mem::take(&mut self.hand);
-                self.is_written(&outcome, hand.iter().map(|waiting| &waiting.entry));
+                self.is_written(&outcome, entries.iter());
                 self.shared.state().backlog.is_safe(&hand);
                 self.shared.for_spooler.notify_one();
                 Ok(())

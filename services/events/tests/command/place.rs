@@ -188,7 +188,7 @@ pub fn while_logging<T>(logger: &Logger, work: impl FnOnce() -> T) -> (u64, T) {
         let writer = scope.spawn(|| {
             let mut logged = 0;
             while !done.load(order) || logged == 0 {
-                assert!(logger.log(click(&format!("while-{logged}"))), "there is room");
+                assert!(logger.log(&click(&format!("while-{logged}"))), "there is room");
                 logged += 1;
                 std::thread::park_timeout(Duration::from_millis(2));
             }

@@ -131,7 +131,7 @@ fn a_garbage_database_is_replaced_and_the_lock_file_tells_its_ids() {
     let place = Place::with_events(10);
     let backup = place.back_up();
     let logger = place.logger();
-    assert!(logger.log(click("one")));
+    assert!(logger.log(&click("one")));
     assert_eq!(logger.close(LIMIT), 0);
     fs::write(place.database(), "no database at all, and long enough to be looked at".repeat(100))
         .expect("written");
@@ -160,11 +160,11 @@ fn the_webhooks_writer_goes_on_in_the_restored_file() {
     let place = Place::with_events(10);
     let backup = place.back_up();
     let logger = place.logger();
-    assert!(logger.log(click("before")));
+    assert!(logger.log(&click("before")));
     eventually("it is written", || logger.counters().written == 1);
     place.ok(&["restore", &backup, "--yes"]);
     for number in 0..50 {
-        assert!(logger.log(click(&format!("after-{number}"))));
+        assert!(logger.log(&click(&format!("after-{number}"))));
     }
     assert_eq!(logger.close(LIMIT), 0);
     assert_eq!((place.count("webhook_events"), logger.counters().dropped), (60, 0));

@@ -156,10 +156,10 @@ fn followed_events_come_as_they_are_written_also_after_a_restore() {
     let (mut child, mut lines) = follow(&place);
     eventually("it follows", || threads(&child) > 1);
     let logger = place.logger();
-    assert!(logger.log(click("one")));
+    assert!(logger.log(&click("one")));
     assert!(lines.next().expect("a line").contains("#11 "));
     place.ok(&["restore", &backup, "--yes"]);
-    assert!(logger.log(click("two")));
+    assert!(logger.log(&click("two")));
     assert!(lines.next().expect("a line").contains("#12 "), "ids go on");
     kill(pid(&child), Signal::SIGINT).expect("it runs");
     assert_eq!(child.wait().expect("it ends").code(), Some(0));

@@ -128,7 +128,7 @@ impl Sequence {
         // By its key it is written once, also when the spool is taken over twice.
         let key = self.trigger.message_id.as_ref().map(|trigger| format!("delivery:{trigger}:{id}"));
         // What does not fit is counted by the logger.
-        let _ = tools.logger.log(Entry { key, events: vec![event] });
+        let _ = tools.logger.log(&Entry { key, events: vec![event] });
     }
 
     fn tell_what_is_left(&self, sent: usize) {
