@@ -22,6 +22,7 @@ use toml::de::DeTable;
 
 use crate::model::name::ServiceName;
 use crate::model::shares::Together;
+use crate::model::sink::Route;
 use crate::model::spec::ServiceSpec;
 
 mod access;
@@ -43,6 +44,7 @@ mod render;
 mod resolve;
 mod restart;
 mod shares;
+mod sinks;
 mod stop;
 mod suggest;
 mod table;
@@ -89,6 +91,8 @@ pub struct Ecosystem {
     pub log_budget: Option<u64>,
     /// What stays free on their disk, bytes, as long as there are archives.
     pub log_reserve: Option<u64>,
+    /// Where lines go beside their files: the sinks that the file describes or names, with the services of each.
+    pub sinks: Vec<Route>,
     /// Group that may view and steer services; no key sets it in this version.
     pub group: Option<String>,
     /// The compartments that the file describes.
