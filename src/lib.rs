@@ -6,6 +6,7 @@
 //!      ──► control ─► config, logs, wire, os, model, paths
 //!      ──► keeper ──► wire, os, model, paths
 //!      ──► warden ──► wire, os, model, paths
+//!      ──► forward ─► logs, wire, os, model, paths
 //! logs ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
@@ -19,6 +20,7 @@ pub mod compress;
 pub mod config;
 pub mod control;
 pub mod exit_code;
+pub mod forward;
 pub mod goals;
 pub mod holder;
 pub mod incidents;
@@ -28,6 +30,7 @@ pub mod model;
 pub mod os;
 pub mod own_log;
 pub mod paths;
+pub mod sinks;
 pub mod start;
 pub mod warden;
 pub mod wire;

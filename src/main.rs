@@ -9,7 +9,7 @@ use dogwatch::cli::{self, Done, pm2};
 use dogwatch::model::name::ServiceName;
 use dogwatch::os::own;
 use dogwatch::paths::{Paths, Surroundings};
-use dogwatch::{compress, control, exit_code, keeper, warden};
+use dogwatch::{compress, control, exit_code, forward, keeper, warden};
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
@@ -45,6 +45,9 @@ fn small_process(words: &[OsString]) -> Option<u8> {
         ("warden", None) => own_paths().map(|paths| warden::run(&paths)),
         ("keeper", Some(name)) => {
             own_paths().zip(ServiceName::new(name).ok()).map(|(paths, name)| keeper::run(&paths, &name))
+        }
+        ("forward", Some(parent)) => {
+            own_paths().zip(parent.parse().ok()).map(|(paths, parent)| forward::run(&paths, parent))
         }
         ("compress", Some(file)) => Some(compress::run(Path::new(file))),
         _ => return None,

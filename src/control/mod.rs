@@ -36,6 +36,7 @@ mod api;
 mod book;
 mod down;
 mod folder;
+mod forwarder;
 mod host;
 mod keeper_link;
 mod link;
@@ -196,6 +197,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<u8> {
     } else {
         parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
         parts.spawn(watch::run(Arc::clone(plane)));
+        parts.spawn(forwarder::run(Arc::clone(plane)));
         parts.spawn(serve::unix(Arc::clone(plane), socket, Arc::clone(&places)));
         parts.spawn(open_tcp(Arc::clone(plane)));
     }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::alarm::{Alarm, Whom};
 use super::book::Book;
+use super::forwarder::Forwarder;
 use super::roster::Roster;
 use super::say::say;
 use super::viewers::Viewers;
@@ -47,6 +48,8 @@ pub struct Plane {
     pub viewers: Viewers,
     /// Who may be stalled.
     pub alarm: Alarm,
+    /// The helper that brings lines to sinks.
+    pub forwarder: Forwarder,
     switch: Option<Switch>,
     holdings: Mutex<Holdings>,
     warden: Mutex<WardenSeen>,
@@ -94,6 +97,7 @@ impl Plane {
             roster: Roster::new(),
             viewers: Viewers::default(),
             alarm: Alarm::default(),
+            forwarder: Forwarder::default(),
             switch: None,
             holdings: Mutex::new(holdings),
             warden: Mutex::default(),

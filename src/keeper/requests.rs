@@ -175,6 +175,7 @@ impl Keeper {
             log_out: self.spec.log.dir.join(format!("{}-out.log", self.spec.name)),
             log_error: self.spec.log.dir.join(format!("{}-error.log", self.spec.name)),
             log: self.log_state.clone(),
+            sinks: Vec::new(),
             keeper_pid: nix::unistd::getpid().as_raw(),
             fingerprint: self.spec.fingerprint(),
             changed: false,

@@ -4,6 +4,7 @@
 //! facts and errors, and `model` says what they mean.
 
 pub mod attributes;
+pub mod bell;
 pub mod cgroup;
 pub mod clock;
 pub mod fault;
@@ -12,12 +13,14 @@ pub mod file;
 pub mod folder;
 pub mod heap;
 pub mod inherit;
+pub mod inotify;
 pub mod landlock;
 pub mod launch;
 pub mod limits;
 pub mod lock;
 pub mod memory;
 pub mod notify;
+pub mod outgoing;
 pub mod own;
 pub mod packet;
 pub mod peek;

@@ -15,6 +15,7 @@ pub mod log_line;
 pub mod log_state;
 pub mod names;
 pub mod record;
+pub mod sinks;
 pub mod spec;
 pub mod status;
 pub mod view;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::incidents::Incidents;
 use super::log_state::LogState;
+use super::sinks::SinkStatus;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
 use crate::model::phase::{Beside, Goal, State};
@@ -84,6 +85,9 @@ pub struct ServiceStatus {
     /// How its log is, unless it is as usual.
     #[serde(default, skip_serializing_if = "LogState::is_usual")]
     pub log: LogState,
+    /// Where its lines go beside their files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkStatus>,
     /// Its keeper's process.
     pub keeper_pid: i32,
     /// Fingerprint of the entry it runs with.
@@ -214,6 +218,7 @@ impl ServiceStatus {
             log_out: log("out"),
             log_error: log("error"),
             log: LogState::default(),
+            sinks: Vec::new(),
             keeper_pid: 0,
             fingerprint: spec.fingerprint(),
             changed: false,
@@ -279,6 +284,7 @@ pub(crate) mod tests {
             log_out: "/l/web-out.log".into(),
             log_error: "/l/web-error.log".into(),
             log: LogState::default(),
+            sinks: Vec::new(),
             keeper_pid: 1,
             fingerprint: 0,
             changed: false,

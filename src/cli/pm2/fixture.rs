@@ -41,6 +41,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         log_out: "/srv/logs/webhook-button-handler-out.log".into(),
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
         log: LogState::default(),
+        sinks: Vec::new(),
         keeper_pid: 4700,
         fingerprint: 1,
         changed: false,
