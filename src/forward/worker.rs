@@ -31,7 +31,7 @@ const SOON: Duration = Duration::from_millis(20);
 /// A sink that takes nothing for so long is said to wait.
 const STUCK: Duration = Duration::from_secs(1);
 /// A sink that cannot be waited on is tried again after this time.
-const BLIND: Duration = Duration::from_millis(20);
+const BLIND: Duration = Duration::from_millis(5);
 /// How soon, and at last how seldom, it is asked what has reached the other side.
 const CONFIRM: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
@@ -105,6 +105,8 @@ struct Worker<'a> {
 struct Full {
     since: Instant,
     unix_ms: u64,
+    /// What the outlet had taken then.
+    taken: u64,
 }
 
 struct Trouble {
@@ -164,8 +166,10 @@ impl<'a> Worker<'a> {
         match held {
             Some(Held::Broken(error)) => self.lost(&error)?,
             Some(Held::Full) => {
-                let now = || Full { since: Instant::now(), unix_ms: clock::now().unix_ms };
-                self.full.get_or_insert_with(now);
+                let (taken, now) = (self.outlet.taken(), Instant::now());
+                // One that takes a little each time is not stuck.
+                self.full = self.full.take().filter(|full| full.taken == taken);
+                self.full.get_or_insert_with(|| Full { since: now, unix_ms: clock::now().unix_ms, taken });
             }
             None if tried => self.is_well(),
             None => {}
@@ -178,7 +182,13 @@ impl<'a> Worker<'a> {
 
     /// Sends what all of them have, each in its turn, until nobody has any more.
     fn deliver(&mut self, stop: &Stop) -> Result<(), Held> {
-        self.outlet.connect().and_then(|()| self.outlet.check()).map_err(Held::Broken)?;
+        self.outlet.connect().map_err(Held::Broken)?;
+        // What has arrived has arrived, even if the other side has gone away since.
+        self.settle()?;
+        self.outlet.check().map_err(Held::Broken)?;
+        if self.due.contains(&true) {
+            self.confirm = None; // for what comes now it is asked soon again
+        }
         let ending = stop.deadline().is_some();
         self.unsettled = false;
         let begun = Instant::now();

@@ -22,6 +22,7 @@ mod node;
 mod pm2;
 mod readme;
 mod reload;
+mod sinks;
 mod stalls;
 mod systemd;
 mod view;

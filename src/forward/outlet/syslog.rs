@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::bytes::Waiting;
 use super::{Message, Outlet};
@@ -112,20 +112,28 @@ impl Outlet for Local {
     }
 }
 
-/// One datagram a message (RFC 5426). What becomes of it nobody knows, but that nobody listens is told.
+/// One datagram a message (RFC 5426). What becomes of it nobody knows, but that nobody listens is told. A receiver has
+/// room for a few hundred that it has not read, so they come in small bursts.
 #[derive(Debug)]
 pub struct Udp {
     address: SocketAddr,
     style: Style,
     socket: Option<UdpSocket>,
     taken: u64,
+    /// When the present burst began, and how many belong to it.
+    burst: (Option<Instant>, u32),
     scratch: Vec<u8>,
 }
+
+/// Messages in a burst.
+const BURST: u32 = 64;
+/// From one burst to the next.
+const PACE: Duration = Duration::from_millis(4);
 
 impl Udp {
     /// The receiver at `address`.
     pub fn new(address: SocketAddr, style: Style) -> Udp {
-        Udp { address, style, socket: None, taken: 0, scratch: Vec::new() }
+        Udp { address, style, socket: None, taken: 0, burst: (None, 0), scratch: Vec::new() }
     }
 }
 
@@ -143,10 +151,18 @@ impl Outlet for Udp {
 
     fn send(&mut self, message: &Message<'_>) -> io::Result<bool> {
         let socket = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let now = Instant::now();
+        if self.burst.0.is_none_or(|since| now.duration_since(since) >= PACE) {
+            self.burst = (Some(now), 0);
+        }
+        if self.burst.1 >= BURST {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         self.scratch.clear();
         let cut = self.style.encode(message, &mut self.scratch);
         socket.send(&self.scratch)?;
         self.taken += 1;
+        self.burst.1 += 1;
         Ok(cut)
     }
 
@@ -162,12 +178,9 @@ impl Outlet for Udp {
         }
     }
 
+    /// It takes more when it is time.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.socket.as_ref().map(AsFd::as_fd)
-    }
-
-    fn check(&self) -> io::Result<()> {
-        self.socket.as_ref().map_or(Ok(()), |socket| outgoing::check(socket.as_fd()))
+        None
     }
 }
 
@@ -225,8 +238,13 @@ impl Outlet for Tcp {
     }
 
     fn confirmed(&mut self) -> io::Result<u64> {
-        let on_the_way = self.stream.as_ref().map_or(Ok(0), outgoing::unconfirmed)?;
-        Ok(self.waiting.written().saturating_sub(on_the_way))
+        let Some(stream) = &self.stream else { return Ok(0) };
+        let on_the_way = outgoing::unconfirmed(stream)?;
+        // Asked afterwards: of a connection that was reset, what was on the way is not known any more.
+        match stream.take_error()? {
+            Some(error) => Err(error),
+            None => Ok(self.waiting.written().saturating_sub(on_the_way)),
+        }
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
