@@ -47,8 +47,8 @@ pub use stop::Stop;
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A thread that has not ended then is left to its fate.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// Stack of a thread, bytes.
-const STACK: usize = 256 * 1024;
+/// Stack of a thread, bytes; what is not used of it is no memory.
+const STACK: usize = 1024 * 1024;
 
 /// Runs the helper until it is told to end. `parent` has started it. Returns the exit code.
 pub fn run(paths: &Paths, parent: i32) -> u8 {

@@ -62,6 +62,9 @@ fn forward(paths: &Paths, planned: &PlannedSink, stop: &Stop) -> io::Result<()> 
     let sink = paths.sink(&planned.sink.name);
     own::make_folder(&paths.sinks())?;
     own::make_folder(&sink.positions)?;
+    if let Some(locks) = sink.lock.parent() {
+        own::make_folder(locks)?; // this may be the first process of all
+    }
     let Some(_lock) = take_lock(&sink.lock, stop)? else { return Ok(()) };
     let mut worker = Worker::new(paths, planned)?;
     while worker.work(stop)? {

@@ -29,7 +29,7 @@ impl Stdout {
             Format::Raw | Format::Json => Label { prefix: String::new(), ..label },
         });
         let shape = if format == Format::Json { Shape::Json } else { Shape::Text };
-        let renderer = Renderer::new(labels.collect(), Look { shape, ..Look::default() }, TimeZone::system());
+        let renderer = Renderer::new(labels.collect(), Look { shape, ..Look::default() }, TimeZone::UTC);
         Stdout { renderer, out: io::stdout(), waiting: Waiting::default() }
     }
 }
