@@ -285,7 +285,8 @@ fn source(mut cursor: Cursor) -> Source {
 fn resume(stream: &Stream, point: Point, ledger: &mut Ledger) -> io::Result<(Cursor, Lost)> {
     let mut cursor = Cursor::at(stream.clone(), point.place)?;
     let mut lost = Lost::default();
-    if !cursor.has_resumed() {
+    // Where there is no file at all, nobody can say that there was more than it had.
+    if !cursor.has_resumed() && cursor.place().inode != 0 {
         // The rest of that file, and whatever came after it and went, too.
         lost = Lost { at_least: true, ..ledger.passed(point.place.after, cursor.archive(), true) };
         let rest_of_known = lost.bytes.saturating_sub(point.place.offset);
