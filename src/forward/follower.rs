@@ -60,6 +60,8 @@ pub struct Follower {
     marks: VecDeque<Mark>,
     /// Lines since the last mark.
     unmarked: u32,
+    /// Not all that has been read was taken.
+    held: bool,
     process: Process,
     /// The number of its first stream among all of the sink.
     label: usize,
@@ -125,7 +127,7 @@ impl Follower {
         let process = Process::new(paths.service(&followed.name));
         let tracks = tracks.try_into().expect("there are two streams");
         let marks = VecDeque::new();
-        Ok(Follower { followed, streams, reading, tracks, marks, unmarked: 0, process, label })
+        Ok(Follower { followed, streams, reading, tracks, marks, unmarked: 0, held: false, process, label })
     }
 
     /// Archives of a stream were made, so many since this began.
@@ -141,8 +143,12 @@ impl Follower {
     /// # Errors
     /// Why not all of it could be sent. What was not comes again.
     pub fn turn(&mut self, outlet: &mut dyn Outlet, now: u64, all: bool) -> Result<bool, Held> {
-        let more = self.reading.fill();
-        self.note_gaps();
+        // What was not taken the last time comes first: who has waited is there, and nothing has to be read for it.
+        let more = self.held || self.reading.fill();
+        if !self.held {
+            self.note_gaps();
+        }
+        self.held = true;
         let Follower { followed, reading, tracks, marks, unmarked, process, label, .. } = self;
         let label = *label;
         reading.give(if all { u64::MAX } else { now }, |number, line| {
@@ -171,7 +177,7 @@ impl Follower {
             }
             Ok::<(), Held>(())
         })?;
-        self.unmarked = 0;
+        (self.held, self.unmarked) = (false, 0);
         mark(&mut self.marks, &self.tracks, outlet.taken());
         Ok(more)
     }
@@ -200,7 +206,7 @@ impl Follower {
     /// A log cannot be read.
     pub fn go_back(&mut self) -> io::Result<()> {
         self.marks.clear();
-        self.unmarked = 0;
+        (self.held, self.unmarked) = (false, 0);
         if self.tracks.iter().all(|track| track.file.saved == Some(track.sent)) {
             return Ok(()); // nothing was on its way
         }
@@ -283,15 +289,13 @@ fn source(mut cursor: Cursor) -> Source {
 
 /// A reader at that point, and what of the stream is gone, if its file is.
 fn resume(stream: &Stream, point: Point, ledger: &mut Ledger) -> io::Result<(Cursor, Lost)> {
-    let mut cursor = Cursor::at(stream.clone(), point.place)?;
+    let cursor = Cursor::at(stream.clone(), point.place)?;
     let mut lost = Lost::default();
     // Where there is no file at all, nobody can say that there was more than it had.
     if !cursor.has_resumed() && cursor.place().inode != 0 {
-        // The rest of that file, and whatever came after it and went, too.
-        lost = Lost { at_least: true, ..ledger.passed(point.place.after, cursor.archive(), true) };
-        let rest_of_known = lost.bytes.saturating_sub(point.place.offset);
-        lost = Lost { lines: 0, bytes: rest_of_known, at_least: true };
-        cursor.keep_openings();
+        // The rest of that file, and whatever came after it and went, too. Nobody counted the lines of that rest.
+        let gone = ledger.passed(point.place.after, cursor.archive(), true);
+        lost = Lost { lines: 0, bytes: gone.bytes.saturating_sub(point.place.offset), at_least: true };
     }
     Ok((cursor, lost))
 }
