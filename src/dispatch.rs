@@ -9,7 +9,7 @@ use crate::cli::{self, Done, drill, pm2};
 use crate::model::name::ServiceName;
 use crate::os::own;
 use crate::paths::{Paths, Surroundings};
-use crate::{compress, control, exit_code, keeper, warden};
+use crate::{compress, control, exit_code, forward, keeper, warden};
 
 /// Runs that process to its end; `words` begin with the program's name. Returns the exit code.
 pub fn run(words: Vec<OsString>) -> u8 {
@@ -43,6 +43,9 @@ fn small_process(words: &[OsString]) -> Option<u8> {
         ("warden", None) => own_paths().map(|paths| warden::run(&paths)),
         ("keeper", Some(name)) => {
             own_paths().zip(ServiceName::new(name).ok()).map(|(paths, name)| keeper::run(&paths, &name))
+        }
+        ("forward", Some(parent)) => {
+            own_paths().zip(parent.parse().ok()).map(|(paths, parent)| forward::run(&paths, parent))
         }
         ("compress", Some(file)) => Some(compress::run(Path::new(file))),
         (drill::guard::COMMAND, None) => Some(drill::guard::run()),

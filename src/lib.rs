@@ -6,6 +6,7 @@
 //!                 ──► control ─► config, logs, archive, wire, os, model, paths
 //!                 ──► keeper ──► archive, wire, os, model, paths
 //!                 ──► warden ──► wire, os, model, paths
+//!                 ──► forward ─► logs, wire, os, model, paths
 //! logs, archive ► wire, os, model     config ► model     wire ► model     os ► model     model ► nothing
 //! ```
 //! Keeper, warden and control plane are three processes of one binary. They never call each other: they meet
@@ -20,6 +21,7 @@ pub mod config;
 pub mod control;
 pub mod dispatch;
 pub mod exit_code;
+pub mod forward;
 pub mod goals;
 pub mod holder;
 pub mod incidents;
@@ -29,6 +31,7 @@ pub mod model;
 pub mod os;
 pub mod own_log;
 pub mod paths;
+pub mod sinks;
 pub mod start;
 pub mod warden;
 pub mod wire;

@@ -6,6 +6,8 @@
 //!   warden.sock                           requests to the warden
 //!   own.fifo                              on the way to dogwatch.log
 //!   ecosystem                             absolute path of the ecosystem.toml in force
+//!   forward.json                          which lines go to which sinks
+//!   sinks/<sink>.json                     how a sink is
 //!   svc/<name>/
 //!     spec.json                           the checked entry, enough to run alone
 //!     state.0 state.1                     state records, written in turn
@@ -16,9 +18,10 @@
 //!     incidents.json                      how often its keeper was stalled, and what that has cost
 //!     <instance>.<run>/{out,err}.{fifo,stage}
 //! state/                                  (0700; on disk)
-//!   lock/control.lock warden.lock upgrade.lock <name>.keeper.lock
+//!   lock/control.lock warden.lock upgrade.lock <name>.keeper.lock <sink>.sink.lock
 //!   upgrade.json                          while an upgrade is under way, or was interrupted
 //!   goal/<name>                           what the operator wants
+//!   sinks/<sink>/<name>-{out,error}       how far a stream has come in a sink
 //! ```
 
 use std::os::unix::fs::MetadataExt;
@@ -148,6 +151,25 @@ impl Paths {
         self.state.join("upgrade.json")
     }
 
+    /// Which lines go to which sinks.
+    pub fn forward_plan(&self) -> PathBuf {
+        self.run.join("forward.json")
+    }
+
+    /// Folder of what is told about sinks.
+    pub fn sinks(&self) -> PathBuf {
+        self.run.join("sinks")
+    }
+
+    /// The paths of one sink, whose name is checked as that of a service.
+    pub fn sink(&self, name: &str) -> SinkPaths {
+        SinkPaths {
+            state: self.sinks().join(format!("{name}.json")),
+            positions: self.state.join("sinks").join(name),
+            lock: self.state.join("lock").join(format!("{name}.sink.lock")),
+        }
+    }
+
     /// Folder of all services' folders.
     pub fn services(&self) -> PathBuf {
         self.run.join("svc")
@@ -183,6 +205,17 @@ impl Paths {
             self.log.clone(),
         ]
     }
+}
+
+/// The paths of one sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkPaths {
+    /// How it is.
+    pub state: PathBuf,
+    /// Folder of how far each stream has come.
+    pub positions: PathBuf,
+    /// Held by the one who forwards to it.
+    pub lock: PathBuf,
 }
 
 /// The paths of one service.

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Layer, and the layers it may use.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("archive", &["wire", "os", "model"]),
     ("model", &[]),
     ("os", &["model"]),
     ("wire", &["model"]),
     ("config", &["model"]),
     ("logs", &["wire", "os", "model"]),
+    ("forward", &["logs", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("keeper", &["archive", "goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
@@ -20,6 +21,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         &[
             "archive",
             "config",
+            "forward",
             "goals",
             "incidents",
             "logs",
@@ -30,6 +32,7 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "exit_code",
             "own_log",
             "holder",
+            "sinks",
             "start",
         ],
     ),
@@ -38,8 +41,10 @@ const ALLOWED: [(&str, &[&str]); 11] = [
         &[
             "archive",
             "config",
+            "forward",
             "incidents",
             "logs",
+            "sinks",
             "wire",
             "os",
             "model",

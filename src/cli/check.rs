@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config::{Ecosystem, Mistakes, Surroundings, load};
 use crate::exit_code;
 use crate::model::name::ServiceName;
+use crate::model::sink::{Address, Route, Target};
 use crate::model::spec::ServiceSpec;
 use crate::model::units::show_size;
 
@@ -190,6 +191,9 @@ fn warnings(ecosystem: &Ecosystem) -> Vec<Warning> {
             all.push(about_file(message, &format!("run: chmod 600 {}", path.display())));
         }
     }
+    for (message, help) in ecosystem.sinks.iter().flat_map(sink) {
+        all.push(about_file(message, &help));
+    }
     for spec in &ecosystem.services {
         let found = [program(spec), cwd(spec), user(spec)];
         for (message, help) in found.into_iter().flatten() {
@@ -197,6 +201,38 @@ fn warnings(ecosystem: &Ecosystem) -> Vec<Warning> {
         }
     }
     all
+}
+
+fn sink(route: &Route) -> Vec<(String, String)> {
+    let name = &route.sink.name;
+    if route.services.is_empty() {
+        let help = format!("name it in `log_sinks` or in a service's `log.sinks`, or remove [sinks.{name}]");
+        return vec![(format!("sink {name}: no service names it"), help)];
+    }
+    let mut found = Vec::new();
+    let socket = match &route.sink.to {
+        Target::Journald { address } => Some(address),
+        Target::Syslog { address: Address::Unix(path), .. } => Some(path),
+        Target::Syslog { address, .. } => {
+            if address.leaves_the_machine() {
+                let message = format!("sink {name}: lines leave this machine, unencrypted, to {address}");
+                found.push((message, "send them to a relay on 127.0.0.1 that encrypts".to_owned()));
+            }
+            None
+        }
+        Target::Stdout { .. } => None,
+    };
+    let Some(path) = socket else { return found };
+    let is_journal = || path.canonicalize().is_ok_and(|real| real.starts_with("/run/systemd/journal"));
+    if !path.exists() {
+        let message = format!("sink {name}: nobody listens at {}", path.display());
+        found.push((message, "lines wait in their files until somebody does".to_owned()));
+    } else if matches!(route.sink.to, Target::Syslog { .. }) && is_journal() {
+        let message =
+            format!("sink {name}: {} is systemd's journal, which does not read RFC 5424", path.display());
+        found.push((message, "name \"journald\" instead".to_owned()));
+    }
+    found
 }
 
 fn program(spec: &ServiceSpec) -> Option<(String, String)> {

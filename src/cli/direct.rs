@@ -4,7 +4,6 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::fail::{Failure, Outcome};
-use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::os::packet::Connection;
@@ -13,6 +12,7 @@ use crate::wire::VERSION;
 use crate::wire::api::{self, Answer, Services, Verb};
 use crate::wire::keeper::{Op, Reply, Request};
 use crate::wire::status::{ServiceStatus, Settled};
+use crate::{incidents, sinks};
 
 /// A keeper answers within this time, or it hangs.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ fn watch(
 pub fn status(paths: &Paths, name: &ServiceName, patience: Duration) -> io::Result<ServiceStatus> {
     let keeper = Connection::connect(&paths.service(name).keeper_sock())?;
     match ask_within(&keeper, Op::Status, patience)? {
-        Reply::Status(status) => Ok(incidents::told(&paths.service(name), *status)),
+        Reply::Status(status) => Ok(sinks::told(paths, incidents::told(&paths.service(name), *status))),
         other => Err(io::Error::other(format!("it answered {other:?}"))),
     }
 }

@@ -43,13 +43,18 @@ pub fn run(here: &Here, options: &Json) -> Outcome {
 /// # Errors
 /// Nobody reads stdout.
 pub fn report(down: &Down) -> Outcome {
-    let names: Vec<&str> = down.stopped.iter().map(|name| name.as_str()).collect();
     for problem in &down.problems {
         tell(problem);
     }
+    print(&text(down))
+}
+
+/// What was stopped, in one line.
+pub fn text(down: &Down) -> String {
+    let names: Vec<&str> = down.stopped.iter().map(|name| name.as_str()).collect();
     match names.as_slice() {
-        [] => print("dogwatch is down\n"),
-        names => print(&format!("stopped {}; dogwatch is down\n", names.join(", "))),
+        [] => "dogwatch is down\n".to_owned(),
+        names => format!("stopped {}; dogwatch is down\n", names.join(", ")),
     }
 }
 

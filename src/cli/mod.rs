@@ -21,6 +21,7 @@ pub mod init;
 mod logs;
 mod order;
 pub mod pm2;
+mod printer;
 mod screen;
 mod show;
 mod status;

@@ -15,6 +15,7 @@ use crate::model::units::{group_digits, show_duration, show_size};
 use crate::wire::incidents::Incidents;
 use crate::wire::log_line::StreamName;
 use crate::wire::log_state::LogState;
+use crate::wire::sinks::{SinkStatus, Waiting};
 use crate::wire::spec::SpecFile;
 use crate::wire::status::{Role, ServiceStatus};
 
@@ -49,6 +50,7 @@ fn text(service: &ServiceStatus, spec: Option<&ServiceSpec>, screen: Screen) -> 
     }));
     facts.push(("keeper", keeper(service)));
     facts.extend(log_state(&service.log));
+    facts.extend(service.sinks.iter().map(sink));
     facts.extend(service.incidents.as_ref().map(befallen).unwrap_or_default());
     facts.extend([("fingerprint", format!("{:016x}", service.fingerprint))]);
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -133,6 +135,28 @@ fn log_state(log: &LogState) -> Vec<Fact> {
         facts.push(("log dropped", format!("{at_least}{lines} lines, {size}{now}")));
     }
     facts
+}
+
+/// `far (syslog): ok, 12,345 lines, 0 B behind`.
+fn sink(sink: &SinkStatus) -> Fact {
+    let state = match &sink.waiting {
+        None => "ok".to_owned(),
+        Some(Waiting { why, since_unix_ms: 0 }) => format!("waits: {why}"),
+        Some(Waiting { why, since_unix_ms }) => format!("waits: {why}, since {} UTC", utc(*since_unix_ms)),
+    };
+    let counts = &sink.counts;
+    let (lines, behind) = (group_digits(counts.forwarded_lines), show_size(sink.behind_bytes));
+    let mut text =
+        format!("{} ({}): {state}; {lines} lines forwarded, {behind} behind", sink.name, sink.kind);
+    if counts.has_lost() {
+        let at_least = if counts.lost_at_least { "at least " } else { "" };
+        let (lines, size) = (group_digits(counts.lost_lines), show_size(counts.lost_bytes));
+        text += &format!(", {at_least}{lines} lines ({size}) lost: deleted before");
+    }
+    if counts.cut_lines > 0 {
+        text += &format!(", {} cut: too long", group_digits(counts.cut_lines));
+    }
+    ("sink", text)
 }
 
 fn resources(service: &ServiceStatus) -> Vec<Fact> {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,13 +17,18 @@ use super::fail::{Failure, Outcome};
 use super::follow::{EVERY, Logs, Which, files_of};
 use super::here::Here;
 use super::order::{self, LONGEST_WAIT};
-use super::screen::{Colour, Screen, print, tell};
+use super::printer::{self, Printer};
+use super::screen::{Colour, Screen, tell};
 use crate::config;
+use crate::config::Ecosystem;
 use crate::exit_code;
+use crate::forward::{self, Stop};
 use crate::logs::render::Look;
 use crate::logs::source::{Filter, Start};
 use crate::model::name::ServiceName;
+use crate::os::{clock, lock};
 use crate::wire::api::{self, Answers, Health, Services, Up, Verb};
+use crate::wire::sinks::{Followed, PlannedSink};
 use crate::wire::status::ServiceStatus;
 
 /// How often the foreground looks whether somebody else has taken everything down.
@@ -44,14 +50,64 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     let screen = Screen::of_stdout();
     if options.detach {
         let answers = block_on(bring_up(here, &file, names))??;
-        return summary(here, &answers, screen);
+        return summary(here, &answers, screen, false);
     }
+    let sinks = Sinks::begin(here, &ecosystem)?;
     // The logs are followed from where they end before anything is started.
     let promised: Vec<ServiceStatus> = ecosystem.services.iter().map(ServiceStatus::of_spec).collect();
     let which = Which { out: true, err: true };
     let files = files_of(&promised.iter().collect::<Vec<_>>(), which, true, screen);
-    let logs = Logs::new(files, &Filter::default(), Start::Last(0), Look::default())?;
-    block_on(foreground(here, &file, names, logs, screen))?
+    let logs = match &sinks {
+        Some(_) => None,
+        None => Some(Logs::new(files, &Filter::default(), Start::Last(0), Look::default())?),
+    };
+    let outcome = block_on(foreground(here, &file, names, Printer::begin(logs)?, screen))?;
+    if let Some(sinks) = sinks {
+        sinks.finish();
+    }
+    outcome
+}
+
+/// Sinks that are standard output: this process's own, so their threads run here.
+struct Sinks {
+    stop: Stop,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Sinks {
+    /// Begins, from now on or where they stopped; none if there are none.
+    fn begin(here: &Here, ecosystem: &Ecosystem) -> Outcome<Option<Sinks>> {
+        let failed =
+            |error: std::io::Error| Failure::failed(format!("cannot write lines to stdout: {error}"));
+        let stop = Stop::new().map_err(failed)?;
+        let since_unix_ms = clock::now().unix_ms;
+        let mut threads = Vec::new();
+        for route in ecosystem.sinks.iter().filter(|route| !route.services.is_empty()) {
+            if forward::stdout_format(&route.sink.to).is_none() {
+                continue;
+            }
+            if let Some(other) = lock::named(&here.paths.sink(&route.sink.name).lock) {
+                tell(format_args!("its lines are written by another `dogwatch up`, pid {}", other.pid));
+            }
+            let dir = &ecosystem.log_dir;
+            let followed = |name: &ServiceName| Followed {
+                name: name.clone(),
+                dir: dir.clone(),
+                since_unix_ms,
+                dress: ecosystem.dress_of(name),
+            };
+            let services = route.services.iter().map(followed).collect();
+            let planned = PlannedSink { sink: route.sink.clone(), services };
+            threads.push(forward::begin(&here.paths, planned, &stop).map_err(failed)?);
+        }
+        Ok((!threads.is_empty()).then_some(Sinks { stop, threads }))
+    }
+
+    /// What was written goes out, if somebody reads it.
+    fn finish(self) {
+        self.stop.ring(forward::LAST_WORDS);
+        forward::finish(self.threads);
+    }
 }
 
 /// Sees to it that a control plane runs, and has it bring the services up.
@@ -101,9 +157,10 @@ fn refuse_another_file(here: &Here, wanted: &Path, running: &Path) -> Outcome {
 }
 
 /// The table, what went wrong, and where everything is.
-fn summary(here: &Here, answers: &Answers, screen: Screen) -> Outcome {
+fn summary(here: &Here, answers: &Answers, screen: Screen, aside: bool) -> Outcome {
     let services: Vec<ServiceStatus> = answers.answers.iter().map(|answer| answer.service.clone()).collect();
-    print(&super::status::text(&Services { v: answers.v, services, problems: Vec::new() }, screen))?;
+    let table = super::status::text(&Services { v: answers.v, services, problems: Vec::new() }, screen);
+    printer::say(aside, &table)?;
     let mut code = exit_code::OK;
     for answer in &answers.answers {
         if answer.outcome != api::Outcome::Up {
@@ -126,7 +183,7 @@ fn summary(here: &Here, answers: &Answers, screen: Screen) -> Outcome {
     let logs: Vec<String> = logs.iter().map(|path| path.display().to_string()).collect();
     let (run, state) = (paths.run.display(), paths.state.display());
     let folders = format!("run: {run}  state: {state}  logs: {}", logs.join(" "));
-    print(&(screen.paint(Colour::Grey, &folders) + "\n"))?;
+    printer::say(aside, &(screen.paint(Colour::Grey, &folders) + "\n"))?;
     order::end(code)
 }
 
@@ -134,7 +191,7 @@ async fn foreground(
     here: &Here,
     file: &Path,
     names: Vec<ServiceName>,
-    mut logs: Logs,
+    mut printer: Printer,
     screen: Screen,
 ) -> Outcome {
     let mut endings = Endings::new()?;
@@ -152,22 +209,23 @@ async fn foreground(
             answers = &mut rising, if !up => {
                 up = true;
                 let answers = answers?;
-                logs.print_all()?;
-                // A service that did not come up is no reason to take the others down.
-                if let Err(failure) = summary(here, &answers, screen)
-                    && !failure.to_string().is_empty() {
-                    return Err(failure);
-                }
+                let (here, aside) = (here.clone(), printer.is_aside());
+                printer.later(move || match summary(&here, &answers, screen, aside) {
+                    // A service that did not come up is no reason to take the others down.
+                    Err(failure) if failure.code != exit_code::OK && failure.to_string().is_empty() => Ok(()),
+                    outcome => outcome,
+                });
                 let end = if managed.get() { "Ctrl-C leaves all running\n" } else { "Ctrl-C stops all\n" };
-                print(&screen.paint(Colour::Grey, end))?;
+                printer.say(screen.paint(Colour::Grey, end));
             }
             () = endings.any() => break,
             _ = clock.tick() => {
-                logs.print_new()?;
+                printer.check()?;
                 if up && Instant::now() >= next_look {
                     next_look = Instant::now() + LOOK;
                     if !engine::anybody(here) {
-                        return print("dogwatch was taken down\n");
+                        printer.say("dogwatch was taken down\n".to_owned());
+                        return printer.finish();
                     }
                 }
             }
@@ -175,26 +233,35 @@ async fn foreground(
     }
     if managed.get() {
         // What systemd has started is not for whoever happens to look in to stop.
-        tell("left; systemd runs the services; to stop them: dogwatch down");
-        return Ok(());
+        printer.later(|| {
+            tell("left; systemd runs the services; to stop them: dogwatch down");
+            Ok(())
+        });
+        return printer.finish();
     }
-    tell("stopping all services; once more to leave at once");
+    printer.later(|| {
+        tell("stopping all services; once more to leave at once");
+        Ok(())
+    });
     let falling = down::take_down(here);
     tokio::pin!(falling);
     loop {
         tokio::select! {
             down = &mut falling => {
-                logs.print_all()?;
                 if let Some(down) = down? {
-                    down::report(&down)?;
+                    let aside = printer.is_aside();
+                    printer.later(move || {
+                        down.problems.iter().for_each(tell);
+                        printer::say(aside, &down::text(&down))
+                    });
                 }
-                return Ok(());
+                return printer.finish();
             }
             () = endings.any() => {
                 tell("left; what still runs is seen with: dogwatch status");
                 return Err(Failure::quiet(exit_code::FAILED));
             }
-            _ = clock.tick() => logs.print_new()?,
+            _ = clock.tick() => printer.check()?,
         }
     }
 }

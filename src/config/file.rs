@@ -14,10 +14,11 @@ use super::log::{self, Log};
 use super::mistake::{At, Kind, Place};
 use super::restart::{self, Restart};
 use super::table::{Found, Table, Value, entries};
-use super::{Compartment, access, memory, notifications, ready, shares, stop};
+use super::{Compartment, access, memory, notifications, ready, shares, sinks, stop};
 use crate::model::attributes::Attributes;
 use crate::model::name::ServiceName;
 use crate::model::shares::{Shares, Together};
+use crate::model::sink::Sink;
 use crate::model::spec::{Access, MemoryLimit, Ready, StopPolicy};
 
 /// The whole file.
@@ -33,6 +34,12 @@ pub(super) struct File {
     pub log_reserve: Option<u64>,
     /// `[notifications] command`.
     pub notify: Option<(At, Vec<Spanned<String>>)>,
+    /// `[dogwatch] log_sinks`.
+    pub log_sinks: Option<sinks::Names>,
+    /// `[sinks.NAME]`.
+    pub sinks: Vec<Sink>,
+    /// Every name that stands behind `sinks.`, good or not.
+    pub sink_names: Vec<String>,
     /// `[compartments.NAME]`.
     pub compartments: Vec<(String, Compartment)>,
     /// `[services.NAME]`, in the order of the file.
@@ -88,6 +95,11 @@ pub(super) fn read(document: &Spanned<DeTable<'_>>, found: &mut Found) -> File {
     if let Some(value) = table.get("compartments") {
         compartments(&value, &mut file, found);
     }
+    if let Some(value) = table.get("sinks") {
+        let written = value.value.as_table().into_iter().flat_map(|table| table.keys());
+        file.sink_names = written.map(|name| name.get_ref().as_ref().to_owned()).collect();
+        file.sinks = sinks::read(&value, found);
+    }
     match table.get("services") {
         Some(value) => services(&value, &mut file, found),
         // An unknown table has been noted: the services may well stand in there.
@@ -112,6 +124,7 @@ fn dogwatch(value: &Value<'_>, file: &mut File, found: &mut Found) {
     });
     file.log_dir = path(&table, "log_dir", "\"logs\"", found);
     file.log_budget = table.get("log_budget").and_then(|key| key.size_above_zero(found));
+    file.log_sinks = table.get("log_sinks").and_then(|key| sinks::names(&key, found));
     file.log_reserve = table.get("log_reserve").and_then(|key| key.size_above_zero(found));
 }
 

@@ -28,18 +28,19 @@ impl Keys {
 
 /// The top of the file.
 pub(super) const FILE: Keys = Keys {
-    accepted: &["dogwatch", "notifications", "compartments", "services"],
+    accepted: &["dogwatch", "notifications", "compartments", "services", "sinks"],
     later: &["jobs", "hooks"],
     elsewhere: &[
         ("apps", "a table per service: [services.NAME]"),
         ("service", "[services.NAME]"),
         ("compartment", "[compartments.NAME]"),
+        ("sink", "[sinks.NAME]"),
     ],
 };
 
 /// `[dogwatch]`.
 pub(super) const DOGWATCH: Keys = Keys {
-    accepted: &["listen", "log_dir", "log_budget", "log_reserve"],
+    accepted: &["listen", "log_dir", "log_budget", "log_reserve", "log_sinks"],
     later: &["group"],
     elsewhere: &[("port", "listen = \"127.0.0.1:PORT\"")],
 };
@@ -161,6 +162,7 @@ pub(super) const LOG: Keys = Keys {
         "date_format",
         "format",
         "merge",
+        "sinks",
     ],
     later: &["sync", "fifo"],
     elsewhere: &[
@@ -173,5 +175,31 @@ pub(super) const LOG: Keys = Keys {
         ("retain", "keep"),
         ("max_age", "keep_for"),
         ("rate_limit", "max_rate"),
+        ("driver", "sinks = [\"file\", \"journald\"]"),
     ],
 };
+
+/// `[sinks.NAME]` of a kind that nobody knows.
+pub(super) const SINK: Keys = Keys {
+    accepted: &["kind", "address", "facility", "max_message", "format"],
+    later: &["tls"],
+    elsewhere: &[("type", "kind"), ("socket", "address"), ("host", "address"), ("url", "address")],
+};
+
+/// `[sinks.NAME]` of syslog.
+pub(super) const SINK_SYSLOG: Keys = Keys {
+    accepted: &["kind", "address", "facility", "max_message"],
+    later: &["tls"],
+    elsewhere: &[("type", "kind"), ("host", "address"), ("port", "part of address"), ("url", "address")],
+};
+
+/// `[sinks.NAME]` of journald.
+pub(super) const SINK_JOURNALD: Keys = Keys {
+    accepted: &["kind", "address"],
+    later: &[],
+    elsewhere: &[("type", "kind"), ("socket", "address = \"unix:/PATH\"")],
+};
+
+/// `[sinks.NAME]` of stdout.
+pub(super) const SINK_STDOUT: Keys =
+    Keys { accepted: &["kind", "format"], later: &[], elsewhere: &[("type", "kind")] };

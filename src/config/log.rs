@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::keys;
 use super::mistake::Kind;
 use super::table::{Found, Table, Value};
+use super::{keys, sinks};
 use crate::model::date_format::{DateFormat, USUAL};
 use crate::model::dress::Dress;
 use crate::model::flood::Rate;
@@ -34,6 +34,8 @@ pub(super) struct Log {
     pub dress: Dress,
     /// One file for both streams.
     pub merge: Option<bool>,
+    /// Where its lines go.
+    pub sinks: Option<sinks::Names>,
 }
 
 /// Reads `log`.
@@ -52,6 +54,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
         compress: table.get("compress").and_then(|key| key.yes_or_no(found)),
         budget: table.get("budget").and_then(|key| key.size_above_zero(found)),
         on_full: on_full.map(|word| ON_FULL[word].1),
+        sinks: table.get("sinks").and_then(|key| sinks::names(&key, found)),
         max_rate: table.get("max_rate").and_then(|key| parsed(&key, "\"1000 lines/s\"", Rate::parse, found)),
         dress: dress(&table, found),
         merge: table.get("merge").and_then(|key| key.yes_or_no(found)),

@@ -20,8 +20,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::model::dress::Dress;
 use crate::model::name::ServiceName;
 use crate::model::shares::Together;
+use crate::model::sink::Route;
 use crate::model::spec::ServiceSpec;
 
 mod access;
@@ -44,6 +46,7 @@ mod render;
 mod resolve;
 mod restart;
 mod shares;
+mod sinks;
 mod stop;
 mod suggest;
 mod table;
@@ -92,6 +95,8 @@ pub struct Ecosystem {
     pub log_reserve: Option<u64>,
     /// What to run when something is not as it should be: a program, and arguments to which the sentence is added.
     pub notify: Option<Vec<String>>,
+    /// Where lines go beside their files: the sinks that the file describes or names, with the services of each.
+    pub sinks: Vec<Route>,
     /// Group that may view and steer services; no key sets it in this version.
     pub group: Option<String>,
     /// The compartments that the file describes.
@@ -117,6 +122,11 @@ pub struct Compartment {
 }
 
 impl Ecosystem {
+    /// What the lines of a service look like in its log.
+    pub fn dress_of(&self, name: &ServiceName) -> Dress {
+        self.service(name.as_str()).map(|spec| spec.log.dress.clone()).unwrap_or_default()
+    }
+
     /// The service of that name.
     pub fn service(&self, name: &str) -> Option<&ServiceSpec> {
         self.services.iter().find(|service| service.name.as_str() == name)

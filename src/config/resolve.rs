@@ -14,7 +14,7 @@ use super::mistake::{At, Kind};
 use super::order::start_order;
 use super::suggest::did_you_mean;
 use super::table::Found;
-use super::{Compartment, Ecosystem, Surroundings, below};
+use super::{Compartment, Ecosystem, Surroundings, below, sinks};
 use crate::model::name::ServiceName;
 use crate::model::spec::{LOG_BUDGET, LogPolicy, ServiceSpec};
 
@@ -26,6 +26,9 @@ const LOG_DIR: &str = "logs";
 const ROTATE_SIZE: u64 = 10 << 20;
 /// Archives kept per stream, unless written.
 const KEEP: u32 = 14;
+/// The same where the file is not wanted, and is there only so that a sink that is away for a while loses nothing: a
+/// few mebibytes, which it is not worth the time to compress.
+const BUFFER: (u64, u32, bool) = (4 << 20, 3, false);
 
 /// Puts everything together. The result counts only if nothing was found to be wrong.
 pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &mut Found) -> Ecosystem {
@@ -35,13 +38,19 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
     check_log_names(&file, found);
     let after = waits(&file, found);
     let order = order(&file, &after, found);
+    let routes = sinks::routes(&file, found);
+    let as_buffer: Vec<bool> = file
+        .services
+        .iter()
+        .map(|entry| sinks::of(entry, &file).is_some_and(|names| !names.have_file()))
+        .collect();
     let compartments: BTreeMap<String, Compartment> = file.compartments.iter().cloned().collect();
     let names = file.services.iter().map(|entry| entry.name.get_ref().clone()).collect();
     let mut env_files = EnvFiles::default();
     let mut specs: Vec<Option<ServiceSpec>> = Vec::with_capacity(file.services.len());
-    for entry in file.services {
+    for (entry, as_buffer) in file.services.into_iter().zip(as_buffer) {
         let home = Home { folder: &folder, log_dir: &log_dir, compartments: &compartments, around };
-        specs.push(service(entry, &home, &mut env_files, found));
+        specs.push(service(entry, as_buffer, &home, &mut env_files, found));
     }
     let own = environment::of_dogwatch(around);
     let notify = file.notify.and_then(|(at, words)| argv(&at, &words, &folder, &own, found));
@@ -51,6 +60,7 @@ pub(super) fn resolve(file: File, path: PathBuf, around: &Surroundings, found: &
         log_dir,
         log_budget: file.log_budget,
         log_reserve: file.log_reserve,
+        sinks: routes,
         group: None,
         compartments,
         services: order.into_iter().filter_map(|index| specs[index].take()).collect(),
@@ -68,7 +78,14 @@ struct Home<'a> {
     around: &'a Surroundings,
 }
 
-fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Found) -> Option<ServiceSpec> {
+fn service(
+    entry: Entry,
+    as_buffer: bool,
+    home: &Home<'_>,
+    files: &mut EnvFiles,
+    found: &mut Found,
+) -> Option<ServiceSpec> {
+    let (rotate_size, keep, compress) = if as_buffer { BUFFER } else { (ROTATE_SIZE, KEEP, true) };
     let compartment = compartment(&entry, home, found);
     let critical = entry.critical.unwrap_or_else(|| {
         let compartment = home.compartments.get(&compartment);
@@ -112,11 +129,11 @@ fn service(entry: Entry, home: &Home<'_>, files: &mut EnvFiles, found: &mut Foun
         memory: entry.memory,
         log: LogPolicy {
             dir: home.log_dir.to_owned(),
-            rotate_size: entry.log.rotate_size.unwrap_or(ROTATE_SIZE),
+            rotate_size: entry.log.rotate_size.unwrap_or(rotate_size),
             rotate_every: entry.log.rotate_every,
-            keep: entry.log.keep.unwrap_or(KEEP),
+            keep: entry.log.keep.unwrap_or(keep),
             keep_for: entry.log.keep_for,
-            compress: entry.log.compress.unwrap_or(true),
+            compress: entry.log.compress.unwrap_or(compress),
             budget: entry.log.budget.unwrap_or(LOG_BUDGET),
             on_full: entry.log.on_full,
             max_rate: entry.log.max_rate,

@@ -5,16 +5,21 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
+
 use super::log_budget::{Limits, Owner};
 use crate::config::{self, Ecosystem};
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
+use crate::wire::VERSION;
+use crate::wire::sinks::{Followed, Plan, PlannedSink};
 
 /// The file.
 #[derive(Debug)]
 pub struct Book {
     path: PathBuf,
     page: Mutex<Page>,
+    forwarding: watch::Sender<Option<Plan>>,
 }
 
 #[derive(Debug, Default)]
@@ -62,7 +67,7 @@ pub struct Difference {
 impl Book {
     /// A book that has not been opened yet.
     pub fn new(path: &Path) -> Book {
-        Book { path: path.to_owned(), page: Mutex::default() }
+        Book { path: path.to_owned(), page: Mutex::default(), forwarding: watch::Sender::new(None) }
     }
 
     /// Where the file is.
@@ -78,6 +83,13 @@ impl Book {
                 let difference = differ(&page.services, &ecosystem.services);
                 let was_wrong = page.mistakes.take().is_some();
                 page.log_limits = log_limits(&ecosystem);
+                let plan = Some(forwarding(&ecosystem));
+                self.forwarding.send_if_modified(|now| {
+                    *now != plan && {
+                        *now = plan;
+                        true
+                    }
+                });
                 page.services = ecosystem.services;
                 page.listen = ecosystem.listen;
                 page.log_dir = Some(ecosystem.log_dir);
@@ -135,6 +147,12 @@ impl Book {
         self.lock().log_limits.clone()
     }
 
+    /// Which lines go to which sinks, and the news of it; none if no version of the file was good yet. When they begin
+    /// to is not said.
+    pub fn forwarding(&self) -> watch::Receiver<Option<Plan>> {
+        self.forwarding.subscribe()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Page> {
         self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -158,6 +176,21 @@ fn log_limits(ecosystem: &Ecosystem) -> Option<Limits> {
     };
     let services = ecosystem.services.iter().map(owner).collect();
     Some(Limits { dir: ecosystem.log_dir.clone(), services, budget, compartments, reserve })
+}
+
+fn forwarding(ecosystem: &Ecosystem) -> Plan {
+    let used = ecosystem.sinks.iter().filter(|route| !route.services.is_empty());
+    let planned = used.map(|route| {
+        let dir = &ecosystem.log_dir;
+        let followed = |name: &ServiceName| Followed {
+            name: name.clone(),
+            dir: dir.clone(),
+            since_unix_ms: 0,
+            dress: ecosystem.dress_of(name),
+        };
+        PlannedSink { sink: route.sink.clone(), services: route.services.iter().map(followed).collect() }
+    });
+    Plan { v: VERSION, routes: planned.collect() }
 }
 
 /// None if they run the same.

@@ -44,6 +44,7 @@ pub async fn down(plane: &Arc<Plane>) -> Down {
             break;
         }
     }
+    plane.forwarder.finish().await;
     for name in living(plane).into_keys() {
         problems.push(format!("{name} still runs; once more: dogwatch down"));
         stopped.retain(|other| *other != name);

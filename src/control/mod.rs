@@ -43,6 +43,7 @@ mod book;
 mod builds;
 mod down;
 mod folder;
+mod forwarder;
 mod host;
 mod keeper_link;
 mod link;
@@ -246,6 +247,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
         parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
         parts.spawn(watch::run(Arc::clone(plane)));
         parts.spawn(alerts::run(Arc::clone(plane)));
+        parts.spawn(forwarder::run(Arc::clone(plane)));
         parts.spawn(serve::unix(Arc::clone(plane), socket, Arc::clone(&places)));
         parts.spawn(open_tcp(Arc::clone(plane), Arc::clone(&tcp_places)));
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::alarm::{Alarm, Whom};
 use super::book::Book;
 use super::builds::Builds;
+use super::forwarder::Forwarder;
 use super::roster::Roster;
 use super::say::say;
 use super::viewers::Viewers;
@@ -52,6 +53,8 @@ pub struct Plane {
     pub viewers: Viewers,
     /// Who may be stalled.
     pub alarm: Alarm,
+    /// The helper that brings lines to sinks.
+    pub forwarder: Forwarder,
     switch: Option<Switch>,
     holdings: Mutex<Holdings>,
     warden: Mutex<WardenSeen>,
@@ -107,6 +110,7 @@ impl Plane {
             builds: Builds::default(),
             viewers: Viewers::default(),
             alarm: Alarm::default(),
+            forwarder: Forwarder::default(),
             switch: None,
             holdings: Mutex::new(holdings),
             warden: Mutex::default(),

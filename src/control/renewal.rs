@@ -47,6 +47,7 @@ pub async fn ask(plane: &Arc<Plane>, program: PathBuf) -> Result<(), Refused> {
 /// Becomes the program that was asked for. Returns only if that is impossible: the state to go on with.
 pub fn become_program(plane: &Plane, lock: &Lock, program: PathBuf) -> Plane {
     fault::point("the control plane before exec");
+    plane.forwarder.dismiss();
     let _quiet = own_log::pause();
     let error = plane.with_holdings(|holdings| {
         let doors = plane.doors();

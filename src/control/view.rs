@@ -14,7 +14,6 @@ use super::builds;
 use super::folder;
 use super::link::Link;
 use super::plane::Plane;
-use crate::incidents;
 use crate::model::name::ServiceName;
 use crate::model::spec::ServiceSpec;
 use crate::model::units::group_digits;
@@ -23,6 +22,7 @@ use crate::wire::VERSION;
 use crate::wire::api::Services;
 use crate::wire::keeper::{Op, Reply};
 use crate::wire::status::ServiceStatus;
+use crate::{incidents, sinks};
 
 /// A keeper that does not say how it is within this time is shown as it was.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -99,6 +99,7 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
     let paths = plane.paths.service(&status.name);
     let present = folder::read_spec(&paths);
     status.incidents = incidents::read(&paths);
+    status.sinks = sinks::of(&plane.paths, &status.name);
     status.keeper_differs = status.keeper_pid > 0 && plane.builds.differs(status.keeper_pid);
     status.limit_overridden = present.as_ref().is_some_and(|file| file.limit_overridden);
     // Another version may know other keys, and finds another fingerprint for the same entry.
@@ -157,6 +158,7 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
     let mut problems = plane.problems();
     problems.extend(services.iter().filter_map(log_problem));
     problems.extend(builds::problems(plane, services));
+    problems.extend(sink_problems(services));
     if let Some(mistakes) = plane.book.mistakes() {
         let count = mistakes.count;
         let noun = if count == 1 { "mistake" } else { "mistakes" };
@@ -192,6 +194,19 @@ pub fn log_problem(service: &ServiceStatus) -> Option<String> {
         (false, None) => String::new(),
     };
     Some(format!("{}: {why}{cost}", service.name))
+}
+
+/// Sinks that take nothing, each once. Standard output is there when somebody looks.
+fn sink_problems(services: &[ServiceStatus]) -> Vec<String> {
+    let sinks = services.iter().flat_map(|service| &service.sinks).filter(|sink| sink.kind != "stdout");
+    let waiting = sinks.filter_map(|sink| {
+        let why = &sink.waiting.as_ref()?.why;
+        Some(format!("sink {}: {why}; lines wait in their files", sink.name))
+    });
+    let mut problems: Vec<String> = waiting.collect();
+    problems.sort();
+    problems.dedup();
+    problems
 }
 
 fn names<'a>(services: impl Iterator<Item = &'a ServiceStatus>) -> Vec<&'a str> {

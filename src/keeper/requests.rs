@@ -185,6 +185,7 @@ impl Keeper {
             log_error,
             log_dress: self.spec.log.dress.clone(),
             log: self.log_state.clone(),
+            sinks: Vec::new(),
             keeper_pid: nix::unistd::getpid().as_raw(),
             keeper_version: Some(PROGRAM.to_owned()),
             keeper_differs: false,

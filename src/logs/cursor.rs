@@ -6,6 +6,7 @@
 //! in which they were written, so nothing is left out and nothing comes twice, however many rotations lie between two
 //! looks, and whoever was restarted meanwhile.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,7 +20,7 @@ use super::lines::{Lines, Piece};
 pub struct Place {
     /// The moment of the archive before the file that it lies in, milliseconds since 1970; 0 if there was none.
     pub after: u64,
-    /// That file, as long as it is plain; 0 if it does not matter.
+    /// That file, or what it was before it was compressed; 0 if nobody knows or it does not matter.
     pub inode: u64,
     /// The byte in that file.
     pub offset: u64,
@@ -62,6 +63,17 @@ pub enum Read {
     Dry,
 }
 
+/// A file that was begun after another one: every archive between the two was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// The moment of the archive that was read last; 0 if there was none.
+    pub from: u64,
+    /// The same as far as the places in the file are concerned ([`Place::after`]): archives that went meanwhile count.
+    pub after: u64,
+    /// Its own moment; none: it is the present file.
+    pub archive: Option<u64>,
+}
+
 /// The reader of one stream.
 #[derive(Debug)]
 pub struct Cursor {
@@ -76,6 +88,10 @@ pub struct Cursor {
     read: u64,
     /// What could not be read, one sentence each.
     troubles: Vec<String>,
+    /// It begins where it was told to.
+    resumed: bool,
+    /// The files that were begun, if somebody wants to know.
+    openings: Option<VecDeque<Opening>>,
 }
 
 #[derive(Debug)]
@@ -83,6 +99,8 @@ struct Open {
     file: Opened,
     /// None: the present one.
     archive: Option<Archive>,
+    /// Its inode, or the one that it had before it was compressed; 0 if nobody knows.
+    number: u64,
     /// Where the next byte to be read stands.
     at: u64,
     /// Nothing comes after what has been read: the next file is the one after this archive.
@@ -120,6 +138,8 @@ impl Cursor {
             stop: None,
             read: 0,
             troubles: Vec::new(),
+            resumed: true,
+            openings: None,
         }
     }
 
@@ -147,11 +167,13 @@ impl Cursor {
             cursor.after = position.checked_sub(1).map_or(place.after, |before| archives[before].at_ms);
         }
         cursor.open_next()?;
+        cursor.resumed = place.inode == 0 && place.offset == 0;
         if let Some(open) = &cursor.open {
-            let another = open.file.inode.is_some_and(|inode| place.inode != 0 && inode != place.inode);
+            let another = ![0, place.inode].contains(&open.number) && place.inode != 0;
             let shorter = open.file.length().is_some_and(|length| length < place.offset);
             if !another && !shorter {
                 cursor.skip_to(place.offset)?;
+                cursor.resumed = true;
             }
         }
         Ok(cursor)
@@ -198,8 +220,38 @@ impl Cursor {
 
     /// Where the next piece begins.
     pub fn place(&self) -> Place {
-        let inode = self.open.as_ref().and_then(|open| open.file.inode).unwrap_or(0);
+        let inode = self.open.as_ref().map_or(0, |open| open.number);
         Place { after: self.after, inode, offset: self.lines.offset() }
+    }
+
+    /// Whether it began at the very place that [`Cursor::at`] was given: if not, that file is not there any more.
+    pub fn has_resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// From now on [`Cursor::openings`] are kept.
+    pub fn keep_openings(&mut self) {
+        self.openings.get_or_insert_default();
+    }
+
+    /// The files that were begun one after the other, for whoever takes them away.
+    pub fn openings(&mut self) -> &mut VecDeque<Opening> {
+        self.openings.get_or_insert_default()
+    }
+
+    /// The moment of the archive that is being read; none: it is the present file, or there is none yet.
+    pub fn archive(&self) -> Option<u64> {
+        self.open.as_ref()?.archive.as_ref().map(|archive| archive.at_ms)
+    }
+
+    /// What of the open file has not been given yet, bytes; 0 if nothing is open.
+    pub fn left(&self) -> u64 {
+        let Some(open) = &self.open else { return 0 };
+        let length = match &open.archive {
+            Some(archive) => archive.length(),
+            None => open.file.length().unwrap_or(0),
+        };
+        length.saturating_sub(self.lines.offset())
     }
 
     /// Bytes read so far, decompressed.
@@ -325,6 +377,7 @@ impl Cursor {
 
     /// Opens the file after [`Cursor::after`]. False if there is none.
     fn open_next(&mut self) -> io::Result<bool> {
+        let from = self.after;
         loop {
             if self.stop.is_some_and(|stop| self.after > stop.newest) {
                 return Ok(false);
@@ -335,6 +388,7 @@ impl Cursor {
                 }
                 match self.stream.open_archive(&archive) {
                     Ok(file) => {
+                        self.note_opening(from, Some(archive.at_ms));
                         self.begin(file, Some(archive));
                         return Ok(true);
                     }
@@ -360,13 +414,23 @@ impl Cursor {
             if self.stop.is_some_and(|stop| file.inode != Some(stop.inode)) {
                 return Ok(false);
             }
+            self.note_opening(from, None);
             self.begin(file, None);
             return Ok(true);
         }
     }
 
+    fn note_opening(&mut self, from: u64, archive: Option<u64>) {
+        let after = self.after;
+        if let Some(openings) = &mut self.openings {
+            openings.push_back(Opening { from, after, archive });
+        }
+    }
+
     fn begin(&mut self, file: Opened, archive: Option<Archive>) {
-        self.open = Some(Open { file, archive, at: 0, over: None, last_look: false });
+        let former = || archive.as_ref().and_then(Archive::inode);
+        let number = file.inode.or_else(former).unwrap_or(0);
+        self.open = Some(Open { file, archive, number, at: 0, over: None, last_look: false });
         self.lines.go_to(0);
     }
 

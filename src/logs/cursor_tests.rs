@@ -107,6 +107,36 @@ fn what_is_written_later_is_not_part_of_what_was() {
 }
 
 #[test]
+fn who_comes_back_is_told_whether_its_file_is_there() {
+    let mut writer = Writer::new();
+    writer.write(b"one\ntwo\n");
+    let mut cursor = Cursor::after(writer.stream(), 0);
+    assert_eq!(cursor.read().unwrap(), Read::Some);
+    assert_eq!(cursor.piece().unwrap().0.bytes, b"one");
+    let place = cursor.place();
+    for compress in [false, true] {
+        let mut back = Cursor::at(writer.stream(), place).unwrap();
+        assert!(back.has_resumed());
+        assert!(text(&mut back).starts_with("two\n"));
+        writer.rotate(compress);
+        writer.write(b"three\n");
+    }
+    let mut back = Cursor::at(writer.stream(), place).unwrap();
+    assert!(back.has_resumed());
+    back.keep_openings();
+    assert_eq!(text(&mut back), "two\nthree\nthree\n");
+    let archives = writer.stream().archives_after(0);
+    let opening = |from: u64, archive| Opening { from, after: from, archive };
+    let [first, second] = [archives[0].at_ms, archives[1].at_ms];
+    assert_eq!(back.openings().make_contiguous(), [opening(first, Some(second)), opening(second, None)]);
+    std::fs::remove_file(&archives[0].path).unwrap();
+    let mut back = Cursor::at(writer.stream(), place).unwrap();
+    assert!(!back.has_resumed());
+    assert_eq!(text(&mut back), "three\nthree\n", "nothing of another file is left out");
+    assert_eq!((archives[1].length(), back.left()), (6, 0));
+}
+
+#[test]
 fn old_files_are_not_opened_and_times_are_told() {
     let mut writer = Writer::new();
     for n in 0..10 {

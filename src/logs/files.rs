@@ -132,6 +132,26 @@ impl Archive {
         self.header().map(|header| header.inode == inode)
     }
 
+    /// How many bytes were written to it; 0 if that cannot be told. Of a compressed one, modulo 4 GiB (RFC 1952).
+    pub fn length(&self) -> u64 {
+        let sibling = |form| self.path.with_file_name(self.name.in_form(form).to_string());
+        if let Ok(about) = fs::symlink_metadata(sibling(Form::Plain)) {
+            return about.len();
+        }
+        let tail = file::open_log(&sibling(Form::Gzip)).and_then(|file| {
+            let mut tail = [0; 4];
+            let at = file.metadata()?.len().saturating_sub(4);
+            file.read_exact_at(&mut tail, at)?;
+            Ok(u64::from(u32::from_le_bytes(tail)))
+        });
+        tail.unwrap_or(0)
+    }
+
+    /// The number that its file had when it was the present one; none if nobody knows.
+    pub fn inode(&self) -> Option<u64> {
+        self.header().map(|header| header.inode)
+    }
+
     /// Whether it was put aside because somebody wanted the log empty.
     pub fn was_flushed(&self) -> bool {
         self.header().is_some_and(|header| header.flushed)

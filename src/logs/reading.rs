@@ -98,15 +98,30 @@ impl Reading {
     ///
     /// # Errors
     /// Those of `give`. A file that cannot be read now is tried again with the next look.
-    pub fn look<E>(
-        &mut self,
-        now: u64,
-        mut give: impl FnMut(usize, &Line) -> Result<(), E>,
-    ) -> Result<bool, E> {
+    pub fn look<E>(&mut self, now: u64, give: impl FnMut(usize, &Line) -> Result<(), E>) -> Result<bool, E> {
+        let more = self.fill();
+        self.give(now, give)?;
+        Ok(more)
+    }
+
+    /// The first half of a look: reads what has come, but not for long. True if there is more to be had at once.
+    pub fn fill(&mut self) -> bool {
         let mut more = false;
         for source in &mut self.sources {
             more |= !source.fill_up(TURN).unwrap_or(true);
         }
+        more
+    }
+
+    /// The second half of a look. A line that `give` does not take comes again.
+    ///
+    /// # Errors
+    /// Those of `give`.
+    pub fn give<E>(
+        &mut self,
+        now: u64,
+        mut give: impl FnMut(usize, &Line) -> Result<(), E>,
+    ) -> Result<(), E> {
         let alone = self.sources.len() == 1;
         while let Some(next) = self.order.next(heads(&self.sources)) {
             let source = &mut self.sources[next];
@@ -122,7 +137,7 @@ impl Reading {
         for (settled, source) in self.settled.iter_mut().zip(&self.sources) {
             *settled = source.waiting();
         }
-        Ok(more)
+        Ok(())
     }
 
     /// Behind the last line that was given of each source: who goes on there misses nothing and gets nothing twice.

@@ -91,6 +91,8 @@ pub struct Sieve {
     dropped: bool,
     passed_any: bool,
     ready: VecDeque<Line>,
+    /// Bytes of all that are ready.
+    ready_bytes: usize,
     /// Memory of lines that are gone.
     spare: Vec<Vec<u8>>,
 }
@@ -138,6 +140,7 @@ impl Sieve {
     fn pass(&mut self, mut line: Line) {
         line.gap = self.dropped && self.passed_any;
         (self.dropped, self.passed_any) = (false, true);
+        self.ready_bytes += line.bytes.len();
         self.ready.push_back(line);
     }
 
@@ -161,9 +164,15 @@ impl Sieve {
         self.ready.len()
     }
 
+    /// And their bytes.
+    pub fn waiting_bytes(&self) -> usize {
+        self.ready_bytes
+    }
+
     /// Takes it.
     pub fn pop(&mut self) {
         if let Some(line) = self.ready.pop_front() {
+            self.ready_bytes -= line.bytes.len();
             self.recycle(line);
         }
     }

@@ -13,6 +13,8 @@ use super::sieve::{Context, Line, Pattern, Sieve};
 const TURN: u64 = 4 << 20;
 /// Lines that may wait before no more are read.
 const MOST_WAITING: usize = 4096;
+/// And their bytes: whoever does not take them costs no more memory than that.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Which lines are wanted.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +121,11 @@ impl Source {
         self.sieve.waiting()
     }
 
+    /// What has been written and not been taken, of the open file and of what was read before: bytes.
+    pub fn behind(&self) -> u64 {
+        self.cursor.left() + self.sieve.waiting_bytes() as u64
+    }
+
     /// Takes it.
     pub fn pop(&mut self) {
         self.taken = self.sieve.head().map_or(self.taken, |line| line.end);
@@ -148,7 +155,8 @@ impl Source {
     /// Those of reading.
     pub fn fill_up(&mut self, most: u64) -> io::Result<bool> {
         let until = self.cursor.bytes_read() + most;
-        while self.cursor.bytes_read() < until && self.sieve.waiting() < MOST_WAITING {
+        let full = |sieve: &Sieve| sieve.waiting() >= MOST_WAITING || sieve.waiting_bytes() >= MOST_BYTES;
+        while self.cursor.bytes_read() < until && !full(&self.sieve) {
             if self.read()? == Read::Dry {
                 return Ok(true);
             }

@@ -31,6 +31,7 @@ pub mod retention;
 pub mod rotation;
 pub mod shares;
 pub mod signal;
+pub mod sink;
 pub mod spec;
 pub mod suspicion;
 pub mod takeover;

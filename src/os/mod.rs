@@ -4,6 +4,7 @@
 //! facts and errors, and `model` says what they mean.
 
 pub mod attributes;
+pub mod bell;
 pub mod capture;
 pub mod cgroup;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod file;
 pub mod folder;
 pub mod heap;
 pub mod inherit;
+pub mod inotify;
 pub mod landlock;
 pub mod launch;
 pub mod limits;
@@ -22,6 +24,7 @@ pub mod lock;
 pub mod memory;
 pub mod mount;
 pub mod notify;
+pub mod outgoing;
 pub mod overflow;
 pub mod own;
 pub mod packet;

@@ -1,5 +1,18 @@
 //! Standing back behind everybody else, and going before them.
 
+/// Makes this process one that stands back a little, gets no more rights, and is told to end (SIGTERM) when the process
+/// `parent` ends, which has started it. False if that has happened already.
+pub fn become_companion(parent: i32) -> bool {
+    #[expect(unsafe_code, reason = "nix has no PR_SET_PDEATHSIG with which the thread is told")]
+    // SAFETY: all arguments are integers.
+    unsafe {
+        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::setpriority(libc::PRIO_PROCESS, 0, 10);
+    }
+    nix::unistd::getppid().as_raw() == parent
+}
+
 /// Makes this process one that works when nothing else wants to, and dies with its parent. Each step that is
 /// refused is left out: a helper at normal priority is still a helper.
 pub fn become_background_helper() {

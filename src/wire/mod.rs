@@ -23,6 +23,7 @@ pub mod names;
 pub mod record;
 #[cfg(test)]
 mod samples;
+pub mod sinks;
 pub mod spec;
 pub mod status;
 pub mod upgrade;

@@ -9,6 +9,7 @@ use super::archive_name;
 use super::incidents::Incidents;
 use super::log_line::StreamName;
 use super::log_state::LogState;
+use super::sinks::SinkStatus;
 use crate::model::dress::Dress;
 use crate::model::end::{End, Exit, Why};
 use crate::model::name::ServiceName;
@@ -90,6 +91,9 @@ pub struct ServiceStatus {
     /// How its log is, unless it is as usual.
     #[serde(default, skip_serializing_if = "LogState::is_usual")]
     pub log: LogState,
+    /// Where its lines go beside their files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sinks: Vec<SinkStatus>,
     /// Its keeper's process.
     pub keeper_pid: i32,
     /// Version of the program that its keeper runs; absent if there is no keeper, or it cannot tell.
@@ -248,6 +252,7 @@ impl ServiceStatus {
             log_error,
             log_dress: spec.log.dress.clone(),
             log: LogState::default(),
+            sinks: Vec::new(),
             keeper_pid: 0,
             keeper_version: None,
             keeper_differs: false,
@@ -316,6 +321,7 @@ pub(crate) mod tests {
             log_error: "/l/web-error.log".into(),
             log_dress: Dress::Plain,
             log: LogState::default(),
+            sinks: Vec::new(),
             keeper_pid: 1,
             keeper_version: None,
             keeper_differs: false,

@@ -30,6 +30,7 @@ mod readme;
 mod reload;
 mod renewed;
 mod shortage;
+mod sinks;
 mod stalls;
 mod systemd;
 mod text;

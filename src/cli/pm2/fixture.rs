@@ -42,6 +42,7 @@ pub(super) fn services() -> Vec<ServiceStatus> {
         log_error: "/srv/logs/webhook-button-handler-error.log".into(),
         log_dress: crate::model::dress::Dress::Plain,
         log: LogState::default(),
+        sinks: Vec::new(),
         keeper_pid: 4700,
         keeper_version: None,
         keeper_differs: false,

@@ -224,3 +224,53 @@ fn a_default_compartment_may_be_described() {
     let ecosystem = good("[compartments.default]\ncritical = true\n[services.a]\ncommand = [\"x\"]\n");
     assert!(ecosystem.service("a").unwrap().critical);
 }
+
+#[test]
+fn sinks_are_for_services_that_name_them_and_change_no_fingerprint() {
+    let ecosystem = good(
+        r#"
+        [dogwatch]
+        log_sinks = ["file", "journald"]
+        [sinks.far]
+        kind = "syslog"
+        address = "udp://127.0.0.1:514"
+        facility = "local3"
+        [sinks.syslog]
+        address = "tcp://127.0.0.1:601"
+        max_message = "8KiB"
+        [services.web]
+        command = ["./app"]
+        [services.api]
+        command = ["./app"]
+        log.sinks = ["far", "stdout", "far"]
+        [services.page]
+        command = ["./app"]
+        log = { sinks = ["far"], keep = 7 }
+        "#,
+    );
+    let routes: Vec<(&str, String, Vec<&str>)> = ecosystem
+        .sinks
+        .iter()
+        .map(|route| {
+            let services = route.services.iter().map(|name| name.as_str()).collect();
+            (route.sink.name.as_str(), route.sink.to.to_string(), services)
+        })
+        .collect();
+    let expected = [
+        ("far", "syslog at udp://127.0.0.1:514".to_owned(), vec!["api", "page"]),
+        ("syslog", "syslog at tcp://127.0.0.1:601".to_owned(), vec![]),
+        ("journald", "journald at /run/systemd/journal/socket".to_owned(), vec!["web"]),
+        ("stdout", "standard output".to_owned(), vec!["api"]),
+    ];
+    assert_eq!(routes, expected);
+    let bounds = |name: &str| {
+        let log = &ecosystem.service(name).unwrap().log;
+        (log.rotate_size, log.keep, log.compress)
+    };
+    assert_eq!(bounds("web"), (10 << 20, 14, true));
+    assert_eq!(bounds("api"), (4 << 20, 3, false), "without \"file\" the file is a buffer");
+    assert_eq!(bounds("page"), (4 << 20, 7, false), "what is written holds");
+    let bare = good("[services.web]\ncommand = [\"./app\"]\n");
+    let fingerprint = |ecosystem: &crate::config::Ecosystem| ecosystem.service("web").unwrap().fingerprint();
+    assert_eq!(fingerprint(&ecosystem), fingerprint(&bare), "a sink is no reason to restart a service");
+}

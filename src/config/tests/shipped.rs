@@ -60,6 +60,7 @@ fn every_key_stands_in_the_manual_and_no_other() {
         (&keys::RESTART, "### `restart`"),
         (&keys::STOP, "### `stop`"),
         (&keys::LOG, "### `log`"),
+        (&keys::SINK, "## `[sinks.NAME]`"),
     ];
     for (keys, title) in tables {
         let (_, section) = MANUAL.split_once(&format!("\n{title}\n")).unwrap_or_else(|| panic!("{title}"));
