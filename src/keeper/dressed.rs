@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use super::dress::{Before, Rest};
+use super::dress::Rest;
 use super::dressing::{self, Batch, Dressing, SIGHT};
 use super::dropping::Mark;
 use super::stream::Stream;
@@ -84,18 +84,15 @@ impl Stream {
         }
     }
 
-    /// Ends the line of a run whose end could not be staged: with this, and a line end if there is none. Where the beginning
-    /// is a whole object already, it is one more.
+    /// Ends the line of the run whose turn it is, whose end could not be staged: with this, and a line end if there is none.
+    /// Dressed, both go into the log together, so that an object holds all of the line.
     pub(super) fn put_end(&mut self, end: &[u8], now: Now) -> io::Result<()> {
-        self.file.offset(now)?;
-        if !end.is_empty() {
-            match &mut self.dressing {
-                Some(dressing) if self.file.before()? != Before::MidLine => {
-                    let (line, _) = dressing.own_line(&String::from_utf8_lossy(end), now.unix_ms);
-                    self.file.put(line, now)?;
-                }
-                _ => self.file.put(end, now)?,
+        match (&mut self.dressing, self.sources.current()) {
+            (Some(dressing), Some(source)) => {
+                dressing.take_with_end(&mut self.file, source, end, &mut self.peek, now)?;
             }
+            _ if end.is_empty() => {}
+            _ => self.file.put(end, now)?,
         }
         self.end_line(now)
     }

@@ -96,21 +96,68 @@ impl Dressing {
         let stage = source.channel.stage.as_fd();
         log.offset(now)?;
         let before = log.before()?;
-        let Some((id, offset)) = log.opened() else { return Ok(0) };
         let waiting = fifo::waiting(stage)?;
         peek.look_into(stage, SIGHT, &mut self.staged)?;
         let taken = self.put_on(before, batch, now.unix_ms);
-        if taken == 0 {
-            return Ok(0);
+        if taken > 0 {
+            self.carry(log, source, (waiting, taken), batch.rest, now)?;
         }
+        Ok(taken)
+    }
+
+    /// Writes what is in the stage of a run with these bytes behind it, the end of its last line, which are nowhere else. Of
+    /// a line that is longer than can be looked at in one go it is the last part.
+    ///
+    /// # Errors
+    /// Those of looking and writing: what is not written is still in the stage.
+    pub fn take_with_end(
+        &mut self,
+        log: &mut LogFile,
+        source: &Source,
+        end: &[u8],
+        peek: &mut Peek,
+        now: Now,
+    ) -> io::Result<()> {
+        let stage = source.channel.stage.as_fd();
+        let staged = loop {
+            let waiting = fifo::waiting(stage)?;
+            peek.look_into(stage, SIGHT, &mut self.staged)?;
+            if self.staged.len() >= waiting {
+                break self.staged.len();
+            }
+            let part = Batch { room: u64::MAX, rest: Rest::GoesOn };
+            if self.take(log, source, part, peek, now)? == 0 {
+                return Err(io::Error::other("what is in its stage cannot be looked at"));
+            }
+        };
+        log.offset(now)?;
+        self.staged.extend_from_slice(end);
+        self.put_on(log.before()?, Batch { room: u64::MAX, rest: Rest::Ends }, now.unix_ms);
+        match staged {
+            0 => log.put(&self.dressed, now),
+            // A successor of a keeper that is killed in it writes what is in the stage: nobody else has the end.
+            _ => self.carry(log, source, (staged, staged), Rest::Ends, now),
+        }
+    }
+
+    /// Writes what was dressed, and takes out of the stage what it was made of.
+    fn carry(
+        &mut self,
+        log: &mut LogFile,
+        source: &Source,
+        (waiting, taken): (usize, usize),
+        ending: Rest,
+        now: Now,
+    ) -> io::Result<()> {
+        let Some((file, offset)) = log.opened() else { return Err(io::Error::other("it is not open")) };
         let note = DressNote {
-            file: id,
+            file,
             offset,
             run: source.run,
             staged: waiting as u64,
             taken: taken as u64,
             unix_ms: now.unix_ms,
-            ending: number_of(batch.rest),
+            ending: number_of(ending),
             bytes: sample(&self.staged[..taken]),
             dress: self.fingerprint,
         };
@@ -119,12 +166,12 @@ impl Dressing {
         let written = log.put(&self.dressed, now);
         if written.is_ok() {
             fault::point("after dressed lines are written");
-            take_out(stage, &mut self.staged[..taken])?;
+            take_out(source.channel.stage.as_fd(), &mut self.staged[..taken])?;
             fault::point("after dressed lines are taken");
         }
         self.note.write(&note, true);
         self.shrink();
-        written.map(|()| taken)
+        written
     }
 
     /// A line of dogwatch's own, and from which byte on it is the same at whatever time it is written.

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use super::*;
 use crate::archive;
+use crate::keeper::dropping::Head;
 use crate::keeper::log_file::LOOK_EVERY;
 use crate::model::date_format::DateFormat;
 use crate::model::dress::Dress;
@@ -582,6 +583,38 @@ fn an_object_waits_for_the_end_of_its_line() {
     bench.stream.finish(1);
     assert_eq!(bench.turn().finished, [1]);
     assert_eq!(shapes(&bench), "#\"line\":\"one\"}\n#\"json\":{\"a\":1}}\n#\"line\":\"last\"}\n");
+}
+
+#[test]
+fn a_line_whose_end_is_relieved_of_beside_the_pump_is_one_object() {
+    for how in [inline(), Dress::Json] {
+        let mut bench = Bench::new(1 << 20);
+        dress(&mut bench, how.clone());
+        let fd = bench.run(1);
+        write(&fd, "one\nha");
+        bench.turn();
+        write(&fd, "lf\nlost\n");
+        let shared = bench.stream.dropping.clone();
+        let mut dropping = shared.lock();
+        dropping.begin("disk hangs", bench.now.unix_ms);
+        let head = Head { stage: None, ..Head::of(bench.stream.sources.current().unwrap()) };
+        dropping.drop_lines(head, 0, &mut Peek::new().unwrap(), bench.now.unix_ms).unwrap();
+        assert!(dropping.keeps_any_end());
+        drop(dropping);
+        bench.turn();
+        write(&fd, "next\n");
+        bench.turn();
+        assert!(!shared.lock().keeps_any_end());
+        let shapes = shapes(&bench);
+        let lines: Vec<&str> = shapes.lines().collect();
+        let whole = |text: &str| match &how {
+            Dress::Json => format!("#\"line\":\"{text}\"}}"),
+            _ => format!("1000000000: {text}"),
+        };
+        assert_eq!(lines.len(), 4, "{shapes}");
+        assert_eq!([lines[0], lines[1], lines[3]], ["one", "half", "next"].map(whole), "{shapes}");
+        assert!(lines[2].contains("1 line / 5 B dropped, disk hangs"), "{shapes}");
+    }
 }
 
 #[test]

@@ -136,8 +136,7 @@ impl Stream {
             }
         }
         self.empty_stage(now, turn)?;
-        self.end_rest(now)?;
-        if self.staged()? > 0 {
+        if self.staged()? > 0 && !self.holds_rest() {
             return Ok(false);
         }
         if let Some(run) = self.sources.current().map(|source| source.run) {
@@ -146,6 +145,10 @@ impl Stream {
                 self.put_end(&end, now)?;
                 shared.lock().has_its_end(run);
             }
+        }
+        self.end_rest(now)?;
+        if self.staged()? > 0 {
+            return Ok(false);
         }
         let mark = {
             let mut dropping = shared.lock();

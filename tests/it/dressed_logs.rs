@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::harness::disk::SmallDisk;
-use crate::harness::{Machine, kill, until};
+use crate::harness::programs::copy;
+use crate::harness::{Machine, binary, kill, until};
+use crate::upgrade::{all_run_the_installed, upgrade};
 
 /// pm2's own format, and the length of a line's beginning in it.
 const INLINE: &str = r#"timestamps = "inline""#;
@@ -58,6 +60,12 @@ fn whole(machine: &Machine, stem: &str) -> String {
 /// The lines of a service as it wrote them, out of what the file has.
 #[track_caller]
 fn undressed(log: &str, dress: &str) -> Vec<String> {
+    undressed_of(log, dress, "web")
+}
+
+/// The same of another service.
+#[track_caller]
+fn undressed_of(log: &str, dress: &str, service: &str) -> Vec<String> {
     let line = |line: &str| match dress {
         INLINE => {
             let (time, rest) = line.split_at_checked(INLINE_HEAD).unwrap_or_else(|| panic!("torn: {line:?}"));
@@ -67,7 +75,7 @@ fn undressed(log: &str, dress: &str) -> Vec<String> {
         }
         _ => {
             let object: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("torn: {line:?}"));
-            assert_eq!((&object["v"], &object["service"]), (&1.into(), &"web".into()), "{line}");
+            assert_eq!((&object["v"], &object["service"]), (&1.into(), &service.into()), "{line}");
             object["line"].as_str().unwrap_or_else(|| panic!("no line: {line}")).to_owned()
         }
     };
@@ -263,6 +271,36 @@ fn a_keeper_dies_after_dressed_lines_are_written() {
 #[test]
 fn a_keeper_dies_after_dressed_lines_are_taken() {
     die_at("after dressed lines are taken", JSON);
+}
+
+#[test]
+fn an_upgrade_in_a_flood_costs_no_dressed_line() {
+    let flood = |name: &str, log: &str| {
+        let sizes = "rotate_size = \"1MiB\", keep = 1000, compress = false, budget = \"1TiB\"";
+        let command = r#"["UNRULY", "whole", "number", "20", "20000", "hang"]"#;
+        format!("[services.{name}]\ncommand = {command}\nlog = {{ {log}, {sizes} }}\n")
+    };
+    let dressed = [("inline", INLINE, "inline-out"), ("json", JSON, "json-out")];
+    let merged = flood("merged", &format!("{INLINE}, merge = true"));
+    let config: String = dressed.iter().map(|(name, dress, _)| flood(name, dress)).collect();
+    let machine = Machine::with_own_program(&(config + &merged));
+    machine.up();
+    let names = ["inline", "json", "merged"];
+    let before = names.map(|name| machine.until_state(name, "online")["pid"].clone());
+    for number in 0..2 {
+        let program = machine.dir().join("new");
+        copy(&binary(), &program, &format!("build {number}"));
+        let summary = upgrade(&machine, Some(&program), 0);
+        assert_eq!(summary["ending"], "done", "{summary:#}");
+        all_run_the_installed(&machine, &names);
+    }
+    assert_eq!(names.map(|name| machine.until_state(name, "online")["pid"].clone()), before);
+    machine.ok(&["stop", "all"]);
+    machine.ok(&["down"]);
+    for (name, dress, stem) in dressed.into_iter().chain([("merged", INLINE, "merged")]) {
+        let lines = numbered(&undressed_of(&whole(&machine, stem), dress, name));
+        assert!(lines >= 20_000 && lines.is_multiple_of(20_000), "{name}: {lines}");
+    }
 }
 
 #[test]
