@@ -43,7 +43,7 @@ impl Door {
     /// The next waiting connection; none if nobody waits, or while it is left alone.
     ///
     /// # Errors
-    /// Those of accept4(2), such as EMFILE: once, until a connection was accepted again.
+    /// Those of accept4(2), such as EMFILE: once, until all who waited were accepted.
     pub fn accept(&mut self, now: Moment) -> io::Result<Option<Connection>> {
         if self.closed_until.is_some_and(|until| until > now) {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Door {
         self.closed_until = accepted.is_err().then(|| now.plus(PAUSE));
         match accepted {
             Ok(connection) => {
-                self.told &= connection.is_none();
+                self.told &= connection.is_some();
                 Ok(connection)
             }
             Err(_) if std::mem::replace(&mut self.told, true) => Ok(None),
