@@ -9,14 +9,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
-use super::channels::{self, Channels};
 use super::child::{Child, Look};
 use super::clients::Clients;
-use super::compress::Compressor;
 use super::guard::Guard;
+use super::log::channels::{self, Channels};
+use super::log::compress::Compressor;
+use super::log::pump::{Command, Notice as Said, Pump};
+use super::log::relief::Relief;
 use super::meter::CpuShare;
-use super::pump::{Command, Notice as Said, Pump};
-use super::relief::Relief;
 use super::renewal::Waiting;
 use super::sockets::Sockets;
 use super::store::Store;

@@ -6,37 +6,35 @@
 //! and in descriptors that others hold: starting, recovering from SIGKILL and taking over from an older
 //! version are one code path, [`run`].
 //!
-//! Read [`event_loop`], then `start` (how a run begins), [`child`] (how its end is found out), [`stream`] (how
-//! its output reaches the disk).
+//! ```text
+//! event_loop   the one loop: waits, tells the machine, writes down, does
+//! requests     what a keeper is asked            clients    who asks, watches and holds
+//! reload       another spec, another run         renewal    another program, the same process
+//! start        how a run begins                  child      its process, and how its end is found out
+//! sockets      what it is handed                 cell       the cgroup it lives in
+//! node         a socket for programs that do not ask for one
+//! memory       what the runs use of memory       meter      how much that is, and when to look again
+//! store        what outlives a keeper
+//! vigil        whether the others stand still    guard      what is done when they are gone
+//! log          the run's output, on its way to the disk
+//! ```
+//! Read [`event_loop`], then `start`, [`child`] and [`log`].
 
 pub mod cell;
-mod channels;
 pub mod child;
 pub mod clients;
-pub mod compress;
-pub mod dress;
-pub mod dressed;
-pub mod dressing;
-pub mod dropping;
 pub mod event_loop;
 pub mod guard;
-pub mod hold;
-pub mod log_file;
+pub mod log;
 mod memory;
 pub mod meter;
 mod node;
-pub mod pump;
-pub mod relief;
 mod reload;
 pub mod renewal;
 mod requests;
 pub mod sockets;
-pub mod sources;
 mod start;
 pub mod store;
-pub mod stream;
-pub mod time_index;
-pub mod trouble;
 pub mod vigil;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -60,11 +58,11 @@ use crate::wire::keeper::Reply;
 use crate::wire::log_state::LogState;
 use crate::wire::record::InstanceRecord;
 use crate::{exit_code, own_log};
-use channels::Channels;
 use child::Child;
 use clients::Clients;
 use event_loop::Keeper;
-use pump::{Command, Pump};
+use log::channels::{self, Channels};
+use log::pump::{Command, Pump};
 use sockets::Sockets;
 use store::Store;
 
@@ -139,8 +137,8 @@ fn set_up(
         clients,
         store,
         pump,
-        compressor: compress::Compressor::with_helper(helper),
-        relief: relief::Relief::default(),
+        compressor: log::compress::Compressor::with_helper(helper),
+        relief: log::relief::Relief::default(),
         guard: guard::Guard::default(),
         vigil: vigil::Vigil::default(),
         cpu: meter::CpuShare::default(),

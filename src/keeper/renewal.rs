@@ -15,9 +15,9 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::channels::Channels;
 use super::event_loop::Keeper;
-use super::pump::Command;
+use super::log::channels::Channels;
+use super::log::pump::Command;
 use crate::model::moment::Moment;
 use crate::model::phase::Beside;
 use crate::os::exec::{Exec, exec};

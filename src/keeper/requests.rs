@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::channels::Channels;
 use super::event_loop::Keeper;
-use super::pump::Command;
+use super::log::channels::Channels;
+use super::log::pump::Command;
 use crate::model::end::Why;
 use crate::model::machine::Event;
 use crate::model::phase::{Goal, Phase};

@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
 use super::cell;
-use super::channels::Channels;
 use super::child::{self, Child, Handed, RunAs};
 use super::event_loop::Keeper;
+use super::log::channels::Channels;
+use super::log::pump::Command;
 use super::node;
-use super::pump::Command;
 use crate::model::failure::{StartFailure, Step};
 use crate::model::machine::{self, Event};
 use crate::model::phase::Run;

@@ -379,7 +379,7 @@ fn finish_line(fifo: BorrowedFd<'_>, stage: BorrowedFd<'_>, peek: &mut Peek) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keeper::sources::Channel;
+    use crate::keeper::log::sources::Channel;
     use std::os::fd::OwnedFd;
 
     struct Bench {

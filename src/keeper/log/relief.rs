@@ -14,8 +14,8 @@
 use std::time::Duration;
 
 use super::dropping::Head;
-use super::event_loop::Keeper;
 use super::pump::STREAMS;
+use crate::keeper::event_loop::Keeper;
 use crate::model::moment::Moment;
 use crate::model::units::{group_digits, show_size};
 use crate::os::peek::Peek;
@@ -52,7 +52,7 @@ impl Relief {
 
 impl Keeper {
     /// Drops what must be dropped, as long as the pump is held up.
-    pub(super) fn relieve(&mut self, now: Moment) {
+    pub(in crate::keeper) fn relieve(&mut self, now: Moment) {
         if self.relief.again.is_some_and(|again| again > now) {
             return;
         }

@@ -5,8 +5,8 @@ use std::os::fd::OwnedFd;
 
 use super::*;
 use crate::archive;
-use crate::keeper::dropping::Head;
-use crate::keeper::log_file::LOOK_EVERY;
+use crate::keeper::log::dropping::Head;
+use crate::keeper::log::log_file::LOOK_EVERY;
 use crate::model::date_format::DateFormat;
 use crate::model::dress::Dress;
 use crate::model::flood::Rate;
