@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use service_testing::{Answer, eventually, request};
+use service_testing::{Answer, eventually, free_address, is_free, request};
 
 use crate::binaries;
 
@@ -94,7 +93,7 @@ impl Start {
             if !ended {
                 return Ok(service);
             }
-            if TcpListener::bind(service.address).is_ok() {
+            if is_free(service.address.port()) {
                 return Err(service.output());
             }
         }
@@ -237,18 +236,5 @@ impl Service {
 impl Drop for Service {
     fn drop(&mut self) {
         self.finish();
-    }
-}
-
-/// An address that is free now and that no other test gets: below the ports that the kernel gives to clients.
-fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 9_000).expect("below 9000");
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(port < 20_000, "no free port");
-        if let Ok(socket) = TcpListener::bind(("127.0.0.1", port)) {
-            return socket.local_addr().expect("it is bound");
-        }
     }
 }

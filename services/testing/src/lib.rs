@@ -1,9 +1,11 @@
 //! For the tests of the services: start the real program in a folder of its own, ask it over its
 //! socket, end it with a signal. Waiting is always for a condition, with one generous limit.
 
+mod address;
 mod answer;
 mod program;
 
+pub use address::{free_address, is_free};
 pub use answer::{Answer, request};
 pub use program::{Program, Running};
 

@@ -13,10 +13,8 @@ pub mod shell;
 
 use std::fmt::Debug;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use dogwatch::model::name::ServiceName;
@@ -24,6 +22,7 @@ use dogwatch::os::lock;
 use dogwatch::os::process::Identity;
 use dogwatch::paths::Paths;
 use serde_json::Value;
+pub use service_testing::free_address;
 
 /// Longest wait for a condition: machines that run tests are busy.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -237,21 +236,6 @@ pub fn example(name: &str) -> PathBuf {
     let path = own.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --examples", path.display());
     path
-}
-
-/// A TCP address on this machine that is free now, and that no other test gets. Below the ports that the kernel
-/// gives to clients (net.ipv4.ip_local_port_range), so that none of the many connections of these tests takes it
-/// before the service does.
-pub fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 20_000 + (std::process::id() % 8_000) as u16;
-    loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(port < 32_000, "no free port");
-        if let Ok(socket) = std::net::TcpListener::bind(("127.0.0.1", port)) {
-            return socket.local_addr().unwrap();
-        }
-    }
 }
 
 /// SIGKILLs exactly that process.
