@@ -77,6 +77,13 @@ pub fn enlarge(fifo: BorrowedFd<'_>) -> bool {
     wanted.is_some_and(|bytes| resize(fifo, bytes).is_some())
 }
 
+/// Makes a FIFO this large, unless it is already, or the kernel does not grant it.
+pub fn widen(fifo: BorrowedFd<'_>, bytes: usize) {
+    if let Some(wanted) = i32::try_from(bytes).ok().filter(|_| capacity(fifo) < bytes) {
+        let _ = resize(fifo, wanted);
+    }
+}
+
 /// How many bytes fit.
 pub fn capacity(fifo: BorrowedFd<'_>) -> usize {
     fcntl(fifo, FcntlArg::F_GETPIPE_SZ).ok().and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(65536)

@@ -173,9 +173,10 @@ pub fn linger(name: &str, lingers: bool) -> Finding {
 /// The pages that the pipes of one user may have, against what these services need; `critical` of them have larger ones.
 pub fn pipes(root: bool, soft_limit: u64, services: u64, critical: u64) -> Finding {
     const PAGES: u64 = 16; // 64 KiB
+    const WIDE: u64 = 64; // 256 KiB: in a flood
     const LARGE: u64 = 256; // 1 MiB
     // Two FIFOs and two stages, for the run and for the next one.
-    let needed = 2 * (services * 4 * PAGES + critical * 2 * (LARGE - PAGES));
+    let needed = services * 4 * (WIDE + PAGES) + critical * 2 * (LARGE - WIDE + LARGE - PAGES);
     if root || soft_limit == 0 {
         return Finding::ok("pipe-budget", "no limit for this user");
     }
@@ -250,8 +251,8 @@ mod tests {
     #[test]
     fn budgets() {
         assert_eq!(pipes(true, 1, 900, 0).level, Level::Ok);
-        assert_eq!(pipes(false, 16384, 100, 2).level, Level::Ok);
-        let tight = pipes(false, 16384, 200, 0);
+        assert_eq!(pipes(false, 16384, 40, 2).level, Level::Ok);
+        let tight = pipes(false, 16384, 80, 0);
         assert_eq!(
             (tight.level, tight.fix.as_str()),
             (Level::Warning, "sysctl -w fs.pipe-user-pages-soft=32768")

@@ -400,7 +400,7 @@ mod tests {
             };
             let ((fifo, service), (stage, _)) = (open("fifo"), open("stage"));
             let dropping = Dropping::resume(dir.path().join("out.dropped"));
-            let source = Source { run: 7, channel: Channel { fifo, stage }, finishing: false };
+            let source = Source::new(7, Channel { fifo, stage });
             Bench { dir, source, service, dropping, peek: Peek::new().unwrap() }
         }
 

@@ -35,13 +35,33 @@ pub struct Source {
     pub channel: Channel,
     /// The run is over: when this is empty, it is done.
     pub finishing: bool,
+    /// There was a flood.
+    widened: bool,
 }
 
+/// Size of both FIFOs in a flood, bytes. While one batch goes to the disk the service writes the next one: the larger they
+/// are, the less often the two wait for each other's lock on the FIFO. Not larger: an unprivileged user has 64 MiB for all
+/// (fs.pipe-user-pages-soft).
+pub const WIDE: usize = 1 << 18;
+
 impl Source {
+    /// A run that has begun.
+    pub fn new(run: u64, channel: Channel) -> Source {
+        Source { run, channel, finishing: false, widened: false }
+    }
+
     /// Whether it has anything to be done.
     fn waits(&self) -> bool {
         let has_bytes = |fd: &OwnedFd| fifo::waiting(fd.as_fd()).is_ok_and(|bytes| bytes > 0);
         self.finishing || has_bytes(&self.channel.stage) || has_bytes(&self.channel.fifo)
+    }
+
+    /// Much has been written at once: more has room from now on, if the kernel grants it.
+    fn widen(&mut self) {
+        if !std::mem::replace(&mut self.widened, true) {
+            fifo::widen(self.channel.fifo.as_fd(), WIDE);
+            fifo::widen(self.channel.stage.as_fd(), WIDE);
+        }
     }
 }
 
@@ -66,7 +86,7 @@ impl Sources {
 
     /// Adds a run. The oldest one has its turn first, unless a predecessor of this keeper was with another one.
     pub fn attach(&mut self, run: u64, channel: Channel) {
-        let source = Source { run, channel, finishing: false };
+        let source = Source::new(run, channel);
         if self.marked == Some(run) {
             self.all.push_front(source);
         } else {
@@ -82,6 +102,11 @@ impl Sources {
     /// The one whose turn it is.
     pub fn current(&self) -> Option<&Source> {
         self.all.front()
+    }
+
+    /// Of the one whose turn it is, much has been written at once.
+    pub fn widen(&mut self) {
+        let _ = self.all.front_mut().map(Source::widen);
     }
 
     /// All.

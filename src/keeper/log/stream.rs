@@ -27,7 +27,7 @@ use super::dressing::Dressing;
 use super::dropping;
 use super::log_file::LogFile;
 pub use super::sources::Channel;
-use super::sources::Sources;
+use super::sources::{Sources, WIDE};
 use super::trouble::Trouble;
 use crate::model::flood::Allowance;
 use crate::model::moment::{Moment, Now};
@@ -42,8 +42,10 @@ use crate::wire::log_line::StreamName;
 const ROTATE_AGAIN: Duration = Duration::from_secs(10);
 /// A line without an end is cut by a rotation after this many bytes beyond the limit.
 const LONGEST_WAIT: u64 = 1 << 20;
-/// Moved in one go from FIFO to stage: the stage's size.
-const STAGE: usize = 1 << 16;
+/// Looked at in one go, where bytes are looked at on their way.
+const SIGHT: usize = 1 << 16;
+/// As much written at once is a flood.
+const FLOOD: usize = 1 << 15;
 /// Gone through in one turn, so that the other stream gets its own.
 const TURN: usize = 4 << 20;
 /// Of one run, while another one waits for its turn.
@@ -261,7 +263,11 @@ impl Stream {
             let Some(source) = self.sources.current() else { return Ok(()) };
             let finishing = source.finishing;
             let before = moved;
-            moved += self.empty_stage(now, turn)?;
+            let written = self.empty_stage(now, turn)?;
+            if written >= FLOOD && !self.is_looked_at() {
+                self.sources.widen();
+            }
+            moved += written;
             let taken = self.fill_stage(now)?;
             if taken > 0 {
                 fault::point("between the splices");
@@ -342,13 +348,19 @@ impl Stream {
         if dropping.is_on() || dropping.end_of(run).is_some() {
             return Ok(0);
         }
-        let most = self.let_through(STAGE, &mut dropping, now)?;
+        let most = if self.is_looked_at() { SIGHT } else { WIDE };
+        let most = self.let_through(most, &mut dropping, now)?;
         match self.sources.current() {
             Some(source) if most > 0 => {
                 fifo::to_stage(source.channel.fifo.as_fd(), source.channel.stage.as_fd(), most)
             }
             _ => Ok(0),
         }
+    }
+
+    /// Whether somebody has to see the bytes on their way.
+    fn is_looked_at(&self) -> bool {
+        self.allowance.is_some() || self.dressing.is_some()
     }
 
     fn change_turns(&mut self) -> io::Result<()> {
@@ -417,8 +429,8 @@ impl Stream {
     /// How many of the waiting bytes belong to the line that is being written.
     fn up_to_line_end(&mut self, waiting: usize) -> io::Result<usize> {
         let Some(source) = self.sources.current() else { return Ok(waiting) };
-        let bytes = self.peek.look(source.channel.stage.as_fd(), waiting)?;
-        Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(waiting, |at| at + 1))
+        let bytes = self.peek.look(source.channel.stage.as_fd(), waiting.min(SIGHT))?;
+        Ok(bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1))
     }
 
     /// Rotates; if that is not possible the file grows on: the lines matter more than its size.

@@ -895,3 +895,31 @@ fn what_is_left_when_a_run_ends_is_written_to_the_last_byte() {
     assert_eq!(bench.turn().finished, [1]);
     assert_eq!(read_lines(&bench.log()).0, (0..end).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_flood_gets_more_room_and_what_waits_in_it_can_be_dressed() {
+    let mut bench = Bench::new(1 << 30);
+    let fd = bench.run(1);
+    let small = fifo::capacity(fd.as_fd());
+    let mut next = fill(&fd, 0, 10_000);
+    bench.turns();
+    assert_eq!(fifo::capacity(fd.as_fd()), small, "no flood");
+    next = fill(&fd, next, 60_000);
+    bench.turns();
+    assert_eq!(fifo::capacity(fd.as_fd()), WIDE);
+    fs::remove_file(bench.stream.path()).unwrap();
+    bench.stream.file.look_soon();
+    bench.block();
+    let lost = next;
+    for _ in 0..2 {
+        next = fill(&fd, next, 240_000); // into the stage, then into the FIFO
+        bench.turns();
+    }
+    dress(&mut bench, inline());
+    bench.unblock();
+    bench.turns();
+    let log = bench.log();
+    let numbers: Vec<u64> = log.lines().filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).collect();
+    assert_eq!(numbers, (lost..next).collect::<Vec<_>>());
+    assert!(log.lines().all(|line| line.contains(": line ")), "{}", &log[..200]);
+}
