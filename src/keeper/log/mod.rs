@@ -26,5 +26,7 @@ pub mod pump;
 pub mod relief;
 pub mod sources;
 pub mod stream;
+#[cfg(test)]
+mod stream_tests;
 pub mod time_index;
 pub mod trouble;
