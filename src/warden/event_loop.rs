@@ -10,8 +10,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
 use super::cells::{self, Cells};
+use super::control::Control;
 use super::keepers::KeeperProcess;
 use super::log;
+use super::orphans::Orphans;
+use super::overseen::Overseen;
 use crate::exit_code;
 use crate::holder::Holdings;
 use crate::model::end::Exit;
@@ -20,28 +23,19 @@ use crate::model::name::ServiceName;
 use crate::model::pace::Pace;
 use crate::model::signal::Signal;
 use crate::os::door::Door;
-use crate::os::launch::{Launch, launch, own_program};
 use crate::os::lock::Lock;
 use crate::os::packet::{Connection, Listener};
-use crate::os::process::PidFd;
-use crate::os::{clock, heap, lock, process, wait};
+use crate::os::{clock, heap, lock, wait};
 use crate::paths::Paths;
-use crate::wire::PROGRAM;
-use crate::wire::environment::MANAGED;
 use crate::wire::keeper::{Op, Reply as KeeperReply};
-use crate::wire::warden::{Reply, Request};
+use crate::wire::warden::Reply;
 
-use super::orphans::Orphans;
-use super::overseen::Overseen;
-
-/// The control plane that a new warden finds missing may just be starting.
-const CONTROL_GRACE: Duration = Duration::from_millis(300);
 /// How often a lost connection is tried again.
 const RECONNECT: Duration = Duration::from_millis(50);
 /// Until something that could not be started is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Connections at one time.
-const MOST_CLIENTS: usize = 16;
+pub(super) const MOST_CLIENTS: usize = 16;
 
 /// What a warden has from a predecessor, or from the program that this process was before.
 #[derive(Debug)]
@@ -57,41 +51,33 @@ pub struct Heritage {
 /// Everything the warden has.
 #[derive(Debug)]
 pub struct Warden {
-    paths: Paths,
+    pub(super) paths: Paths,
     signals: SignalFd,
     pub(super) door: Door,
-    clients: Vec<Connection>,
-    overseen: Option<Overseen>,
-    keepers: BTreeMap<ServiceName, KeeperProcess>,
+    pub(super) clients: Vec<Connection>,
+    pub(super) overseen: Option<Overseen>,
+    pub(super) keepers: BTreeMap<ServiceName, KeeperProcess>,
     /// Keepers that are started again at this time.
     due: BTreeMap<ServiceName, Moment>,
     /// How often each has died lately.
     paces: BTreeMap<ServiceName, Pace>,
-    control_pace: Pace,
+    pub(super) control_pace: Pace,
     pub(super) holdings: Holdings,
     pub(super) orphans: Orphans,
-    control: Option<Control>,
+    pub(super) control: Option<Control>,
     /// When the control plane is started again.
-    control_due: Option<Moment>,
-    managed: bool,
+    pub(super) control_due: Option<Moment>,
+    pub(super) managed: bool,
     cells: Option<Cells>,
-    quitting: bool,
+    pub(super) quitting: bool,
     /// By a signal, not by the control plane.
-    told_by_signal: bool,
+    pub(super) told_by_signal: bool,
     /// Something was taken over or started since the heap was trimmed.
-    busy: bool,
+    pub(super) busy: bool,
     /// Somebody has asked this process to become this program.
     pub(super) exec: Option<PathBuf>,
     /// Last, so that it is let go of last.
     pub(super) lock: Lock,
-}
-
-/// The control plane's process, and since when it is known.
-#[derive(Debug)]
-struct Control {
-    pid: i32,
-    process: PidFd,
-    since: Moment,
 }
 
 impl Warden {
@@ -169,7 +155,7 @@ impl Warden {
         }
     }
 
-    fn keep(&mut self, name: ServiceName) {
+    pub(super) fn keep(&mut self, name: ServiceName) {
         let now = clock::mono();
         if self.keepers.contains_key(&name) {
             return;
@@ -192,19 +178,6 @@ impl Warden {
                 log(&format!("cannot start a keeper for {name}: {error}; trying again in a second"));
                 self.due.insert(name, now.plus(AGAIN));
             }
-        }
-    }
-
-    fn find_control(&mut self) {
-        let now = clock::mono();
-        let found = lock::holder(&self.paths.control_lock())
-            .and_then(|holder| Some((holder.pid, process::open(&holder)?)));
-        match found {
-            Some((pid, process)) => {
-                self.control = Some(Control { pid, process, since: now });
-                self.control_due = None;
-            }
-            None => self.control_due = Some(now.plus(CONTROL_GRACE)),
         }
     }
 
@@ -231,7 +204,7 @@ impl Warden {
         wait::for_any(&mut fds, timeout);
     }
 
-    fn on_time(&mut self) {
+    pub(super) fn on_time(&mut self) {
         let now = clock::mono();
         let due: Vec<ServiceName> =
             self.due.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
@@ -372,96 +345,6 @@ impl Warden {
         }
     }
 
-    fn on_control(&mut self) {
-        let Some(control) = self.control.as_ref().filter(|control| control.process.has_ended()) else {
-            return;
-        };
-        let now = clock::mono();
-        let (pace, pause) = self.control_pace.after(now.since(control.since));
-        self.control_pace = pace;
-        self.control = None;
-        if !self.quitting {
-            self.control_due = Some(now.plus(pause));
-            self.on_time();
-        }
-    }
-
-    fn start_control(&mut self, now: Moment) {
-        self.control_due = None;
-        if self.managed || self.quitting {
-            return; // systemd does it
-        }
-        let Ok(file) = std::fs::read_to_string(self.paths.ecosystem()) else {
-            return;
-        };
-        let output = self.paths.own_log();
-        let started = own_program().and_then(|program| {
-            launch(&Launch {
-                program,
-                args: vec!["control".into(), "-f".into(), file.trim_end().into()],
-                env: vec![(MANAGED.to_owned(), String::new())],
-                inherit: self.holdings.all(),
-                output: &output,
-            })
-        });
-        match started {
-            Ok((pid, process)) => {
-                log(&format!("the control plane has died: started a new one, pid {pid}"));
-                self.control = Some(Control { pid, process, since: now });
-            }
-            Err(error) => {
-                log(&format!("cannot start a control plane: {error}; trying again in a second"));
-                self.control_due = Some(now.plus(AGAIN));
-            }
-        }
-    }
-
-    fn on_clients(&mut self) {
-        while self.clients.len() < MOST_CLIENTS {
-            match self.door.accept(clock::mono()) {
-                Ok(Some(client)) if client.peer_uid().is_ok_and(is_ours) => self.clients.push(client),
-                Ok(Some(_)) => {} // another user: closed
-                Ok(None) => break,
-                Err(error) => log(&format!("cannot accept a connection: {error}; it waits")),
-            }
-        }
-        let clients = std::mem::take(&mut self.clients);
-        for client in clients {
-            match self.serve(&client) {
-                Served::Stays => self.clients.push(client),
-                Served::Gone => {}
-                Served::Watches { switch } => {
-                    if self.control.is_none() {
-                        self.find_control();
-                    }
-                    self.busy = true;
-                    let holder = lock::named(&self.paths.control_lock());
-                    self.overseen = holder.and_then(|holder| Overseen::new(client, &holder, switch));
-                }
-            }
-        }
-    }
-
-    /// Answers what a client has asked.
-    fn serve(&mut self, client: &Connection) -> Served {
-        loop {
-            let mut packet = match client.receive() {
-                Ok(Some(packet)) => packet,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Served::Stays,
-                Ok(None) | Err(_) => return Served::Gone,
-            };
-            let reply = match serde_json::from_slice::<Request>(&packet.bytes) {
-                Ok(Request::Watch) => return Served::Watches { switch: packet.fds.pop() },
-                Ok(request) => self.obey(request),
-                Err(error) => Reply::Error { message: format!("not a request: {error}") },
-            };
-            let bytes = serde_json::to_vec(&reply).expect("a reply has only strings and numbers");
-            if client.send(&bytes, &[]).is_err() {
-                return Served::Gone;
-            }
-        }
-    }
-
     /// A control plane that stalls is ended; that it has ended is noticed as always.
     fn on_overseen(&mut self) {
         let Some(overseen) = &mut self.overseen else { return };
@@ -472,51 +355,4 @@ impl Warden {
             self.overseen = None;
         }
     }
-
-    fn obey(&mut self, request: Request) -> Reply {
-        if self.control.is_none() {
-            self.find_control(); // most likely it is the one that asks
-        }
-        match request {
-            Request::Ping => {
-                let keepers = self.keepers.iter().map(|(name, keeper)| (name.clone(), keeper.pid)).collect();
-                let version = PROGRAM.to_owned();
-                Reply::Keepers { warden: nix::unistd::getpid().as_raw(), keepers, version }
-            }
-            Request::Keep { name } => {
-                // Somebody has thought better of it. What a signal has told stays told.
-                self.quitting = self.told_by_signal;
-                self.keep(name);
-                Reply::Done
-            }
-            Request::Exec { program } if self.quitting => {
-                let program = program.display();
-                Reply::Error { message: format!("it is ending, and does not become {program}") }
-            }
-            Request::Exec { program } => {
-                self.exec = Some(program);
-                Reply::Done
-            }
-            Request::Quit => {
-                self.quitting = true;
-                Reply::Done
-            }
-            Request::Watch => Reply::Done, // `serve` has seen to it
-        }
-    }
-}
-
-/// What becomes of a client's connection.
-enum Served {
-    /// It may ask more.
-    Stays,
-    /// It is closed.
-    Gone,
-    /// It is the control plane's, which wants to be told things, and to be watched by this switch.
-    Watches { switch: Option<std::os::fd::OwnedFd> },
-}
-
-/// Root and the warden's own user may ask.
-fn is_ours(uid: u32) -> bool {
-    uid == 0 || uid == nix::unistd::geteuid().as_raw()
 }

@@ -6,13 +6,23 @@
 //!
 //! It can be killed at any moment: the control plane, or a keeper when both are gone, starts a new one, which
 //! finds the living keepers by their locks.
+//!
+//! ```text
+//! event_loop   the one loop: keepers are started, heard and started again
+//! keepers      a keeper's process                orphans    how services without a keeper have ended
+//! control      the control plane's process       overseen   whether that stands still
+//! requests     what a warden is asked            renewal    another program, the same process
+//! cells        where the cgroups of services are made
+//! ```
 
 mod cells;
+mod control;
 mod event_loop;
 mod keepers;
 mod orphans;
 mod overseen;
 mod renewal;
+mod requests;
 
 use std::os::fd::OwnedFd;
 

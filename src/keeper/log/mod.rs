@@ -1,18 +1,18 @@
 //! The output of a service, from its FIFOs into its log files.
 //!
 //! ```text
-//! channels     the FIFOs of a run                  pump        the thread that moves what is in them
-//! stream       one log: what is moved when         sources     the runs that feed it, and whose turn it is
-//! log_file     its file, and its archives          time_index  when its bytes were written
+//! pump         the main thread's end of it         worker      the thread that moves the bytes
+//! channels     the FIFOs of a run                  sources     the runs that feed a log, and whose turn it is
+//! stream       one log: what is moved when         log_file    its file, and its archives
 //! dress        lines with times, or as objects     dressing    how they get into a file in spite of SIGKILL
-//! dressed      a stream whose lines are
+//! dressed      a stream whose lines are            time_index  when the bytes of a file were written
 //! trouble      the disk refuses, or there is more than there may be
 //! hold         how it is noticed that a disk hangs
 //! relief       what the main thread does then      dropping    lines that go missing are counted and said
 //! compress     archives become smaller
 //! ```
-//! `channels`, `relief` and `compress` are the main thread's, `dropping` is both threads', all else is the pump's. Nothing
-//! here knows of the service's process, and only `relief` of the keeper.
+//! `pump`, `channels`, `relief` and `compress` are the main thread's, `dropping` is both threads', all else is the worker's.
+//! Nothing here knows of the service's process, and only `relief` of the keeper.
 
 pub mod channels;
 pub mod compress;
@@ -26,5 +26,8 @@ pub mod pump;
 pub mod relief;
 pub mod sources;
 pub mod stream;
+#[cfg(test)]
+mod stream_tests;
 pub mod time_index;
 pub mod trouble;
+pub mod worker;

@@ -39,7 +39,7 @@ use crate::paths::ServicePaths;
 use crate::wire::log_line::StreamName;
 
 /// Until a rotation that failed is tried again.
-const ROTATE_AGAIN: Duration = Duration::from_secs(10);
+pub(super) const ROTATE_AGAIN: Duration = Duration::from_secs(10);
 /// A line without an end is cut by a rotation after this many bytes beyond the limit.
 const LONGEST_WAIT: u64 = 1 << 20;
 /// Looked at in one go, where bytes are looked at on their way.
@@ -449,7 +449,3 @@ impl Stream {
         Ok(())
     }
 }
-
-#[cfg(test)]
-#[path = "stream_tests.rs"]
-mod tests;
