@@ -195,9 +195,7 @@ impl Logs {
     }
 
     fn tell_troubles(&mut self) {
-        for source in self.reading.sources() {
-            source.cursor().troubles().into_iter().for_each(tell);
-        }
+        self.reading.troubles().into_iter().for_each(tell);
     }
 }
 
@@ -210,7 +208,7 @@ fn flush(out: &mut Vec<u8>) -> Outcome {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot read a log file: {error}"))
+    Failure::failed(error.to_string())
 }
 
 /// The wall clock, nanoseconds since 1970.

@@ -65,8 +65,7 @@ pub fn answer(wanted: Wanted) -> Response {
 
 /// The head of the answer is on its way: what cannot be read is told as an object of its own.
 fn trouble(error: &io::Error) -> Vec<u8> {
-    let error = format!("cannot read a log file: {error}");
-    let refusal = Refusal { error, hint: None };
+    let refusal = Refusal { error: error.to_string(), hint: None };
     let mut bytes = serde_json::to_vec(&refusal).expect("it has only strings");
     bytes.push(b'\n');
     bytes
