@@ -21,6 +21,7 @@ use crate::os::clock;
 use crate::os::switch::{self, Switch};
 use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
+use crate::wire::archive_name;
 use crate::wire::log_line::StreamName;
 use crate::wire::log_state::LogState;
 
@@ -122,7 +123,10 @@ impl Pump {
             switches: switches.clone(),
             dropping: dropping.clone(),
         };
-        let streams = if policy.merge { &STREAMS[..] } else { &[OUT, ERROR] };
+        // They may have been merged before.
+        let was_merged = || policy.dir.join(archive_name::log(service)).exists();
+        let merged = policy.merge || (archive_name::owns_merged(service) && was_merged());
+        let streams = if merged { &STREAMS[..] } else { &[OUT, ERROR] };
         let streams = streams.iter().map(|name| maker.stream(*name, policy));
         let worker = Worker {
             streams: streams.collect::<io::Result<Vec<Stream>>>()?,

@@ -24,6 +24,7 @@ pub fn answer(wanted: Wanted) -> Response {
         None if all || wanted.filter.pattern.is_some() => Start::Oldest,
         None => Start::Last(LINES),
     };
+    let wanted = wanted.with_former();
     let mut renderer = wanted.renderer();
     let Wanted { files, filter, place, .. } = wanted;
     let (pieces, body) = of_pieces(place);
