@@ -42,7 +42,7 @@ const CONFIRM: (Duration, Duration) = (Duration::from_millis(2), Duration::from_
 pub fn run(paths: &Paths, planned: &PlannedSink, stop: &Stop) {
     let mut since_unix_ms = None;
     while let Err(error) = forward(paths, planned, stop) {
-        let why = format!("its positions or logs: {error}");
+        let why = format!("its positions or logs: {}", without_number(&error));
         own_log::line("forward", &format!("sink {} waits: {why}", planned.sink.name));
         let since_unix_ms = *since_unix_ms.get_or_insert_with(|| clock::now().unix_ms);
         let streams = planned.services.iter().flat_map(StreamState::nothing_of).collect();
@@ -372,17 +372,20 @@ fn pause(time: Option<Duration>, fds: &mut [PollFd<'_>]) -> io::Result<()> {
     }
 }
 
-/// The cause, without the number that only a programmer looks up.
+/// The cause of what a sink does.
 fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => "it has gone away".to_owned(),
         io::ErrorKind::WouldBlock => "too many others wait for it".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-        }
+        _ => without_number(error).to_lowercase(),
     }
+}
+
+/// The cause, without the number that only a programmer looks up.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// The wall clock, nanoseconds since 1970.
