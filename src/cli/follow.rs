@@ -11,6 +11,7 @@ use super::client::block_on;
 use super::fail::{Failure, Outcome};
 use super::screen::{Colour, Screen, print, print_bytes, tell};
 use crate::logs::files::Stream;
+use crate::logs::former;
 use crate::logs::reading::{Event, Reading};
 use crate::logs::render::{Label, Look, Renderer};
 use crate::logs::source::{Filter, Source, Start};
@@ -65,7 +66,7 @@ pub struct Logs {
     out: Vec<u8>,
 }
 
-/// The logs of these services. Lines get a prefix if `named`.
+/// The logs of these services, and those of before their streams were merged, or apart. Lines get a prefix if `named`.
 pub fn files_of(services: &[&ServiceStatus], which: Which, named: bool, screen: Screen) -> Vec<LogFile> {
     let width = services.iter().map(|service| service.name.as_str().len()).max();
     let width = width.unwrap_or(0);
@@ -76,12 +77,10 @@ pub fn files_of(services: &[&ServiceStatus], which: Which, named: bool, screen: 
             true => screen.paint(Colour::Tag(number), &label) + " ",
             false => String::new(),
         };
-        for (stream, path) in service.logs().filter(|(stream, _)| which.has(*stream)) {
+        let present = service.logs().map(|(stream, path)| (stream, path.clone()));
+        for (stream, path) in present.chain(former::of(service)).filter(|(stream, _)| which.has(*stream)) {
             let (service, dress) = (service.name.to_string(), service.log_dress.clone());
-            files.push(LogFile {
-                path: path.clone(),
-                label: Label { service, stream, dress, prefix: prefix.clone() },
-            });
+            files.push(LogFile { path, label: Label { service, stream, dress, prefix: prefix.clone() } });
         }
     }
     files
@@ -195,9 +194,7 @@ impl Logs {
     }
 
     fn tell_troubles(&mut self) {
-        for source in self.reading.sources() {
-            source.cursor().troubles().into_iter().for_each(tell);
-        }
+        self.reading.troubles().into_iter().for_each(tell);
     }
 }
 
@@ -210,7 +207,7 @@ fn flush(out: &mut Vec<u8>) -> Outcome {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot read a log file: {error}"))
+    Failure::failed(error.to_string())
 }
 
 /// The wall clock, nanoseconds since 1970.

@@ -10,10 +10,10 @@ use super::here::Here;
 use super::screen::{Screen, tell};
 use crate::config;
 use crate::exit_code;
-use crate::logs::moments;
 use crate::logs::render::{Look, Shape, check_time_format};
 use crate::logs::sieve::{Context, Pattern};
 use crate::logs::source::{Filter, Start};
+use crate::logs::{former, moments};
 use crate::wire::log_line::StreamName;
 use crate::wire::spec::SpecFile;
 use crate::wire::status::ServiceStatus;
@@ -33,12 +33,18 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     let chosen = ask::select(&services, &options.names)?;
     let which = Which { out: !options.err, err: !options.out };
     if let (true, only) = (options.err || options.out, if options.err { "--err" } else { "--out" }) {
-        let is_merged =
-            |service: &ServiceStatus| service.logs().any(|(stream, _)| stream == StreamName::Merged);
-        for ServiceStatus { name, .. } in chosen.iter().filter(|service| is_merged(service)) {
-            tell(format!(
-                "{name}: its streams are merged (log.merge), so {only} cannot tell them apart: all is shown"
-            ));
+        for service in &chosen {
+            let name = &service.name;
+            if service.logs().any(|(stream, _)| stream == StreamName::Merged) {
+                tell(format!(
+                    "{name}: its streams are merged (log.merge), so {only} cannot tell them apart: all is shown"
+                ));
+            } else if former::of(service).iter().any(|(stream, _)| *stream == StreamName::Merged) {
+                tell(format!(
+                    "{name}: its streams were merged once (log.merge), so {only} cannot tell what is of then \
+                     apart: all of that is shown"
+                ));
+            }
         }
     }
     let follow = !options.nostream && options.until.is_none();

@@ -16,11 +16,12 @@ use crate::logs::sieve::Line;
 use crate::logs::source::{Filter, Source};
 use crate::model::units::{group_digits, show_decimal_size};
 use crate::os::clock;
+use crate::own_log;
 use crate::paths::{Paths, ServicePaths, SinkPaths};
 use crate::wire::archive_name;
 use crate::wire::log_line::StreamName;
 use crate::wire::record::Record;
-use crate::wire::sinks::{Followed, StreamState};
+use crate::wire::sinks::{Followed, StreamState, Waiting};
 
 /// After so many lines it is written down how far they have come: as many may come again after a SIGKILL, beside what a
 /// stream of bytes had on its way.
@@ -57,6 +58,8 @@ pub struct Follower {
     streams: [Stream; 3],
     reading: Reading,
     tracks: [Track; 3],
+    /// Of each stream, why its log cannot be read.
+    unreadable: [Option<Waiting>; 3],
     marks: VecDeque<Mark>,
     /// Lines since the last mark.
     unmarked: u32,
@@ -126,8 +129,9 @@ impl Follower {
         reading.go_on();
         let process = Process::new(paths.service(&followed.name));
         let tracks = tracks.try_into().expect("there is one of each stream");
-        let marks = VecDeque::new();
-        Ok(Follower { followed, streams, reading, tracks, marks, unmarked: 0, held: false, process, label })
+        let (marks, unreadable) = (VecDeque::new(), [const { None }; 3]);
+        let (unmarked, held) = (0, false);
+        Ok(Follower { followed, streams, reading, tracks, unreadable, marks, unmarked, held, process, label })
     }
 
     /// Archives of a stream were made, so many since this began.
@@ -147,6 +151,7 @@ impl Follower {
         let more = self.held || self.reading.fill();
         if !self.held {
             self.note_gaps();
+            self.note_unreadable();
         }
         self.held = true;
         let Follower { followed, reading, tracks, marks, unmarked, process, label, .. } = self;
@@ -180,6 +185,11 @@ impl Follower {
         (self.held, self.unmarked) = (false, 0);
         mark(&mut self.marks, &self.tracks, outlet.taken());
         Ok(more)
+    }
+
+    /// Whether a log cannot be read, and is to be tried again.
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable.iter().any(Option::is_some)
     }
 
     /// Whether lines wait that may be overtaken by older ones, for a moment.
@@ -229,6 +239,7 @@ impl Follower {
         for (number, state) in states.iter_mut().enumerate() {
             let track = &self.tracks[number];
             state.counts = track.file.saved.unwrap_or_default().counts;
+            state.waiting.clone_from(&self.unreadable[number]);
             let source = &mut self.reading.sources()[number];
             // What was sent and not confirmed counts as forwarded a moment later.
             state.behind_bytes = source.behind();
@@ -239,6 +250,19 @@ impl Follower {
             }
         }
         states
+    }
+
+    /// What cannot be read is said once, and told for as long as it is so.
+    fn note_unreadable(&mut self) {
+        for why in self.reading.troubles() {
+            own_log::line("forward", &format!("{}: {why}", self.followed.name));
+        }
+        for (known, now) in self.unreadable.iter_mut().zip(self.reading.unreadable()) {
+            if known.as_ref().map(|known| &known.why) != now.as_ref() {
+                let since_unix_ms = clock::now().unix_ms;
+                *known = now.as_ref().map(|why| Waiting { why: why.clone(), since_unix_ms });
+            }
+        }
     }
 
     /// What was left out on the way to the files that have just been begun.

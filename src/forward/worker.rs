@@ -31,6 +31,8 @@ const GATHER: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_millis(20);
 /// A sink that takes nothing for so long is said to wait.
 const STUCK: Duration = Duration::from_secs(1);
+/// A log that cannot be read is tried again after this time.
+const UNREADABLE: Duration = Duration::from_secs(1);
 /// A sink that cannot be waited on is tried again after this time.
 const BLIND: Duration = Duration::from_millis(5);
 /// How soon, and at last how seldom, it is asked what has reached the other side.
@@ -40,7 +42,7 @@ const CONFIRM: (Duration, Duration) = (Duration::from_millis(2), Duration::from_
 pub fn run(paths: &Paths, planned: &PlannedSink, stop: &Stop) {
     let mut since_unix_ms = None;
     while let Err(error) = forward(paths, planned, stop) {
-        let why = format!("its positions or logs: {}", in_words(&error));
+        let why = format!("its positions or logs: {}", without_number(&error));
         own_log::line("forward", &format!("sink {} waits: {why}", planned.sink.name));
         let since_unix_ms = *since_unix_ms.get_or_insert_with(|| clock::now().unix_ms);
         let streams = planned.services.iter().flat_map(StreamState::nothing_of).collect();
@@ -301,6 +303,7 @@ impl<'a> Worker<'a> {
             self.trouble.as_ref().map(|trouble| until(trouble.next)),
             (may_send && self.due.contains(&true)).then_some(Duration::ZERO),
             (may_send && self.unsettled).then_some(SOON),
+            (may_send && self.followers.iter().any(Follower::is_unreadable)).then_some(UNREADABLE),
             self.full.as_ref().and_then(|_| self.outlet.fd().is_none().then_some(BLIND)),
             self.full.as_ref().and_then(|full| STUCK.checked_sub(full.since.elapsed())),
             self.confirm.filter(|_| may_send).map(|(at, _)| until(at)),
@@ -343,6 +346,9 @@ impl<'a> Worker<'a> {
         if self.unsettled {
             self.due.fill(true);
         }
+        for (due, follower) in self.due.iter_mut().zip(&self.followers) {
+            *due |= follower.is_unreadable();
+        }
         Ok(())
     }
 
@@ -366,17 +372,20 @@ fn pause(time: Option<Duration>, fds: &mut [PollFd<'_>]) -> io::Result<()> {
     }
 }
 
-/// The cause, without the number that only a programmer looks up.
+/// The cause of what a sink does.
 fn in_words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => "it has gone away".to_owned(),
         io::ErrorKind::WouldBlock => "too many others wait for it".to_owned(),
-        _ => {
-            let text = error.to_string();
-            text.split(" (os error").next().unwrap_or(&text).to_lowercase()
-        }
+        _ => without_number(error).to_lowercase(),
     }
+}
+
+/// The cause, without the number that only a programmer looks up.
+fn without_number(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// The wall clock, nanoseconds since 1970.

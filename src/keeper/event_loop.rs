@@ -434,10 +434,10 @@ impl Keeper {
         }
     }
 
-    /// Removes what was made for a run that will not be.
+    /// What was made for a run that will not be is left for another one, should the disk be full then.
     pub(super) fn forget_next(&mut self) {
         if let Some((channels, cgroup)) = self.next.take() {
-            channels.remove();
+            channels.leave(&self.own);
             let _ = cgroup.map(Cgroup::remove); // the warden removes the rest
         }
     }

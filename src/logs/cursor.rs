@@ -337,7 +337,7 @@ impl Cursor {
                     self.read += count as u64;
                     return Ok(Read::Some);
                 }
-                (Err(error), None) => return Err(error),
+                (Err(error), None) => return Err(self.stream.unreadable(&error)),
                 (Err(error), Some(archive)) => {
                     let path = archive.path.display();
                     self.troubles.push(format!("cannot read {path}: {error}; the rest of it is left out"));

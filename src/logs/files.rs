@@ -88,12 +88,24 @@ impl Stream {
     /// Opens its present file.
     ///
     /// # Errors
-    /// Those of open(2).
+    /// Those of open(2), as a sentence: see [`Stream::unreadable`].
     pub fn open(&self) -> io::Result<Opened> {
-        let file = file::open_log(&self.path())?;
-        let inode = file.metadata()?.ino();
+        let opened = file::open_log(&self.path()).and_then(|file| Ok((file.metadata()?.ino(), file)));
+        let (inode, file) = opened.map_err(|error| self.unreadable(&error))?;
         let times = Times::new(vec![self.index()], Some(inode));
         Ok(Opened { input: Input::Plain { file, at: 0 }, inode: Some(inode), times })
+    }
+
+    /// Why its present file cannot be read, as a sentence: which file, and what to do.
+    pub fn unreadable(&self, error: &io::Error) -> io::Error {
+        let advice = match (error.kind(), error.raw_os_error()) {
+            (io::ErrorKind::PermissionDenied, _) => "let this user read it",
+            (io::ErrorKind::InvalidInput, _) | (_, Some(libc::ELOOP)) => "move away what stands in its place",
+            _ => "see what the kernel says of the disk: dmesg",
+        };
+        let cause = error.to_string();
+        let cause = cause.split(" (os error").next().unwrap_or(&cause);
+        io::Error::new(error.kind(), format!("cannot read {}: {cause}; {advice}", self.path().display()))
     }
 
     /// Opens an archive, compressed meanwhile or not.

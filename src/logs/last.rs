@@ -26,7 +26,8 @@ pub fn lines(stream: Stream, count: u64) -> io::Result<Cursor> {
         let mut start = Place { after: newest, ..Place::default() };
         match stream.open() {
             Ok(mut file) => {
-                let (found, offset) = search(&mut file, missing)?;
+                let (found, offset) =
+                    search(&mut file, missing).map_err(|error| stream.unreadable(&error))?;
                 missing -= found;
                 start = Place { after: newest, inode: file.inode.unwrap_or(0), offset };
             }

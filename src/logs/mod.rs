@@ -1,7 +1,7 @@
 //! Reading logs: by path, whoever runs or does not.
 //!
 //! ```text
-//! files     which files a stream has, and what stands in them
+//! files     which files a stream has, and what stands in them      former   logs of before streams were merged, or apart
 //! times     when their bytes were written          lines    bytes into lines, of any length
 //! cursor    a place in a stream, which goes on over rotations
 //! last      where the last lines of a stream begin
@@ -14,6 +14,7 @@
 
 pub mod cursor;
 pub mod files;
+pub mod former;
 pub mod last;
 pub mod lines;
 pub mod moments;

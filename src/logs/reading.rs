@@ -21,6 +21,10 @@ pub struct Reading {
     order: Order,
     /// Of each source, how many lines have waited for one look already.
     settled: Vec<usize>,
+    /// Of each source, why it could not be read at the latest look.
+    unreadable: Vec<Option<String>>,
+    /// What of it nobody has asked for yet.
+    untold: Vec<String>,
 }
 
 /// What is given.
@@ -35,8 +39,8 @@ pub enum Event<'a> {
 impl Reading {
     /// These sources.
     pub fn new(sources: Vec<Source>) -> Reading {
-        let settled = vec![0; sources.len()];
-        Reading { sources, order: Order::default(), settled }
+        let (settled, unreadable) = (vec![0; sources.len()], vec![None; sources.len()]);
+        Reading { sources, order: Order::default(), settled, unreadable, untold: Vec::new() }
     }
 
     /// Gives all that was written to some of them, up to the moment when they were made. Unfinished lines count if
@@ -97,7 +101,8 @@ impl Reading {
     /// time before the look, nanoseconds since 1970. True if there is more to be had at once.
     ///
     /// # Errors
-    /// Those of `give`. A file that cannot be read now is tried again with the next look.
+    /// Those of `give`. A file that cannot be read now is tried again with the next look: see
+    /// [`Reading::troubles`].
     pub fn look<E>(&mut self, now: u64, give: impl FnMut(usize, &Line) -> Result<(), E>) -> Result<bool, E> {
         let more = self.fill();
         self.give(now, give)?;
@@ -107,10 +112,28 @@ impl Reading {
     /// The first half of a look: reads what has come, but not for long. True if there is more to be had at once.
     pub fn fill(&mut self) -> bool {
         let mut more = false;
-        for source in &mut self.sources {
-            more |= !source.fill_up(TURN).unwrap_or(true);
+        for (source, unreadable) in self.sources.iter_mut().zip(&mut self.unreadable) {
+            let filled = source.fill_up(TURN);
+            more |= matches!(filled, Ok(false));
+            let why = filled.err().map(|error| error.to_string());
+            if *unreadable != why {
+                self.untold.extend(why.clone());
+                *unreadable = why;
+            }
         }
         more
+    }
+
+    /// What could not be read since the last call, one sentence each; of a file that is tried again and again, once.
+    pub fn troubles(&mut self) -> Vec<String> {
+        let mut troubles = std::mem::take(&mut self.untold);
+        troubles.extend(self.sources.iter_mut().flat_map(|source| source.cursor().troubles()));
+        troubles
+    }
+
+    /// Of each source, why it could not be read at the latest look, in one sentence.
+    pub fn unreadable(&self) -> &[Option<String>] {
+        &self.unreadable
     }
 
     /// The second half of a look. A line that `give` does not take comes again.

@@ -147,7 +147,7 @@ impl Renderer {
         let text = String::from_utf8_lossy(&line.bytes);
         let object = LogLine {
             v: VERSION,
-            time: line.at.and_then(timestamp).map(|at| at.to_string()),
+            time: line.at.and_then(stamp),
             service: service.into(),
             stream: *stream,
             lossy: matches!(text, std::borrow::Cow::Owned(_)),
@@ -164,7 +164,7 @@ impl Renderer {
         if self.inside != Some(source) {
             self.finish(out);
             let Label { service, stream, .. } = &self.labels[source];
-            let time = line.at.and_then(timestamp).map_or_else(|| NO_TIME.to_owned(), |at| at.to_string());
+            let time = line.at.and_then(stamp).unwrap_or_else(|| NO_TIME.to_owned());
             let head = format!("timestamp={time} app={service} type={} message=", stream.word());
             out.extend_from_slice(head.as_bytes());
         }
@@ -195,6 +195,11 @@ pub fn check_time_format(format: &str) -> Result<(), String> {
 
 fn timestamp(unix_ns: u64) -> Option<Timestamp> {
     Timestamp::from_nanosecond(i128::from(unix_ns)).ok()
+}
+
+/// A time for programs, always of the same length: so times sort as text, too.
+fn stamp(unix_ns: u64) -> Option<String> {
+    Some(format!("{:.3}", timestamp(unix_ns)?))
 }
 
 #[cfg(test)]
@@ -259,7 +264,7 @@ mod tests {
     #[test]
     fn for_programs() {
         let json = Look { shape: Shape::Json, ..Look::default() };
-        let begin = r#"{"v":1,"time":"2026-11-22T18:53:11.12Z","service":"web","stream":"#;
+        let begin = r#"{"v":1,"time":"2026-11-22T18:53:11.120Z","service":"web","stream":"#;
         assert_eq!(
             shown(json.clone(), &[(0, line(b"a\"b", true))]),
             format!("{begin}\"out\",\"line\":\"a\\\"b\"}}\n")
@@ -270,8 +275,18 @@ mod tests {
         );
         assert_eq!(shown(json, &[(1, odd)]), expected);
         let pairs = Look { shape: Shape::Pairs, ..Look::default() };
-        let expected = "timestamp=2026-11-22T18:53:11.12Z app=web type=error message=a b\n";
+        let expected = "timestamp=2026-11-22T18:53:11.120Z app=web type=error message=a b\n";
         assert_eq!(shown(pairs, &[(1, line(b"a b", true))]), expected);
+    }
+
+    #[test]
+    fn times_for_programs_sort_as_text() {
+        for shape in [Shape::Json, Shape::Pairs] {
+            let at = |ms: u64| Some((1_795_373_591_000 + ms) * 1_000_000);
+            let lines = (0..=2000).map(|ms| (0, Line { at: at(ms), ..line(b"x", true) }));
+            let text = shown(Look { shape, ..Look::default() }, &lines.collect::<Vec<_>>());
+            assert!(text.lines().is_sorted(), "{text}");
+        }
     }
 
     #[test]

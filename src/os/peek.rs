@@ -8,6 +8,10 @@ use nix::fcntl::OFlag;
 
 use super::fifo;
 
+/// Looked at in one go where bytes are looked at on their way, in bytes: what fits into a FIFO that is not asked to be larger. A
+/// line of an object that is longer comes in parts.
+pub const SIGHT: usize = 1 << 16;
+
 /// A pipe of our own into which the content of others is duplicated (tee(2)), and read.
 #[derive(Debug)]
 pub struct Peek {

@@ -98,11 +98,17 @@ pub fn stem(service: &str, stream: StreamName) -> String {
     }
 }
 
-/// The stems of a service's logs; also of those that it had before its streams were merged, if they are.
+/// The stems of a service's logs; also of those that it had before its streams were merged, or while they were.
 pub fn stems(service: &str, merged: bool) -> Vec<String> {
-    let merged = merged.then_some(StreamName::Merged);
+    let merged = (merged || owns_merged(service)).then_some(StreamName::Merged);
     let all = [StreamName::Out, StreamName::Error].into_iter().chain(merged);
     all.map(|stream| stem(service, stream)).collect()
+}
+
+/// Whether the log that a service has if its streams are merged is its own even if they are not: `web-out.log` is that of a
+/// stream of `web`, and dogwatch has one, too.
+pub fn owns_merged(service: &str) -> bool {
+    !service.ends_with("-out") && !service.ends_with("-error") && service != "dogwatch"
 }
 
 /// The name of the log of a stem.
@@ -127,7 +133,9 @@ mod tests {
         assert_eq!((name.month().as_str(), name.service()), ("2026-11", Some("web")));
         assert_eq!(name.in_form(Form::Index).to_string(), "web-out.20261122T190500.123Z.idx");
         assert_eq!(stems("web", true), ["web-out", "web-error", "web"]);
-        assert_eq!(stems("web", false), ["web-out", "web-error"], "`web-out` could be another service");
+        assert_eq!(stems("web", false), ["web-out", "web-error", "web"], "its streams may have been merged");
+        assert_eq!(stems("web-out", false), ["web-out-out", "web-out-error"], "`web-out` is one of `web`");
+        assert_eq!(stems("web-out", true).len(), 3, "there is no `web`");
         assert_eq!((log("web-out").as_str(), index("web-out").as_str()), ("web-out.log", "web-out.idx"));
         for other in [
             "web-out.log",

@@ -12,7 +12,8 @@ use crate::model::calendar::{RFC3339, write_rfc3339};
 pub struct LogLine<'a> {
     /// Version of this shape.
     pub v: u32,
-    /// When it was written, to ten milliseconds, RFC 3339 in UTC; null if nobody knows.
+    /// When it was written, to ten milliseconds, RFC 3339 in UTC with three digits behind the second, so that times
+    /// sort as text; null if nobody knows.
     pub time: Option<String>,
     /// Whose line it is.
     pub service: Cow<'a, str>,
@@ -93,7 +94,7 @@ mod tests {
     fn shape() {
         let line = LogLine {
             v: 1,
-            time: Some("2026-11-23T09:30:00.12Z".to_owned()),
+            time: Some("2026-11-23T09:30:00.120Z".to_owned()),
             service: "web".into(),
             stream: StreamName::Out,
             line: "hello".into(),
@@ -102,7 +103,7 @@ mod tests {
             context: true,
         };
         let text = serde_json::to_string(&line).unwrap();
-        let expected = r#"{"v":1,"time":"2026-11-23T09:30:00.12Z","service":"web","stream":"out","line":"hello","context":true}"#;
+        let expected = r#"{"v":1,"time":"2026-11-23T09:30:00.120Z","service":"web","stream":"out","line":"hello","context":true}"#;
         assert_eq!(text, expected);
         assert_eq!(serde_json::from_str::<LogLine<'_>>(expected).unwrap(), line);
     }

@@ -180,6 +180,9 @@ pub struct StreamState {
     pub stream: StreamName,
     /// What was written and the sink has not got yet, bytes.
     pub behind_bytes: u64,
+    /// Its log cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
     /// What it has got.
     #[serde(flatten)]
     pub counts: Counts,
@@ -192,6 +195,7 @@ impl StreamState {
             service: followed.name.clone(),
             stream,
             behind_bytes: 0,
+            waiting: None,
             counts: Counts::default(),
         })
     }
@@ -212,13 +216,14 @@ impl SinkState {
     /// What it means for one service; none, if the service's lines do not go there.
     pub fn of(&self, service: &ServiceName) -> Option<SinkStatus> {
         let own = self.streams.iter().filter(|stream| stream.service == *service);
+        let unreadable = own.clone().find_map(|stream| stream.waiting.as_ref());
         let (behind_bytes, counts) = own
             .map(|stream| (stream.behind_bytes, stream.counts))
             .reduce(|a, b| (a.0 + b.0, a.1.with(b.1)))?;
         Some(SinkStatus {
             name: self.name.clone(),
             kind: self.kind.clone(),
-            waiting: self.waiting.clone(),
+            waiting: self.waiting.as_ref().or(unreadable).cloned(),
             behind_bytes,
             counts,
         })
@@ -232,7 +237,7 @@ pub struct SinkStatus {
     pub name: String,
     /// `journald`, `syslog` or `stdout`.
     pub kind: String,
-    /// It takes nothing at the moment; null: it is well.
+    /// It takes nothing at the moment, or a log of the service cannot be read; null: it is well.
     pub waiting: Option<Waiting>,
     /// What was written and it has not got yet, bytes.
     pub behind_bytes: u64,
@@ -305,9 +310,10 @@ mod tests {
             service: name(service),
             stream,
             behind_bytes,
+            waiting: None,
             counts: Counts { forwarded_lines: 1, ..Counts::default() },
         };
-        let state = SinkState {
+        let mut state = SinkState {
             v: 1,
             name: "far".to_owned(),
             kind: "syslog".to_owned(),
@@ -321,5 +327,12 @@ mod tests {
         let web = SinkState::decode(&state.encode()).unwrap().of(&name("web")).unwrap();
         assert_eq!((web.behind_bytes, web.counts.forwarded_lines), (11, 2));
         assert_eq!(state.of(&name("db")), None);
+        let waiting = |why: &str| Some(Waiting { why: why.to_owned(), since_unix_ms: 1 });
+        state.streams[2].waiting = waiting("unreadable");
+        let state = SinkState::decode(&state.encode()).unwrap();
+        let waits = |state: &SinkState, service| state.of(&name(service)).unwrap().waiting;
+        assert_eq!((waits(&state, "web"), waits(&state, "api")), (waiting("unreadable"), None));
+        let gone = SinkState { waiting: waiting("gone"), ..state };
+        assert_eq!((waits(&gone, "web"), waits(&gone, "api")), (waiting("gone"), waiting("gone")));
     }
 }

@@ -137,7 +137,8 @@ fn each_line_is_an_object_and_objects_are_kept() {
             r#""out","line":"end"}"#,
         ]
     );
-    let error = machine.log("web", "error");
+    // Each stream is written by itself, a moment before or after the other one.
+    let error = until("the other stream", || machine.log("web", "error"), |log| log.ends_with('\n'));
     let object: Value = serde_json::from_str(error.trim_end()).unwrap();
     assert_eq!((&object["stream"], &object["line"]), (&"error".into(), &"bad".into()));
     let time = object["time"].as_str().unwrap();

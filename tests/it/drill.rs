@@ -137,6 +137,7 @@ fn machine(address: SocketAddr) -> Machine {
         ready = {{ alive = "10ms" }}
         [services.web]
         critical = true
+        log.timestamps = "inline"
         command = [{program:?}, "drill-victim", "serve"]
         listen = ["{address}"]
         ready = "notify"
@@ -162,7 +163,10 @@ fn a_live_system_is_hurt_only_when_that_was_said() {
     for fault in ["none", "kill-warden", "kill-keeper", "stop-other-keeper", "crash-loop"] {
         let row = &rows[fault];
         assert_eq!((&row["verdict"], &row["failed"]), (&"kept".into(), &0.into()), "{row:#}");
-        assert!(row["lines"].is_null(), "nobody numbers the lines of a live system: {row:#}");
+        assert!(
+            row["lines"].is_null(),
+            "nobody numbers the lines of a live system, or undresses them: {row:#}"
+        );
     }
     assert_eq!(rows["full-logs"]["verdict"], "not-shown");
     let after = own();

@@ -15,6 +15,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::harness::{Machine, kill, until};
+use crate::logs_http::get;
 
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -164,6 +165,44 @@ fn both_streams_come_in_the_order_of_time() {
     assert!(last(&["web", "-t", "--since", "1h"]).starts_with(&format!("{year}-")));
     let pairs = last(&["web", "--format", "--err", "-n1", "--since", "1h"]);
     assert_eq!(pairs, format!("timestamp={} app=web type=error message=4\n", field("time")[3]));
+}
+
+#[test]
+fn what_was_written_before_streams_were_merged_or_apart_is_shown_too() {
+    let machine = Machine::new("");
+    let write = |word: &str, text: &str, merge: bool| {
+        machine.write(&format!(
+            "[services.web]\ncommand = [\"UNRULY\", \"{word}\", \"{text}\", \"hang\"]\nlog = {{ merge = {merge} }}\n"
+        ));
+    };
+    let shown = |args: &[&str]| machine.ok(&[&["logs", "web", "--nostream"], args].concat());
+    write("say", "1", false);
+    machine.up();
+    until("a line", || shown(&[]), |text| text == "1\n");
+    machine.ok(&["flush", "web"]);
+    let mut expected = String::new();
+    for (word, text, merge) in
+        [("shout", "2", false), ("say", "3", true), ("shout", "4", true), ("say", "5", false)]
+    {
+        write(word, text, merge);
+        machine.ok(&["restart", "web"]);
+        expected += &format!("{text}\n");
+        until("a line more", || shown(&[]), |shown| *shown == expected);
+    }
+    assert_eq!(shown(&["--since", "1h"]), "1\n2\n3\n4\n5\n");
+    let errors = machine.run(&["logs", "web", "--nostream", "--err"]);
+    assert_eq!(errors.out, "2\n3\n4\n");
+    assert!(errors.err.contains("web: its streams were merged once (log.merge)"), "{}", errors.err);
+    let (_, objects) = get(&machine, "/v1/services/web/logs", "");
+    assert_eq!(objects.iter().filter(|byte| **byte == b'\n').count(), 4, "{}", objects.escape_ascii());
+    // Also by a keeper that never saw them merged.
+    let old = machine.keeper("web").unwrap();
+    kill(&old);
+    until("a successor", || machine.keeper("web"), |new| new.as_ref().is_some_and(|new| *new != old));
+    machine.until_state("web", "online");
+    machine.ok(&["flush", "web"]);
+    assert_eq!(shown(&[]), "");
+    assert_eq!(shown(&["-g", "."]), "1\n2\n3\n4\n5\n");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn open(machine: &Machine, path: &str, head: &str) -> std::io::Result<BufReader<
 }
 
 /// The head and the body of an answer, its chunks put together.
-fn get(machine: &Machine, path: &str, head: &str) -> (String, Vec<u8>) {
+pub fn get(machine: &Machine, path: &str, head: &str) -> (String, Vec<u8>) {
     let mut answer = Vec::new();
     open(machine, path, head).unwrap().read_to_end(&mut answer).unwrap();
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();

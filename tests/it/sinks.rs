@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
@@ -451,6 +451,52 @@ fn a_sink_that_was_away_catches_up() {
             |list: &[u64]| differs.map(|at| list[at.saturating_sub(3)..list.len().min(at + 5)].to_vec());
         assert_eq!(around(got), around(&expected), "{who}: {differs:?}");
     }
+}
+
+#[test]
+fn a_log_that_cannot_be_read_is_said_and_goes_on_when_it_can() {
+    let machine = Machine::new("");
+    let gate = machine.dir().join("gate");
+    machine.write(&format!(
+        r#"
+        [sinks.near]
+        kind = "syslog"
+        address = "unix:SOCKET"
+        [services.web]
+        command = ["UNRULY", "say", "one", "while", "{}", "say", "two", "hang"]
+        log = {{ sinks = ["file", "near"] }}
+        "#,
+        gate.display()
+    ));
+    in_folder(&machine);
+    fs::write(&gate, "").unwrap();
+    let receiver = Receiver::unix(&machine.dir().join("socket"));
+    machine.up();
+    until("the first line", || receiver.count(), |count| *count == 1);
+    let mut command = machine.command(&["logs", "web"]);
+    let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(shown.next().unwrap().unwrap(), "web | one");
+    let log = machine.dir().join("logs/web-out.log");
+    fs::rename(&log, log.with_extension("moved")).unwrap();
+    std::os::unix::fs::symlink(log.with_extension("moved"), &log).unwrap(); // is read by nobody
+    let expected = format!("cannot read {}: ", log.display());
+    let status =
+        until("said", || sink_status(&machine, "web", "near"), |status| !status["waiting"].is_null());
+    let why = status["waiting"]["why"].as_str().unwrap();
+    assert!(why.starts_with(&expected) && why.ends_with("; move away what stands in its place"), "{why}");
+    assert!(machine.ok(&["show", "web"]).contains(why));
+    assert!(machine.ok(&["status"]).contains(why), "it is a problem");
+    let told = BufReader::new(follower.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(told.contains(why), "{told}");
+    fs::remove_file(&log).unwrap();
+    fs::remove_file(&gate).unwrap();
+    until("the next line", || receiver.count(), |count| *count == 2);
+    assert_eq!(shown.next().unwrap().unwrap(), "web | two");
+    until("well", || sink_status(&machine, "web", "near"), |status| status["waiting"].is_null());
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert_eq!(receiver.close().iter().map(|message| line(message)).collect::<Vec<_>>(), [b"one", b"two"]);
 }
 
 #[test]

@@ -16,6 +16,9 @@ use crate::wire::log_line::StreamName;
 /// FIFO size of a critical service: room for what it says while the disk is slow.
 const CRITICAL_SIZE: i32 = 1 << 20;
 
+/// Where the FIFOs of standard error are while the streams are merged: who has them apart again needs no room for them.
+const ASIDE: [&str; 2] = ["err.fifo.aside", "err.stage.aside"];
+
 /// The FIFOs of one run: those of standard output, and those of standard error unless it goes the same way.
 #[derive(Debug)]
 pub struct Channels {
@@ -90,10 +93,13 @@ impl Channels {
         let out = [open(FIFOS[0])?, open(FIFOS[1])?];
         let err = match merge {
             true => {
-                remove_files(&folder, &FIFOS[2..]); // made when it was configured otherwise
+                put_aside(&folder)?;
                 None
             }
-            false => Some([open(FIFOS[2])?, open(FIFOS[3])?]),
+            false => {
+                take_back(&folder);
+                Some([open(FIFOS[2])?, open(FIFOS[3])?])
+            }
         };
         if critical {
             for [fifo, _] in std::iter::once(&out).chain(&err) {
@@ -177,13 +183,30 @@ impl Channels {
 
 /// Removes the FIFOs in this folder, and the folder.
 pub fn remove(folder: &Path) {
-    remove_files(folder, &FIFOS);
+    for name in FIFOS.iter().chain(&ASIDE) {
+        let _ = fs::remove_file(folder.join(name)); // it may not be there
+    }
     let _ = fs::remove_dir(folder);
 }
 
-fn remove_files(folder: &Path, names: &[&str]) {
-    for name in names {
-        let _ = fs::remove_file(folder.join(name)); // it may not be there
+/// No FIFO of standard error has its name any more: so whoever finds the run knows how it was configured.
+fn put_aside(folder: &Path) -> io::Result<()> {
+    for (name, aside) in FIFOS[2..].iter().zip(ASIDE) {
+        match fs::rename(folder.join(name), folder.join(aside)) {
+            Ok(()) => {}
+            // Without room for one there is none to spare.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let _ = fifo::make(&folder.join(aside), None);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn take_back(folder: &Path) {
+    for (name, aside) in FIFOS[2..].iter().zip(ASIDE) {
+        let _ = fs::rename(folder.join(aside), folder.join(name)); // it may not be there
     }
 }
 
@@ -194,4 +217,39 @@ pub fn existing(paths: &ServicePaths) -> Vec<u64> {
         entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("0.")?.parse().ok()).collect();
     runs.sort_unstable();
     runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::ServiceName;
+    use crate::paths::Paths;
+    use std::os::unix::fs::MetadataExt;
+
+    /// On a full disk a FIFO that is not there cannot be made.
+    #[test]
+    fn what_a_merged_run_leaves_is_enough_for_one_whose_streams_are_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = Paths::below(dir.path()).service(&ServiceName::new("web").unwrap());
+        fs::create_dir_all(&paths.dir).unwrap();
+        let inodes = |run: u64, names: &[&str]| -> Vec<Option<u64>> {
+            let inode = |name| fs::metadata(paths.run_dir(run).join(name)).ok().map(|about| about.ino());
+            names.iter().map(inode).collect()
+        };
+        let (all, aside) = (&FIFOS[..], [&FIFOS[..2], &ASIDE].concat());
+        let open = |run, merge| Channels::open(&paths, run, merge, None, false).unwrap();
+        let find = |run| Channels::find(&paths, run, None, false).unwrap();
+        open(1, true);
+        let made = inodes(1, &aside);
+        assert!(made.iter().all(Option::is_some) && find(1).are_merged(), "{made:?}");
+        for (run, merge) in [(2, false), (3, true), (4, true), (5, false)] {
+            find(run - 1).leave(&paths);
+            fs::rename(paths.spare_dir(), paths.run_dir(run)).unwrap();
+            assert_eq!(open(run, merge).are_merged(), merge);
+            assert_eq!(find(run).are_merged(), merge);
+            assert_eq!(inodes(run, if merge { &aside } else { all }), made, "run {run}");
+        }
+        find(5).remove();
+        assert!(existing(&paths).is_empty());
+    }
 }

@@ -7,11 +7,12 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::dress::Rest;
-use super::dressing::{self, Batch, Dressing, SIGHT};
+use super::dressing::{self, Batch, Dressing};
 use super::dropping::Mark;
 use super::stream::Stream;
 use crate::model::moment::Now;
 use crate::os::fifo;
+use crate::os::peek::SIGHT;
 
 /// What has become of the bytes that are left in a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

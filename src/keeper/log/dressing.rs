@@ -18,13 +18,11 @@ use crate::model::date_format::BEFORE_LINE;
 use crate::model::dress::Dress;
 use crate::model::fnv::fnv1a;
 use crate::model::moment::Now;
-use crate::os::peek::Peek;
+use crate::os::peek::{Peek, SIGHT};
 use crate::os::{fault, fifo, file, zone};
 use crate::wire::dress_note::{DressNote, Remains, SIZE};
 use crate::wire::log_line::{self, StreamName};
 
-/// Looked at in one go: what fits into a stage. A line that is longer comes in parts.
-pub const SIGHT: usize = 1 << 16;
 /// Of these bytes a fingerprint is taken.
 const SAMPLE: usize = 512;
 /// Buffers of this size are kept whatever they are used for.

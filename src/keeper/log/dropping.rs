@@ -19,14 +19,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::sources::Source;
-use crate::os::peek::Peek;
+use crate::os::peek::{Peek, SIGHT};
 use crate::os::{fault, fifo, file};
 use crate::wire::VERSION;
 use crate::wire::dropped::{Cut, Dropped, Episode, SIZE};
 use crate::wire::log_state::LogState;
-
-/// Looked through at a time for the end of a line.
-const SIGHT: usize = 1 << 16;
 
 /// What is dropped from one stream, for all who may.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ use super::trouble::Trouble;
 use crate::model::flood::Allowance;
 use crate::model::moment::{Moment, Now};
 use crate::model::spec::LogPolicy;
-use crate::os::peek::Peek;
+use crate::os::peek::{Peek, SIGHT};
 use crate::os::switch::Switch;
 use crate::os::{fault, fifo};
 use crate::paths::ServicePaths;
@@ -42,8 +42,6 @@ use crate::wire::log_line::StreamName;
 pub(super) const ROTATE_AGAIN: Duration = Duration::from_secs(10);
 /// A line without an end is cut by a rotation after this many bytes beyond the limit.
 const LONGEST_WAIT: u64 = 1 << 20;
-/// Looked at in one go, where bytes are looked at on their way.
-const SIGHT: usize = 1 << 16;
 /// As much written at once is a flood.
 const FLOOD: usize = 1 << 15;
 /// Gone through in one turn, so that the other stream gets its own.

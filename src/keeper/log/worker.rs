@@ -20,6 +20,7 @@ use crate::os::clock;
 use crate::os::switch::Switch;
 use crate::os::wall_timer::WallTimer;
 use crate::paths::ServicePaths;
+use crate::wire::archive_name;
 use crate::wire::log_line::StreamName;
 use crate::wire::log_state::LogState;
 
@@ -90,7 +91,10 @@ impl Worker {
     /// # Errors
     /// EMFILE.
     pub fn new(maker: Maker, policy: LogPolicy, ends: Ends) -> io::Result<Worker> {
-        let streams = if policy.merge { &STREAMS[..] } else { &[OUT, ERROR] };
+        // They may have been merged before.
+        let was_merged = || policy.dir.join(archive_name::log(&maker.service)).exists();
+        let merged = policy.merge || (archive_name::owns_merged(&maker.service) && was_merged());
+        let streams = if merged { &STREAMS[..] } else { &[OUT, ERROR] };
         let streams = streams.iter().map(|name| maker.stream(*name, &policy));
         Ok(Worker {
             streams: streams.collect::<io::Result<Vec<Stream>>>()?,

@@ -17,6 +17,7 @@ use crate::logs::files::Stream;
 use crate::logs::reading::Reading;
 use crate::logs::render::Renderer;
 use crate::logs::source::{Filter, Source, Start};
+use crate::wire::api::Refusal;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// How often the files are looked at.
@@ -74,7 +75,10 @@ async fn follow(
     pieces: &Pieces,
 ) -> Result<(), Gone> {
     pieces.send(b"retry: 1000\n\n".to_vec()).await?;
-    let mut reading = in_thread(move || begin(streams, &filter, start, places)).await?.map_err(|_| Gone)?;
+    let mut reading = match in_thread(move || begin(streams, &filter, start, places)).await? {
+        Ok(reading) => reading,
+        Err(error) => return pieces.send(trouble(error.to_string())).await,
+    };
     let mut sent = Instant::now();
     loop {
         let (out, more);
@@ -127,7 +131,14 @@ fn look(mut reading: Reading, mut renderer: Renderer) -> (Reading, Renderer, Vec
         Ok::<_, std::convert::Infallible>(())
     });
     let Ok(more) = more;
+    reading.troubles().into_iter().for_each(|why| out.extend(trouble(why)));
     (reading, renderer, out, more)
+}
+
+/// What cannot be read is an event of its own, without an id.
+fn trouble(error: String) -> Vec<u8> {
+    let data = serde_json::to_string(&Refusal { error, hint: None }).expect("it has only strings");
+    format!("event: trouble\ndata: {data}\n\n").into_bytes()
 }
 
 fn parse_id(id: &str, streams: usize) -> Option<Vec<Place>> {
@@ -138,6 +149,12 @@ fn parse_id(id: &str, streams: usize) -> Option<Vec<Place>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_an_event() {
+        let text = String::from_utf8(trouble("cannot read web-out.log".to_owned())).unwrap();
+        assert_eq!(text, "event: trouble\ndata: {\"error\":\"cannot read web-out.log\"}\n\n");
+    }
 
     #[test]
     fn ids() {

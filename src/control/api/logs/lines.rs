@@ -24,6 +24,7 @@ pub fn answer(wanted: Wanted) -> Response {
         None if all || wanted.filter.pattern.is_some() => Start::Oldest,
         None => Start::Last(LINES),
     };
+    let wanted = wanted.with_former();
     let mut renderer = wanted.renderer();
     let Wanted { files, filter, place, .. } = wanted;
     let (pieces, body) = of_pieces(place);
@@ -65,8 +66,7 @@ pub fn answer(wanted: Wanted) -> Response {
 
 /// The head of the answer is on its way: what cannot be read is told as an object of its own.
 fn trouble(error: &io::Error) -> Vec<u8> {
-    let error = format!("cannot read a log file: {error}");
-    let refusal = Refusal { error, hint: None };
+    let refusal = Refusal { error: error.to_string(), hint: None };
     let mut bytes = serde_json::to_vec(&refusal).expect("it has only strings");
     bytes.push(b'\n');
     bytes

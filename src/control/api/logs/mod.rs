@@ -25,10 +25,10 @@ use super::error::Refused;
 use crate::control::folder;
 use crate::control::plane::Plane;
 use crate::logs::files::Stream;
-use crate::logs::moments;
 use crate::logs::render::{Label, Look, Renderer, Shape};
 use crate::logs::sieve::{Context, Pattern};
 use crate::logs::source::Filter;
+use crate::logs::{former, moments};
 use crate::model::name::ServiceName;
 use crate::wire::log_line::StreamName;
 use crate::wire::status::ServiceStatus;
@@ -72,6 +72,8 @@ struct Query {
 /// One request: what it asks for, and its place among the readers.
 struct Wanted {
     files: Vec<(Stream, Label)>,
+    /// What the service had before its streams were merged, or apart.
+    former: Vec<(Stream, Label)>,
     query: Query,
     filter: Filter,
     place: OwnedSemaphorePermit,
@@ -124,7 +126,7 @@ impl Wanted {
         let query = axum::extract::Query::<Query>::try_from_uri(uri);
         let query = query.map_err(|error| bad(error.body_text()))?.0;
         let filter = filter(&query)?;
-        let files = files(plane, &name, query.stream)?;
+        let (files, former) = files(plane, &name, query.stream)?;
         let place = Arc::clone(readers).try_acquire_owned().map_err(|_| {
             Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -132,7 +134,13 @@ impl Wanted {
             )
             .hint("try again when one of them has ended, or read the files: dogwatch logs")
         })?;
-        Ok(Wanted { files, query, filter, place })
+        Ok(Wanted { files, former, query, filter, place })
+    }
+
+    /// With all that was ever written.
+    fn with_former(mut self) -> Wanted {
+        self.files.append(&mut self.former);
+        self
     }
 
     /// What turns lines into JSON, one object each.
@@ -168,12 +176,15 @@ fn filter(query: &Query) -> Result<Filter, Refused> {
     })
 }
 
-/// The log files of a service, standard output first.
+/// A log, and what its lines look like.
+type File = (Stream, Label);
+
+/// The log files of a service, standard output first; and those of before its streams were merged, or apart.
 fn files(
     plane: &Plane,
     name: &ServiceName,
     only: Option<StreamName>,
-) -> Result<Vec<(Stream, Label)>, Refused> {
+) -> Result<(Vec<File>, Vec<File>), Refused> {
     // Where the run writes its log its keeper knows; else it is where the next one will.
     let said = plane.roster.get(name).and_then(|entry| Some(entry.said?.0));
     let spec = || folder::read_spec(&plane.paths.service(name)).map(|file| file.spec);
@@ -183,13 +194,16 @@ fn files(
     })?;
     // What is merged holds lines of either.
     let is_wanted = |stream| only.is_none_or(|only| only == stream) || stream == StreamName::Merged;
-    let file = |(stream, path): (StreamName, &PathBuf)| {
+    let file = |stream: StreamName, path: &PathBuf| {
         let (service, dress) = (name.to_string(), status.log_dress.clone());
-        Some((Stream::new(path)?, Label { service, stream, dress, prefix: String::new() }))
+        let label = || Label { service, stream, dress, prefix: String::new() };
+        is_wanted(stream).then(|| Some((Stream::new(path)?, label()))).flatten()
     };
-    let wanted: Vec<_> = status.logs().filter(|(stream, _)| is_wanted(*stream)).filter_map(file).collect();
-    match wanted.is_empty() {
+    let present: Vec<_> = status.logs().filter_map(|(stream, path)| file(stream, path)).collect();
+    let former = former::of(&status);
+    let former = former.iter().filter_map(|(stream, path)| file(*stream, path)).collect();
+    match present.is_empty() {
         true => Err(bad("stream: those of this service are not merged").hint("ask for out, or error")),
-        false => Ok(wanted),
+        false => Ok((present, former)),
     }
 }
