@@ -37,6 +37,8 @@ use crate::wire::warden;
 const SOON: Duration = Duration::from_millis(50);
 /// A successor that does not do its work by then, counted from the first sign, is watched like any other.
 const SUCCESSION: Duration = Duration::from_secs(20);
+/// Of a FIFO that a keeper relieves while its disk hangs about a quarter stays filled, so more than this part of it.
+const LEFT_BY_A_DROP: (usize, usize) = (1, 8);
 /// A service without a keeper for longer than this cannot count on one.
 const ABSENT: Duration = Duration::from_millis(500);
 
@@ -172,11 +174,14 @@ impl Sentinel {
                 Look { stopped, undone, ..Look::default() }
             }
             Whom::Keeper(name) => {
-                let backlog = plane.with_holdings(|holdings| {
+                let (backlog, waits) = plane.with_holdings(|holdings| {
                     let outputs = holdings.outputs(name);
-                    outputs.iter().any(|output| fifo::is_fuller_than(output.fifo, 1, 2))
+                    let is_any = |(part, whole)| {
+                        outputs.iter().any(|output| fifo::is_fuller_than(output.fifo, part, whole))
+                    };
+                    (is_any((1, 2)), is_any(LEFT_BY_A_DROP))
                 });
-                let disk_wait = backlog && process::thread_waits_for_disk(process.pid, PUMP);
+                let disk_wait = waits && process::thread_waits_for_disk(process.pid, PUMP);
                 let said = plane.roster.get(name).and_then(|entry| entry.said);
                 let main = said.and_then(|(status, _)| status.pid);
                 let undone = main.filter(|pid| process::seems_ended(*pid));
