@@ -18,7 +18,8 @@ const UNLIMITED: u64 = u64::MAX;
 pub(super) fn read(table: &Table<'_>, found: &mut Found) -> Attributes {
     let limits =
         table.get("limits").and_then(|key| key.table("a table", "{ nofile = 4096 }", &keys::LIMITS, found));
-    let mut limit = |name| limits.as_ref()?.get(name)?.count("a number, like 4096", found).map(u64::from);
+    let mut limit =
+        |name| limits.as_ref()?.get(name)?.count("write a number, like 4096", found).map(u64::from);
     let (nofile, nproc) = (limit("nofile"), limit("nproc"));
     let core = limits.as_ref().and_then(|limits| limits.get("core")).and_then(|key| core(&key, found));
     Attributes {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::node;
 use crate::model::attributes::Attributes;
 use crate::model::end::Exit;
-use crate::model::failure::{StartFailure, Step};
+use crate::model::failure::{StartFailure, Step, cause};
 use crate::model::ladder;
 use crate::model::memory::Line;
 use crate::model::moment::Moment;
@@ -323,8 +323,12 @@ pub fn plan<'a>(
 ) -> Result<Plan<'a>, StartFailure> {
     let mut env = spec.env.clone();
     if let Some((home, user)) = &run_as.home {
-        env.insert("HOME".to_owned(), home.clone());
-        env.insert("USER".to_owned(), user.clone());
+        for (name, value) in [("HOME", home), ("USER", user)] {
+            // Not if the entry has one of its own.
+            if env.get(name) == std::env::var(name).ok().as_ref() {
+                env.insert(name.to_owned(), value.clone());
+            }
+        }
     }
     env.insert("DOGWATCH_SERVICE".to_owned(), spec.name.to_string());
     env.insert("DOGWATCH_RUN".to_owned(), run.to_string());
@@ -385,16 +389,26 @@ pub fn writable(spec: &ServiceSpec, fifos: &Path) -> Result<Option<Writable>, St
             std::io::ErrorKind::Unsupported => {
                 failed("`writable` needs Landlock, which this kernel has not".to_owned(), Some(hint))
             }
-            _ => failed(format!("`writable`: {error}"), None),
+            _ => failed(format!("`writable`: {}", cause(&error)), None),
         }
     })?;
     for path in paths {
-        writable.add(path).map_err(|error| {
-            let hint = format!("run: mkdir -p {}; or check `writable`", path.display());
-            failed(format!("`writable`: {}: {error}", path.display()), Some(hint))
+        // What a run may change it may replace by a link, before the next run is started.
+        let top =
+            paths.iter().filter(|above| path.starts_with(above)).min_by_key(|above| above.as_os_str().len());
+        writable.add(path, top.unwrap_or(path)).map_err(|error| {
+            let hint = match error.kind() {
+                std::io::ErrorKind::InvalidInput => {
+                    "write the path that it leads to, or remove it".to_owned()
+                }
+                _ => format!("run: mkdir -p {}; or check `writable`", path.display()),
+            };
+            failed(format!("`writable`: {}: {}", path.display(), cause(&error)), Some(hint))
         })?;
     }
-    writable.add_files_in(fifos).map_err(|error| failed(format!("{}: {error}", fifos.display()), None))?;
+    writable
+        .add_files_in(fifos)
+        .map_err(|error| failed(format!("{}: {}", fifos.display(), cause(&error)), None))?;
     Ok(Some(writable))
 }
 

@@ -146,6 +146,11 @@ fn refused(address: SocketAddr, error: &io::Error) -> StartFailure {
         return StartFailure::from_io(Step::Listen, &address.to_string(), error);
     }
     let port = address.port();
+    if port::holders(address).is_none() && port::is_lingering(address) {
+        let cause = format!("port {port} is kept by a connection that was closed a moment ago (TIME-WAIT)");
+        let hint = "it is free within a minute".to_owned();
+        return StartFailure::new(Step::Listen, &address.to_string(), cause, Some(hint));
+    }
     let who = port::holder(address).unwrap_or_else(|| "another process".to_owned());
     let cause = format!("port {port} is held by {who}, which dogwatch does not manage");
     let hint = format!("end it, or choose another port; see: ss -tlnp 'sport = :{port}'");

@@ -1,8 +1,14 @@
 //! A start that failed: at which step, on what, for what cause, and what to do.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
+
+/// The cause of an error, without the number that only a programmer looks up.
+pub fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
 
 /// The steps between the decision to start a service and its first instruction, in order. The child reports
 /// the step as a number through its status pipe, so the order is part of the wire format: add at the end.
@@ -104,8 +110,7 @@ impl StartFailure {
     /// The failure of `step` on `object` with the errno that the kernel gave (names and causes after
     /// errno(3), execve(2), chdir(2)).
     pub fn from_errno(step: Step, object: &str, errno: i32) -> StartFailure {
-        let text = std::io::Error::from_raw_os_error(errno).to_string();
-        let plain = text.split(" (os error").next().unwrap_or(&text).to_lowercase();
+        let plain = cause(&io::Error::from_raw_os_error(errno)).to_lowercase();
         let (cause, hint) = match (step, errno) {
             (Step::Exec, libc_errno::ENOENT) => (
                 "no such file".to_owned(),
@@ -137,9 +142,10 @@ impl StartFailure {
                 Some("run dogwatch as root, or remove `user` from ecosystem.toml".to_owned()),
             ),
             (Step::Attributes, libc_errno::EPERM | libc_errno::EACCES) => (
-                "not permitted to this user".to_owned(),
+                "not permitted".to_owned(),
                 Some(
-                    "a lower nice, `ionice = \"realtime\"` and limits above `ulimit -aH` need root"
+                    "a lower nice, `ionice = \"realtime\"` and limits above `ulimit -aH` need root; `nofile` above \
+                     sysctl fs.nr_open is for nobody"
                         .to_owned(),
                 ),
             ),

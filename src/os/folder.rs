@@ -193,6 +193,25 @@ impl Folder {
     }
 }
 
+/// Opens the file or the folder at this absolute path, only to point at it. Above `top`, which is the path itself or
+/// above it, links are followed as by [`Folder::open`]; from there on none is.
+///
+/// # Errors
+/// Those of open(2); a sentence about a link that is not followed.
+pub fn point_at(path: &Path, top: &Path) -> io::Result<OwnedFd> {
+    let above = top.parent().unwrap_or(top);
+    let root = openat(nix::fcntl::AT_FDCWD, "/", look_only(), Mode::empty())?;
+    let mut place = walk(root, above, Missing::Fail, MOST_LINKS)?;
+    for component in path.strip_prefix(above).unwrap_or(path).components() {
+        place = enter(&place, component.as_ref(), Missing::Fail)?;
+        if is_kind(&fstat(&place)?, libc::S_IFLNK) {
+            let link = component.as_os_str().display();
+            return Err(refused(format!("{link} is a symbolic link, and none is followed here")));
+        }
+    }
+    Ok(place)
+}
+
 /// Goes on from `folder`, component by component.
 fn walk(mut folder: OwnedFd, path: &Path, missing: Missing, links: u32) -> io::Result<OwnedFd> {
     for component in path.components() {

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use super::folder;
+
 /// Rights of linux/landlock.h. The first that are about changing: a file's content, then the entries of a folder.
 const WRITE_FILE: u64 = 1 << 1;
 const REMOVE_AND_MAKE: u64 = 0b1_1111_1111 << 4;
@@ -65,12 +67,13 @@ impl Writable {
         Ok(writable)
     }
 
-    /// Also this file, or this folder with all below it.
+    /// Also this file, or this folder with all below it. Neither it nor anything below `top`, a folder above it that may
+    /// be changed, is reached by way of a link: the one who may change it could lead us anywhere.
     ///
     /// # Errors
-    /// Those of open(2).
-    pub fn add(&self, path: &Path) -> io::Result<()> {
-        self.allow(path, u64::MAX)
+    /// Those of open(2); a sentence about a link.
+    pub fn add(&self, path: &Path, top: &Path) -> io::Result<()> {
+        self.allow_at(&File::from(folder::point_at(path, top)?), u64::MAX)
     }
 
     /// Also the files that are in this folder, but not its entries.
@@ -82,6 +85,11 @@ impl Writable {
     }
 
     fn allow(&self, path: &Path, rights: u64) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        self.allow_at(&options.read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)?, rights)
+    }
+
+    fn allow_at(&self, place: &File, rights: u64) -> io::Result<()> {
         /// struct landlock_path_beneath_attr of linux/landlock.h.
         #[repr(C, packed)]
         struct Beneath {
@@ -89,8 +97,6 @@ impl Writable {
             parent: RawFd,
         }
         const LANDLOCK_RULE_PATH_BENEATH: usize = 1;
-        let place: File =
-            OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path)?;
         let possible = match place.metadata()?.is_dir() {
             true => changes(self.version),
             false => changes(self.version) & (WRITE_FILE | TRUNCATE),

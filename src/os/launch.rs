@@ -47,13 +47,21 @@ pub fn own_program() -> io::Result<PathBuf> {
     Ok(if access(&path, AccessFlags::X_OK).is_ok() { path } else { program::link(own) })
 }
 
-/// Starts a process in a session of its own (its own share of the processor under autogroup, sched(7), and no
+/// Starts a process as [`launch_in`] does, in `/`: dogwatch's own processes keep no folder busy.
+///
+/// # Errors
+/// As [`launch_in`].
+pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
+    launch_in(what, Path::new("/"))
+}
+
+/// Starts a process in this folder, in a session of its own (its own share of the processor under autogroup, sched(7), and no
 /// terminal that could send it signals), with stdin from /dev/null. Returns its number and a handle. It is a
 /// child of this process: who launches must reap.
 ///
 /// # Errors
-/// Those of opening the output, of fork and of exec.
-pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
+/// Those of opening the output, of fork, of entering the folder and of exec.
+pub fn launch_in(what: &Launch<'_>, folder: &Path) -> io::Result<(i32, PidFd)> {
     let output = open_output(what.output)?;
     let numbers: Vec<RawFd> = what.inherit.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
     let mut command = Command::new(&what.program);
@@ -66,7 +74,7 @@ pub fn launch(what: &Launch<'_>) -> io::Result<(i32, PidFd)> {
         .env_remove("NOTIFY_SOCKET")
         .env_remove("WATCHDOG_USEC")
         .env_remove("WATCHDOG_PID")
-        .current_dir("/")
+        .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output);

@@ -118,3 +118,24 @@ pub fn host_name() -> String {
     let name: String = name.trim().chars().filter(char::is_ascii_graphic).take(255).collect();
     if name.is_empty() { "-".to_owned() } else { name }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Deeper than the 108 bytes of sockaddr_un, with the longest name that a configuration may have.
+    #[test]
+    fn a_unix_socket_may_stand_deep() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("folder/".repeat(30)).join("n".repeat(80));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let (_folder, address) = short_address(&path).unwrap();
+        let receiver =
+            socket::socket(AddressFamily::Unix, SockType::Datagram, SockFlag::empty(), None).unwrap();
+        socket::bind(receiver.as_raw_fd(), &address).unwrap();
+        let sender = unix(&path, false).unwrap();
+        send(sender.as_fd(), b"line").unwrap();
+        let mut bytes = [0; 9];
+        assert_eq!(socket::recv(receiver.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT), Ok(4));
+    }
+}

@@ -89,6 +89,30 @@ fn a_service_writes_only_where_it_may() {
     assert!(!machine.dir().join("escaped").exists() && machine.dir().join("data/below/new").exists());
 }
 
+/// A run that may change a folder could leave a link in it for the next run.
+#[test]
+fn no_link_leads_to_more_than_may_be_written() {
+    if dogwatch::os::landlock::version().is_none() {
+        eprintln!("left out: this kernel has no Landlock");
+        return;
+    }
+    for link in ["data", "data/below", "data/below/deep"] {
+        let machine = machine("writable = [\"data\", \"data/below/deep\"]");
+        let at = |name: &str| machine.dir().join(name);
+        for folder in ["data/below/deep", "other/below/deep"] {
+            std::fs::create_dir_all(at(folder)).unwrap();
+        }
+        machine.up();
+        machine.until_state("web", "online");
+        std::fs::remove_dir_all(at(link)).unwrap();
+        std::os::unix::fs::symlink(at("other"), at(link)).unwrap();
+        let outcome = machine.run(&["restart", "web"]);
+        let name = link.rsplit('/').next().unwrap();
+        let said = format!("{name} is a symbolic link, and none is followed here");
+        assert!(outcome.code == 1 && outcome.err.contains(&said), "{link}: {outcome:?}");
+    }
+}
+
 /// A line of /proc/PID/limits, or all of another file there.
 fn of_process(pid: &serde_json::Value, file: &str, line: &str) -> String {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();

@@ -267,11 +267,12 @@ fn a_service_of_another_user_says_that_it_is_ready() {
         command = ["/usr/bin/python3", "-c", """
 import os, socket, sys
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
-print(os.getuid(), os.environ["HOME"], flush=True)
+print(os.getuid(), os.environ["HOME"], os.environ["USER"], flush=True)
 open("/dev/stdout", "w").write("by path\\n")
 socket.socket().accept() if len(sys.argv) > 9 else __import__("signal").pause()
 """]
         user = "nobody"
+        env = { USER = "me" }
         ready = "notify"
         "#,
     ));
@@ -279,7 +280,7 @@ socket.socket().accept() if len(sys.argv) > 9 else __import__("signal").pause()
     std::fs::set_permissions(machine.dir(), std::fs::Permissions::from_mode(0o755)).unwrap();
     machine.up();
     machine.until_state("web", "online");
-    until("its words", || machine.log("web", "out"), |log| log == "65534 /nonexistent\nby path\n");
+    until("its words", || machine.log("web", "out"), |log| log == "65534 /nonexistent me\nby path\n");
 }
 
 #[test]

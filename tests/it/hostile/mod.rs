@@ -95,6 +95,16 @@ fn a_stranger_reads_nothing_speaks_to_nobody_and_is_not_believed() {
     }
     assert_eq!(tried_by_a_stranger(&paths), [""; 0]);
 
+    // The command line says so, too, and does not call it a success.
+    for command in ["status", "down", "restart", "logs", "up"] {
+        use std::os::unix::process::CommandExt;
+        let args = if command == "restart" { vec![command, "web"] } else { vec![command] };
+        let output = machine.command(&args).uid(user(0)).gid(user(0)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let theirs = said.contains("is root's: this user may neither see nor control it");
+        assert!(theirs && output.status.code() == Some(1), "{command}: {output:?}");
+    }
+
     // Who may write to the socket but is not of the service is not believed either.
     let notify = machine.paths().services().join("web/notify.sock");
     UnixDatagram::unbound().unwrap().send_to(b"READY=1", notify).unwrap();
