@@ -4,7 +4,7 @@
 //! A control plane remembers nothing: the next one tells of what is still so once more.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::view;
 use crate::model::alerts::{Alert, Alerts};
 use crate::model::phase::State;
 use crate::model::signal::Signal;
-use crate::os::launch::{Launch, launch};
+use crate::os::launch::{Launch, launch_in};
 use crate::os::{clock, process};
 use crate::wire::environment::{ALERT, ALERT_STATE, ALERT_TOPIC};
 use crate::wire::status::ServiceStatus;
@@ -105,22 +105,23 @@ async fn failure(plane: &Plane, pid: i32) -> Option<String> {
     (status != 0).then(|| format!("it failed ({})", process::exit_of_status(status)))
 }
 
-/// Runs the command, with the sentence as its last argument, until it ends or its time is over.
+/// Runs the command in the folder of ecosystem.toml, with the sentence as its last argument, until it ends or its time is over.
 async fn tell(plane: &Plane, command: &[String], alert: &Alert) {
     let Some((program, args)) = command.split_first() else { return };
     let text = sentence(alert);
     let state = if alert.over { "over" } else { "begins" };
     let env = [(ALERT, alert.text.as_str()), (ALERT_TOPIC, &alert.topic), (ALERT_STATE, state)];
     let log = plane.paths.own_fifo();
-    let launched = launch(&Launch {
+    let what = Launch {
         program: PathBuf::from(program),
         args: args.iter().map(Into::into).chain([text.clone().into()]).collect(),
         env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
         inherit: Vec::new(),
         output: &log,
-    });
-    let failed = match launched {
-        Err(error) => Some(format!("cannot run it: {error}")),
+    };
+    let folder = plane.book.path().parent().unwrap_or(Path::new("/"));
+    let failed = match launch_in(&what, folder) {
+        Err(error) => Some(format!("cannot run it in {}: {error}", folder.display())),
         Ok((pid, process)) => match timeout(PATIENCE, link::ended(&process)).await {
             Err(_) => {
                 let _ = process.signal(Signal::KILL);

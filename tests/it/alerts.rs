@@ -45,6 +45,16 @@ fn a_command_that_fails_is_said_with_what_it_should_have_told() {
 }
 
 #[test]
+fn the_command_runs_in_the_folder_of_the_file() {
+    let machine = Machine::new("");
+    machine.write(&crashing(&machine, r#"["/bin/sh", "-c", "pwd -P > told_in && mv told_in TOLD"]"#));
+    machine.run(&["up", "-d"]);
+    let told = || std::fs::read_to_string(machine.dir().join("told")).unwrap_or_default();
+    let folder = until("somebody is told", told, |told| told.ends_with('\n'));
+    assert_eq!(std::path::Path::new(folder.trim_end()), machine.dir().canonicalize().unwrap());
+}
+
+#[test]
 fn prometheus_reads_numbers() {
     let machine = Machine::new("");
     let file = crashing(&machine, "[\"true\"]");
