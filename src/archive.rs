@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     fn rules(keep: u32) -> Rules {
-        Rules { keep, keep_for: None, budget: u64::MAX }
+        Rules { keep, keep_for: None, budget: u64::MAX, growth: 0 }
     }
 
     fn names(dir: &Path) -> Vec<String> {

@@ -123,7 +123,7 @@ fn dogwatch(value: &Value<'_>, file: &mut File, found: &mut Found) {
         Some(Address { at: key.at, span: key.span, address })
     });
     file.log_dir = path(&table, "log_dir", "\"logs\"", found);
-    file.log_budget = table.get("log_budget").and_then(|key| key.size_above_zero(found));
+    file.log_budget = table.get("log_budget").and_then(|key| log::budget(&key, found));
     file.log_sinks = table.get("log_sinks").and_then(|key| sinks::names(&key, found));
     file.log_reserve = table.get("log_reserve").and_then(|key| key.size_above_zero(found));
 }
@@ -140,7 +140,7 @@ fn compartments(value: &Value<'_>, file: &mut File, found: &mut Found) {
         };
         let critical = table.get("critical").and_then(|key| key.yes_or_no(found));
         let together = shares::together(&table, found);
-        let log_budget = table.get("log_budget").and_then(|key| key.size_above_zero(found));
+        let log_budget = table.get("log_budget").and_then(|key| log::budget(&key, found));
         if let Some(name) = checked {
             let critical = critical.unwrap_or(false);
             let together = Together { shares: together.shares.or_critical(critical), ..together };

@@ -107,6 +107,13 @@ pub(super) const SERVICE: Keys = Keys {
         ("time", "log = { timestamps = \"inline\" }"),
         ("log_type", "log = { format = \"json\" }"),
         ("merge_logs", "log = { merge = true }, for standard output and standard error in one file"),
+        ("nofile", "limits = { nofile = 4096 }"),
+        ("nproc", "limits = { nproc = 200 }"),
+        ("core", "limits = { core = \"0B\" }"),
+        ("rotate_size", "log = { rotate_size = \"10MiB\" }"),
+        ("rotate_every", "log = { rotate_every = \"1d\" }"),
+        ("max_rate", "log = { max_rate = \"1000 lines/s\" }"),
+        ("sinks", "log = { sinks = [\"file\", \"journald\"] }"),
         ("read_only", "writable = [\"FOLDER\"]: all else is read-only"),
     ],
 };

@@ -11,6 +11,9 @@ use crate::model::flood::Rate;
 use crate::model::rotation::Every;
 use crate::model::spec::OnFull;
 
+/// The smallest budget of logs, bytes: in a smaller one a log would be rotated all the time.
+const SMALLEST_BUDGET: u64 = 64 << 10;
+
 /// `log = { … }`: what was written of it.
 #[derive(Debug, Default)]
 pub(super) struct Log {
@@ -49,16 +52,27 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Log> {
     Some(Log {
         rotate_size: rotate_size.and_then(|key| key.size_above_zero(found)),
         rotate_every: table.get("rotate_every").and_then(|key| parsed(&key, "\"1d\"", Every::parse, found)),
-        keep: table.get("keep").and_then(|key| key.count("a number of archives, like 14", found)),
+        keep: table.get("keep").and_then(|key| key.count("write a number of archives, like 14", found)),
         keep_for: table.get("keep_for").and_then(|key| key.duration_above_zero(found)),
         compress: table.get("compress").and_then(|key| key.yes_or_no(found)),
-        budget: table.get("budget").and_then(|key| key.size_above_zero(found)),
+        budget: table.get("budget").and_then(|key| budget(&key, found)),
         on_full: on_full.map(|word| ON_FULL[word].1),
         sinks: table.get("sinks").and_then(|key| sinks::names(&key, found)),
         max_rate: table.get("max_rate").and_then(|key| parsed(&key, "\"1000 lines/s\"", Rate::parse, found)),
         dress: dress(&table, found),
         merge: table.get("merge").and_then(|key| key.yes_or_no(found)),
     })
+}
+
+/// Reads `budget` of a service, or `log_budget` of several.
+pub(super) fn budget(key: &Value<'_>, found: &mut Found) -> Option<u64> {
+    let size = key.size_above_zero(found)?;
+    let fits = size >= SMALLEST_BUDGET;
+    if !fits {
+        let (expected, help) = ("at least 64KiB", "files and archives share it; \"500MiB\" is usual");
+        found.note(key.span.clone(), Kind::OutOfRange { at: key.at.clone(), expected, help });
+    }
+    fits.then_some(size)
 }
 
 /// Reads `timestamps`, `date_format` and `format`.

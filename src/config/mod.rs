@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 use crate::model::dress::Dress;
+use crate::model::failure;
 use crate::model::name::ServiceName;
 use crate::model::shares::Together;
 use crate::model::sink::Route;
@@ -197,10 +198,9 @@ fn read_limited(path: &Path) -> Result<Vec<u8>, Kind> {
     }
 }
 
-/// The cause in lower case, without the number that only a programmer looks up.
+/// The cause in lower case.
 fn cause(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    failure::cause(error).to_lowercase()
 }
 
 /// `path` as seen from `folder`, without `.` in it. `..` stays: after a symbolic link it is not the folder above.

@@ -16,7 +16,7 @@ use super::suggest::did_you_mean;
 use super::table::Found;
 use super::{Compartment, Ecosystem, Surroundings, below, sinks};
 use crate::model::name::ServiceName;
-use crate::model::spec::{LOG_BUDGET, LogPolicy, ServiceSpec};
+use crate::model::spec::{FILES_OF_BUDGET, LOG_BUDGET, LogPolicy, ServiceSpec};
 
 /// The compartment of a service that names none.
 const DEFAULT_COMPARTMENT: &str = "default";
@@ -110,6 +110,9 @@ fn service(
             after.push(name);
         }
     }
+    let rotate_size = entry.log.rotate_size.unwrap_or(rotate_size);
+    let budget = LOG_BUDGET.max(rotate_size.saturating_mul(FILES_OF_BUDGET));
+    let budget = entry.log.budget.unwrap_or(budget);
     Some(ServiceSpec {
         name: entry.name.into_inner(),
         compartment,
@@ -129,12 +132,12 @@ fn service(
         memory: entry.memory,
         log: LogPolicy {
             dir: home.log_dir.to_owned(),
-            rotate_size: entry.log.rotate_size.unwrap_or(rotate_size),
+            rotate_size: rotate_size.min(budget / FILES_OF_BUDGET),
             rotate_every: entry.log.rotate_every,
             keep: entry.log.keep.unwrap_or(keep),
             keep_for: entry.log.keep_for,
             compress: entry.log.compress.unwrap_or(compress),
-            budget: entry.log.budget.unwrap_or(LOG_BUDGET),
+            budget,
             on_full: entry.log.on_full,
             max_rate: entry.log.max_rate,
             dress: entry.log.dress,

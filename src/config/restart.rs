@@ -53,7 +53,7 @@ pub(super) fn read(value: &Value<'_>, found: &mut Found) -> Option<Restart> {
     }
     let give_up = table.get("give_up");
     policy.give_up = give_up.as_ref().and_then(|key| {
-        let most = key.count("a number of failed starts, like 10", found)?;
+        let most = key.count("write a number of failed starts, like 10", found)?;
         if most == 0 {
             let kind = Kind::OutOfRange {
                 at: key.at.clone(),

@@ -8,7 +8,7 @@ use crate::model::shares::{Shares, Together};
 pub(super) fn read(table: &Table<'_>, found: &mut Found) -> Shares {
     let mut number = |key, expected, most| -> Option<u32> {
         let value = table.get(key)?;
-        let number = value.count("a number, like 100", found)?;
+        let number = value.count("write a number, like 100", found)?;
         if (1..=most).contains(&number) {
             return Some(number);
         }

@@ -183,14 +183,20 @@ impl<'a> Value<'a> {
         answer
     }
 
-    /// A whole number, 0 or more.
-    pub fn count(&self, example: &'static str, found: &mut Found) -> Option<u32> {
+    /// A whole number, 0 or more; `help` says which ones are usual.
+    pub fn count(&self, help: &'static str, found: &mut Found) -> Option<u32> {
         let Some(number) = self.value.as_integer() else {
             let help = match self.value.as_str().map(str::parse::<u32>) {
                 Some(Ok(number)) => format!("write {number} without quotes"),
-                _ => format!("write {example}"),
+                _ => help.to_owned(),
             };
-            self.wrong_type("a whole number", help, found);
+            let found_type = match self.value {
+                DeValue::Float(_) => "a number with a point",
+                other => type_in_words(other),
+            };
+            let at = self.at.clone();
+            let kind = Kind::WrongType { at, expected: "a whole number", found: found_type, help };
+            found.note(self.span.clone(), kind);
             return None;
         };
         let count = u32::from_str_radix(number.as_str(), number.radix()).ok();
@@ -198,7 +204,7 @@ impl<'a> Value<'a> {
             let kind = Kind::OutOfRange {
                 at: self.at.clone(),
                 expected: "a whole number from 0 to 4294967295",
-                help: "",
+                help,
             };
             found.note(self.span.clone(), kind);
         }

@@ -149,6 +149,7 @@ impl DateFormat {
         }
         let mut parts = Vec::new();
         let mut rest = text;
+        let mut unclosed = false;
         while let Some(first) = rest.chars().next() {
             if let Some((literal, behind)) = bracketed(rest) {
                 add_text(&mut parts, literal);
@@ -156,11 +157,14 @@ impl DateFormat {
             } else if let Some((token, part)) = token(rest) {
                 rest = &rest[token..];
                 parts.push(part);
+            } else if UNKNOWN.contains(first) && unclosed {
+                return Err(format!("{text:?} has a \"[\" that is not closed; as text, write [text]"));
             } else if UNKNOWN.contains(first) {
                 return Err(format!(
                     "{text:?}: dogwatch has no token {first:?}; as a letter, write [{first}]"
                 ));
             } else {
+                unclosed |= first == '[';
                 add_text(&mut parts, &rest[..first.len_utf8()]);
                 rest = &rest[first.len_utf8()..];
             }
@@ -428,6 +432,7 @@ mod tests {
             ("YYYY-ww", "no token 'w'; as a letter, write [w]"),
             ("YYY", "no token 'Y'"),
             ("LLLL", "no token 'L'"),
+            ("[unclosed", "has a \"[\" that is not closed; as text, write [text]"),
             (&"Y".repeat(68), "1 to 64 bytes"),
         ] {
             let error = DateFormat::parse(text).unwrap_err();

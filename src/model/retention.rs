@@ -22,6 +22,8 @@ pub struct Rules {
     pub keep_for: Option<Duration>,
     /// Bytes of all its logs together, archived or not.
     pub budget: u64,
+    /// Bytes that those which are not archived may grow to before the rules are applied again.
+    pub growth: u64,
 }
 
 impl Rules {
@@ -38,7 +40,7 @@ pub fn excess(archives: &[Archive], live: u64, rules: &Rules, now_ms: u64) -> Ve
     let mut newest_first: Vec<usize> = (0..archives.len()).collect();
     newest_first.sort_by_key(|at| std::cmp::Reverse(archives[*at].at_ms));
     let mut counts: Vec<u32> = Vec::new();
-    let mut sum = live;
+    let mut sum = live.max(rules.growth);
     let mut over_budget = false;
     let mut gone = Vec::new();
     for at in newest_first {
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const RULES: Rules = Rules { keep: 3, keep_for: None, budget: 1000 };
+    const RULES: Rules = Rules { keep: 3, keep_for: None, budget: 1000, growth: 0 };
 
     fn archives(all: &[(usize, u64, u64)]) -> Vec<Archive> {
         all.iter().map(|&(log, at_ms, bytes)| Archive { log, at_ms, bytes }).collect()
@@ -117,6 +119,8 @@ mod tests {
         assert_eq!(excess(&all, 0, &aged, 8), [1, 0, 4]);
         assert_eq!(excess(&all, 980, &RULES, 9), [1, 0, 4], "two fit beside what is not archived");
         assert_eq!(excess(&all, 2000, &RULES, 9).len(), 5);
+        let growing = Rules { growth: 980, ..RULES };
+        assert_eq!(excess(&all, 0, &growing, 9), [1, 0, 4], "what is not archived may become so large");
     }
 
     #[test]
@@ -139,15 +143,16 @@ mod tests {
         #[test]
         fn what_is_kept_keeps_the_rules(
             all in prop::collection::vec((0..2_usize, 0..1000_u64, 1..100_u64), 0..40),
-            (live, keep, age, budget) in (0..500_u64, 0..10_u32, prop::option::of(0..1000_u64), 0..2000_u64),
+            (live, keep, age) in (0..500_u64, 0..10_u32, prop::option::of(0..1000_u64)),
+            (budget, growth) in (0..2000_u64, 0..500_u64),
         ) {
             let all = archives(&all);
-            let rules = Rules { keep, keep_for: age.map(Duration::from_millis), budget };
+            let rules = Rules { keep, keep_for: age.map(Duration::from_millis), budget, growth };
             let gone = excess(&all, live, &rules, 1000);
             let kept: Vec<&Archive> =
                 (0..all.len()).filter(|at| !gone.contains(at)).map(|at| &all[at]).collect();
             let sum: u64 = kept.iter().map(|archive| archive.bytes).sum();
-            prop_assert!(kept.is_empty() || live + sum <= budget);
+            prop_assert!(kept.is_empty() || live.max(growth) + sum <= budget);
             for log in 0..2 {
                 prop_assert!(kept.iter().filter(|archive| archive.log == log).count() <= keep as usize);
             }

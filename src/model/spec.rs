@@ -230,6 +230,8 @@ pub struct LogPolicy {
 
 /// Budget of a service's logs, unless written.
 pub const LOG_BUDGET: u64 = 500 << 20;
+/// A budget has room for so many log files of the largest size: one of each stream, and as much of archives.
+pub const FILES_OF_BUDGET: u64 = 4;
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
 fn is_apart(merge: &bool) -> bool {
@@ -278,7 +280,9 @@ impl LogPolicy {
 
     /// How much is kept.
     pub fn rules(&self) -> Rules {
-        Rules { keep: self.keep, keep_for: self.keep_for, budget: self.budget }
+        let files = if self.merge { 1 } else { 2 };
+        let growth = self.rotate_size.saturating_mul(files);
+        Rules { keep: self.keep, keep_for: self.keep_for, budget: self.budget, growth }
     }
 }
 

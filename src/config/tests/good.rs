@@ -274,3 +274,20 @@ fn sinks_are_for_services_that_name_them_and_change_no_fingerprint() {
     let fingerprint = |ecosystem: &crate::config::Ecosystem| ecosystem.service("web").unwrap().fingerprint();
     assert_eq!(fingerprint(&ecosystem), fingerprint(&bare), "a sink is no reason to restart a service");
 }
+
+/// The largest size of a log file, and the budget, bytes, of a service with this `log`.
+fn sizes(log: &str) -> (u64, u64) {
+    let ecosystem = good(&format!("[services.web]\ncommand = [\"./app\"]\nlog = {{ {log} }}\n"));
+    let log = &ecosystem.service("web").unwrap().log;
+    (log.rotate_size, log.budget)
+}
+
+#[test]
+fn a_log_file_never_outgrows_the_budget() {
+    const MIB: u64 = 1 << 20;
+    assert_eq!(sizes(""), (10 * MIB, 500 * MIB));
+    assert_eq!(sizes("rotate_size = \"1GiB\""), (1024 * MIB, 4096 * MIB), "what is written holds");
+    assert_eq!(sizes("rotate_size = \"10MiB\", budget = \"1MiB\""), (MIB / 4, MIB));
+    assert_eq!(sizes("budget = \"64KiB\""), (16 << 10, 64 << 10));
+    assert_eq!(sizes("rotate_size = \"1MiB\", budget = \"1GiB\""), (MIB, 1024 * MIB));
+}

@@ -354,8 +354,8 @@ impl LogFile {
         Ok(Some(target))
     }
 
-    /// The file to write to. Once a second it is compared with its name: moved away or replaced, it is opened
-    /// anew; truncated, writing goes on at its end.
+    /// The file to write to. Once a second it is compared with its name, and so is its index: moved away or replaced, they
+    /// are opened anew; truncated, writing goes on at its end.
     fn ensure_open(&mut self, now: Now) -> io::Result<&mut Open> {
         self.begin_work();
         let due = self.looked.is_none_or(|looked| now.mono.since(looked) >= LOOK_EVERY);
@@ -374,6 +374,9 @@ impl LogFile {
             open.offset = open.offset.min(open.file.metadata()?.len());
             if open.offset == 0 {
                 (open.begun_ms, open.due_ms) = (None, None);
+            }
+            if due && let Some(folder) = self.folder.as_ref().filter(|it| !open.times.holds(it, &self.stem)) {
+                open.times = TimeIndex::open(folder, &self.stem, open.id, open.offset);
             }
         }
         if self.open.is_none() {

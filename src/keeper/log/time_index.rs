@@ -2,7 +2,8 @@
 //!
 //! A record is written right before the bytes that it is about, and goes straight to the file: a keeper that is killed
 //! loses nothing of it. Whatever goes wrong costs precision of time and never a line: an index that cannot be written is
-//! missing, one that does not fit its log is begun anew.
+//! missing, one that does not fit its log is begun anew. So is one that somebody has deleted or damaged under its keeper,
+//! when that looks at the name of the log the next time.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -15,29 +16,48 @@ use crate::wire::log_index::{HEADER, Header, PRECISION_MS, RECORD, Record};
 /// The index that belongs to one open log file.
 #[derive(Debug)]
 pub struct TimeIndex {
-    /// None: it cannot be written, until the next log is begun.
-    file: Option<File>,
+    /// None: it cannot be written; the next look tries again.
+    file: Option<Open>,
     /// Where the next record goes.
     at: u64,
     last: Option<Record>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    id: FileId,
+    /// Of the log.
+    inode: u64,
 }
 
 impl TimeIndex {
     /// The index of the log of that stem, which has this inode and length.
     pub fn open(folder: &Folder, stem: &str, (_, inode): FileId, length: u64) -> TimeIndex {
         let nothing = TimeIndex { file: None, at: 0, last: None };
-        let Ok((file, _)) = folder.open_file(&archive_name::index(stem), Missing::Make) else {
+        let Ok((file, id)) = folder.open_file(&archive_name::index(stem), Missing::Make) else {
             return nothing;
         };
         match go_on(&file, inode, length).or_else(|| begin(&file, inode)) {
-            Some((at, last)) => TimeIndex { file: Some(file), at, last },
+            Some((at, last)) => TimeIndex { file: Some(Open { file, id, inode }), at, last },
             None => nothing,
         }
     }
 
+    /// Whether it is still there as it was written: under its name, with its header, no shorter. What somebody has changed
+    /// behind the header costs the times of those lines and no later ones.
+    pub fn holds(&self, folder: &Folder, stem: &str) -> bool {
+        let Some(open) = &self.file else { return false };
+        let mut start = [0; HEADER];
+        folder.id_of(&archive_name::index(stem)) == Some(open.id)
+            && open.file.metadata().is_ok_and(|about| about.len() >= self.at)
+            && open.file.read_exact_at(&mut start, 0).is_ok()
+            && Header::decode(&start).is_some_and(|header| header.inode == open.inode)
+    }
+
     /// Bytes are about to be written at `offset` of the log.
     pub fn note(&mut self, offset: u64, unix_ms: u64) {
-        let Some(file) = &self.file else { return };
+        let Some(Open { file, .. }) = &self.file else { return };
         let mut at = self.at;
         if let Some(last) = self.last {
             let last_ms = last.unix_ns / 1_000_000;
@@ -163,7 +183,46 @@ mod tests {
     fn without_an_index_nothing_happens() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("web-out.idx")).unwrap();
-        open(dir.path(), 7, 0).note(0, 100);
+        let mut index = open(dir.path(), 7, 0);
+        index.note(0, 100);
+        assert!(!holds(&index, dir.path()), "it is to be tried again");
+    }
+
+    fn holds(index: &TimeIndex, dir: &Path) -> bool {
+        index.holds(&Folder::open(dir, Missing::Fail).unwrap(), "web-out")
+    }
+
+    #[test]
+    fn one_that_somebody_has_deleted_or_damaged_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web-out.idx");
+        let begun = || {
+            let _ = fs::remove_file(&path);
+            let mut index = open(dir.path(), 7, 0);
+            index.note(0, 100);
+            index.note(10, 200);
+            assert!(holds(&index, dir.path()));
+            index
+        };
+        let index = begun();
+        fs::remove_file(&path).unwrap();
+        assert!(!holds(&index, dir.path()), "deleted");
+        let index = begun();
+        fs::rename(&path, dir.path().join("kept")).unwrap();
+        fs::copy(dir.path().join("kept"), &path).unwrap();
+        assert!(!holds(&index, dir.path()), "replaced");
+        let other = Header::new(8).encode().repeat(9);
+        for damage in [b"".to_vec(), b"no index at all\n".repeat(9), Header::new(7).encode().to_vec(), other]
+        {
+            let index = begun();
+            fs::write(&path, &damage).unwrap();
+            assert!(!holds(&index, dir.path()), "{damage:?}");
+        }
+        let index = begun();
+        let mut bytes = Header { flushed: true, ..Header::new(7) }.encode().to_vec();
+        bytes.extend([1; 2 * RECORD]);
+        fs::write(&path, bytes).unwrap();
+        assert!(holds(&index, dir.path()), "only what is behind the header was lost");
     }
 
     proptest! {

@@ -6,6 +6,7 @@ use std::fs::File;
 use super::bench::*;
 use crate::keeper::log::log_file::LOOK_EVERY;
 use crate::keeper::log::stream::Turn;
+use crate::wire::log_index::{HEADER, RECORD, Record};
 
 #[test]
 fn follows_a_moved_a_truncated_and_a_replaced_file() {
@@ -63,4 +64,31 @@ fn a_symbolic_link_is_refused_in_words_and_the_bytes_wait() {
     bench.turn();
     assert_eq!(bench.trouble(), None);
     assert_eq!(bench.log(), "one\n");
+}
+
+/// Deleted, or something else written over it: only the times of what was written before are lost.
+#[test]
+fn an_index_that_somebody_loses_is_begun_anew_at_the_next_look() {
+    let mut bench = Bench::new(1 << 20);
+    let fd = bench.run(1);
+    write(&fd, "one\n");
+    bench.turn();
+    let index = bench.stream.path().with_extension("idx");
+    let lose: [&dyn Fn(); 3] = [
+        &|| fs::remove_file(&index).unwrap(),
+        &|| fs::write(&index, "no index at all\n".repeat(99)).unwrap(),
+        &|| fs::write(&index, "").unwrap(),
+    ];
+    for lose in lose {
+        lose();
+        bench.now.mono = bench.now.mono.plus(LOOK_EVERY);
+        let offset = bench.log().len() as u64;
+        write(&fd, "two\n");
+        bench.turn();
+        let bytes = fs::read(&index).unwrap();
+        let (records, torn) = bytes[HEADER..].as_chunks::<RECORD>();
+        let all: Vec<Record> = records.iter().map(Record::decode).collect();
+        let first = Record { offset, unix_ns: bench.now.unix_ms * 1_000_000 };
+        assert_eq!((all, torn.len()), (vec![first], 0));
+    }
 }

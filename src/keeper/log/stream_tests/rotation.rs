@@ -134,3 +134,21 @@ fn archives_that_are_too_old_go_when_nothing_else_happens() {
     bench.turn();
     assert_eq!((bench.archives().len(), bench.next_due_ms()), (0, None));
 }
+
+#[test]
+fn a_budget_is_kept_at_every_moment() {
+    const BUDGET: u64 = 64 << 10;
+    let mut bench = Bench::new(BUDGET / 4);
+    bench.set_policy(|policy| policy.budget = BUDGET);
+    let fd = bench.run(1);
+    let line = format!("{}\n", "x".repeat(1023));
+    let mut most = 0;
+    for _ in 0..200 {
+        write(&fd, &line);
+        bench.turn();
+        let texts = [bench.archives(), vec![bench.log()]].concat();
+        most = most.max(texts.iter().map(|text| text.len() as u64).sum());
+    }
+    // The other stream's file may grow to a quarter, too.
+    assert!((BUDGET / 2..=BUDGET / 4 * 3).contains(&most), "{most}");
+}
