@@ -7,9 +7,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 
-use super::client::block_on;
 use super::fail::{Failure, Outcome};
-use super::screen::{Colour, Screen, print, print_bytes, tell};
+use super::screen::{Colour, Screen, print, print_bytes, tell, wait_while_read};
+use crate::exit_code;
 use crate::logs::files::Stream;
 use crate::logs::former;
 use crate::logs::reading::{Event, Reading};
@@ -64,6 +64,8 @@ pub struct Logs {
     reading: Reading,
     renderer: Renderer,
     out: Vec<u8>,
+    /// Something could not be read.
+    incomplete: bool,
 }
 
 /// The logs of these services, and those of before their streams were merged, or apart. Lines get a prefix if `named`.
@@ -90,24 +92,24 @@ impl Logs {
     /// These files, from `start` on, as far as they were written by now.
     ///
     /// # Errors
-    /// A file cannot be read.
+    /// A file has no name of a log.
     pub fn new(files: Vec<LogFile>, filter: &Filter, start: Start, look: Look) -> Outcome<Logs> {
         let mut sources = Vec::new();
         for file in &files {
             let stream = Stream::new(&file.path).ok_or_else(|| {
                 Failure::failed(format!("{} is not called like a log: NAME.log", file.path.display()))
             })?;
-            sources.push(Source::new(stream, filter.clone(), start).map_err(|error| unreadable(&error))?);
+            sources.push(Source::new_or_later(stream, filter.clone(), start));
         }
         let labels = files.iter().map(|file| file.label.clone()).collect();
         let renderer = Renderer::new(labels, look, TimeZone::system());
-        Ok(Logs { files, reading: Reading::new(sources), renderer, out: Vec::new() })
+        Ok(Logs { files, reading: Reading::new(sources), renderer, out: Vec::new(), incomplete: false })
     }
 
     /// Prints what was written; also a line that is not finished, if `finish`.
     ///
     /// # Errors
-    /// A file cannot be read; nobody reads stdout.
+    /// Nobody reads stdout.
     pub fn print_history(&mut self, finish: bool) -> Outcome {
         self.print_range(0..self.files.len(), finish)
     }
@@ -126,7 +128,7 @@ impl Logs {
             }
             Ok(())
         };
-        reading.history(which, finish, give, |error| unreadable(&error))?;
+        reading.history(which, finish, give)?;
         progress.hide();
         renderer.finish(out);
         flush(out)?;
@@ -146,21 +148,30 @@ impl Logs {
         Ok(())
     }
 
+    /// The end of a command that does not follow. All that can be read has been printed, but a search whose answer has a
+    /// hole is no success.
+    ///
+    /// # Errors
+    /// Something could not be read. It has been said already.
+    pub fn end(&self) -> Outcome {
+        match self.incomplete {
+            true => Err(Failure::quiet(exit_code::FAILED)),
+            false => Ok(()),
+        }
+    }
+
     /// Prints what comes, until standard output is closed or a signal ends the command.
     ///
     /// # Errors
     /// Nobody reads stdout.
     pub fn follow(&mut self) -> Outcome {
-        block_on(async {
-            loop {
-                let pause = match self.look(unix_ns())? {
-                    true => Duration::ZERO,
-                    false if self.reading.is_waiting() => SOON,
-                    false => EVERY,
-                };
-                tokio::time::sleep(pause).await;
+        loop {
+            match self.look(unix_ns())? {
+                true => {}
+                false if self.reading.is_waiting() => wait_while_read(SOON)?,
+                false => wait_while_read(EVERY)?,
             }
-        })?
+        }
     }
 
     /// Prints what has come since the last call; lines that may be overtaken by older ones wait for the next one.
@@ -194,7 +205,9 @@ impl Logs {
     }
 
     fn tell_troubles(&mut self) {
-        self.reading.troubles().into_iter().for_each(tell);
+        let troubles = self.reading.troubles();
+        self.incomplete |= !troubles.is_empty();
+        troubles.into_iter().for_each(tell);
     }
 }
 
@@ -204,10 +217,6 @@ fn flush(out: &mut Vec<u8>) -> Outcome {
         out.clear();
     }
     Ok(())
-}
-
-fn unreadable(error: &io::Error) -> Failure {
-    Failure::failed(error.to_string())
 }
 
 /// The wall clock, nanoseconds since 1970.

@@ -10,7 +10,7 @@ use super::here::Here;
 use super::screen::{Screen, tell};
 use crate::config;
 use crate::exit_code;
-use crate::logs::render::{Look, Shape, check_time_format};
+use crate::logs::render::{Look, Shape, TimeFormat, check_time_format};
 use crate::logs::sieve::{Context, Pattern};
 use crate::logs::source::{Filter, Start};
 use crate::logs::{former, moments};
@@ -58,7 +58,7 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     let mut logs = Logs::new(files_of(&chosen, which, named, screen), &filter, start, look)?;
     logs.print_history(!follow)?;
     if !follow {
-        return Ok(());
+        return logs.end();
     }
     logs.follow()
 }
@@ -94,10 +94,12 @@ fn look(options: &Options, filter: &Filter, screen: Screen) -> Outcome<Look> {
             (_, true) => Shape::Pairs,
             _ => Shape::Text,
         },
-        time: options.timestamp.clone(),
+        time: options.timestamp.clone().map(TimeFormat::Strftime),
         matches: filter.pattern.clone().filter(|_| coloured),
         highlight: options.highlight.as_ref().filter(|_| coloured).map(|text| Pattern::text(text)),
         groups: !options.raw && filter.context != Context::default(),
+        raw: options.raw,
+        ids: Vec::new(),
     })
 }
 

@@ -68,6 +68,9 @@ fn dispatch(args: Args) -> Outcome<Done> {
         }
         _ => Here::new(args.home, args.file)?,
     };
+    if !matches!(args.command, Command::Init | Command::Check(_)) {
+        here.need_access()?;
+    }
     match args.command {
         Command::Init => return finished(init::init(here.cwd())),
         Command::Check(options) => {

@@ -1,10 +1,14 @@
 //! Where the output goes, and what may go there.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::fail::{Failure, Outcome};
 use crate::exit_code;
-use crate::os::own;
+use crate::os::{own, wait};
 
 /// Standard output, as this command found it.
 #[derive(Debug, Clone, Copy)]
@@ -75,6 +79,19 @@ pub fn print_bytes(bytes: &[u8]) -> Outcome {
         io::ErrorKind::BrokenPipe => Failure::quiet(exit_code::OK),
         _ => Failure::failed(format!("cannot write to standard output: {error}")),
     })
+}
+
+/// Waits for so long, or until nobody reads stdout any more: what would tell that only with the next byte (poll(2)).
+///
+/// # Errors
+/// The end of the command, as with [`print_bytes`].
+pub fn wait_while_read(time: Duration) -> Outcome {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    wait::for_any(&mut fds, PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX));
+    let gone =
+        fds[0].revents().is_some_and(|events| events.intersects(PollFlags::POLLERR | PollFlags::POLLHUP));
+    if gone { Err(Failure::quiet(exit_code::OK)) } else { Ok(()) }
 }
 
 /// One JSON document and a line feed.

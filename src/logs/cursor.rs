@@ -11,9 +11,14 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 use super::files::{Archive, Opened, Stream};
 use super::lines::{Lines, Piece};
+
+/// Something else has the name of the file that is followed, and nobody says that a keeper writes into it: so long may
+/// the keeper still write into the old one. It looks at the name once a second.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A byte of a stream. As text (`after.inode.offset`) it outlives this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -107,6 +112,8 @@ struct Open {
     over: Option<u64>,
     /// It has lost its name, and was read to its end once since.
     last_look: bool,
+    /// Since when something else has its name.
+    displaced: Option<Instant>,
 }
 
 /// The end of a stream at one moment.
@@ -125,6 +132,8 @@ enum Fate {
     Archived(u64),
     /// Somebody else has moved it away, and something new is written in its place.
     Replaced,
+    /// Something else has its name. The keeper has not said yet that it has noticed.
+    Displaced,
 }
 
 impl Cursor {
@@ -254,6 +263,11 @@ impl Cursor {
         length.saturating_sub(self.lines.offset())
     }
 
+    /// Whether something else has the name of the open file, and it is to be looked at again although nothing is written.
+    pub fn is_displaced(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.displaced.is_some())
+    }
+
     /// Bytes read so far, decompressed.
     pub fn bytes_read(&self) -> u64 {
         self.read
@@ -363,9 +377,19 @@ impl Cursor {
             return false;
         }
         let next = match fate(&self.stream, self.after, &open.file) {
-            Fate::Same => return true,
+            Fate::Same => {
+                open.displaced = None;
+                return true;
+            }
             Fate::Archived(at_ms) => at_ms,
             Fate::Replaced => self.after,
+            Fate::Displaced => {
+                let since = *open.displaced.get_or_insert_with(Instant::now);
+                if self.stop.is_none() && since.elapsed() < PATIENCE {
+                    return true;
+                }
+                self.after
+            }
         };
         // It got its last bytes before it got its new name, but perhaps after it was read.
         if open.last_look {
@@ -430,7 +454,8 @@ impl Cursor {
     fn begin(&mut self, file: Opened, archive: Option<Archive>) {
         let former = || archive.as_ref().and_then(Archive::inode);
         let number = file.inode.or_else(former).unwrap_or(0);
-        self.open = Some(Open { file, archive, number, at: 0, over: None, last_look: false });
+        self.open =
+            Some(Open { file, archive, number, at: 0, over: None, last_look: false, displaced: None });
         self.lines.go_to(0);
     }
 
@@ -460,9 +485,12 @@ fn fate(stream: &Stream, after: u64, file: &Opened) -> Fate {
     if let Some(archive) = certain.or_else(likely) {
         return Fate::Archived(archive.at_ms);
     }
-    // Moved by somebody else: dogwatch goes on in it for up to a second, until it looks at the name.
-    let begun = there.is_some_and(|about| about.len() > 0);
-    if begun || !newer.is_empty() { Fate::Replaced } else { Fate::Same }
+    match there {
+        _ if !newer.is_empty() => Fate::Replaced,
+        Some(about) if stream.is_kept(about.ino()) => Fate::Replaced,
+        Some(about) if !about.is_file() || about.len() > 0 => Fate::Displaced,
+        _ => Fate::Same,
+    }
 }
 
 #[cfg(test)]

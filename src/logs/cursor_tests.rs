@@ -52,6 +52,37 @@ fn follows_a_moved_a_replaced_and_an_emptied_file() {
 }
 
 #[test]
+fn whoever_has_taken_the_name_the_old_file_is_read_as_long_as_a_keeper_may_write_into_it() {
+    for taken_by in ["a file", "a link", "a folder"] {
+        let mut writer = Writer::new();
+        writer.write(b"one\n");
+        let mut cursor = Cursor::after(writer.stream(), 0);
+        assert_eq!(text(&mut cursor), "one\n");
+        writer.move_away("side");
+        match taken_by {
+            "a file" => std::fs::write(writer.path(), "stranger\n").unwrap(),
+            "a link" => std::os::unix::fs::symlink("side", writer.path()).unwrap(),
+            _ => std::fs::create_dir(writer.path()).unwrap(),
+        }
+        assert_eq!(text(&mut cursor), "");
+        let mut old = std::fs::File::options().append(true).open(writer.dir.path().join("side")).unwrap();
+        for line in ["two\n", "three\n"] {
+            std::io::Write::write_all(&mut old, line.as_bytes()).unwrap();
+            assert_eq!((text(&mut cursor).as_str(), cursor.is_displaced()), (line, true), "{taken_by}");
+        }
+        cursor.open.as_mut().unwrap().displaced = Instant::now().checked_sub(PATIENCE);
+        match taken_by {
+            "a file" => assert_eq!(text(&mut cursor), "stranger\n"),
+            _ => {
+                let end =
+                    std::iter::repeat_with(|| cursor.read()).find(|read| !matches!(read, Ok(Read::Some)));
+                assert!(end.unwrap().is_err(), "{taken_by} is no log");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_line_that_a_rotation_has_cut_is_one_line() {
     let mut writer = Writer::new();
     writer.write(b"begin ");

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::times::Times;
+use crate::model::failure;
 use crate::os::file;
 use crate::wire::archive_name::{self, ArchiveName, FOLDER, Form};
 use crate::wire::log_index::{HEADER, Header};
@@ -96,6 +97,12 @@ impl Stream {
         Ok(Opened { input: Input::Plain { file, at: 0 }, inode: Some(inode), times })
     }
 
+    /// Whether a keeper has begun to write into the file with this number, under the name of the present file: its index
+    /// says so from the first byte on.
+    pub fn is_kept(&self, inode: u64) -> bool {
+        header(&self.index()).is_some_and(|header| header.inode == inode)
+    }
+
     /// Why its present file cannot be read, as a sentence: which file, and what to do.
     pub fn unreadable(&self, error: &io::Error) -> io::Error {
         let advice = match (error.kind(), error.raw_os_error()) {
@@ -103,8 +110,11 @@ impl Stream {
             (io::ErrorKind::InvalidInput, _) | (_, Some(libc::ELOOP)) => "move away what stands in its place",
             _ => "see what the kernel says of the disk: dmesg",
         };
-        let cause = error.to_string();
-        let cause = cause.split(" (os error").next().unwrap_or(&cause);
+        let is_link = error.raw_os_error() == Some(libc::ELOOP) && self.path().is_symlink();
+        let cause = match is_link {
+            true => "it is a symbolic link, and none is followed here".to_owned(),
+            false => failure::cause(error),
+        };
         io::Error::new(error.kind(), format!("cannot read {}: {cause}; {advice}", self.path().display()))
     }
 
@@ -170,11 +180,15 @@ impl Archive {
     }
 
     fn header(&self) -> Option<Header> {
-        let index = self.path.with_file_name(self.name.in_form(Form::Index).to_string());
-        let mut start = [0; HEADER];
-        file::open_log(&index).ok()?.read_exact_at(&mut start, 0).ok()?;
-        Header::decode(&start)
+        header(&self.path.with_file_name(self.name.in_form(Form::Index).to_string()))
     }
+}
+
+/// What an index says of its log.
+fn header(index: &Path) -> Option<Header> {
+    let mut start = [0; HEADER];
+    file::open_log(index).ok()?.read_exact_at(&mut start, 0).ok()?;
+    Header::decode(&start)
 }
 
 impl Opened {
@@ -223,5 +237,24 @@ impl Opened {
     /// Whether it has no name any more.
     pub fn is_deleted(&self) -> bool {
         self.plain().and_then(|file| file.metadata().ok()).is_some_and(|about| about.nlink() == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_said_in_words() {
+        let dir = tempfile::tempdir().unwrap();
+        let stream = Stream::new(&dir.path().join("web-out.log")).unwrap();
+        std::os::unix::fs::symlink("/nowhere", stream.path()).unwrap();
+        let why = stream.open().unwrap_err().to_string();
+        let words = "web-out.log: it is a symbolic link, and none is followed here; move away what stands in its place";
+        assert!(why.starts_with("cannot read /") && why.ends_with(words), "{why}");
+        fs::remove_file(stream.path()).unwrap();
+        fs::create_dir(stream.path()).unwrap();
+        let why = stream.open().unwrap_err().to_string();
+        assert!(why.contains(": it is not a regular file with one name; move away"), "{why}");
     }
 }

@@ -41,19 +41,13 @@ pub fn lines(stream: Stream, count: u64) -> io::Result<Cursor> {
             if missing == 0 || archive.was_flushed() {
                 break;
             }
+            let after = position.checked_sub(1).map_or(0, |before| archives[before].at_ms);
             let found = stream.open_archive(archive).and_then(|mut file| {
                 let (found, offset) = search(&mut file, missing)?;
-                Ok((
-                    found,
-                    Place {
-                        after: position.checked_sub(1).map_or(0, |before| archives[before].at_ms),
-                        inode: file.inode.unwrap_or(0),
-                        offset,
-                    },
-                ))
+                Ok((found, Place { after, inode: file.inode.unwrap_or(0), offset }))
             });
             // What cannot be read is told by the reader that comes to it.
-            let Ok((found, place)) = found else { break };
+            let (found, place) = found.unwrap_or((0, Place { after, ..Place::default() }));
             (missing, start) = (missing - found, place);
         }
         return Cursor::at(stream, start);
@@ -86,7 +80,7 @@ fn search(file: &mut Opened, count: u64) -> io::Result<(u64, u64)> {
     }
     match file.plain() {
         Some(plain) => backwards(plain, count),
-        None => forwards(file, count),
+        None => Ok(forwards(file, count)),
     }
 }
 
@@ -114,16 +108,17 @@ fn backwards(file: &File, count: u64) -> io::Result<(u64, u64)> {
     Ok((found + u64::from(length > 0), 0))
 }
 
-/// The same for a file that can only be read from its beginning: the last `count` beginnings of lines are remembered.
-fn forwards(file: &mut Opened, count: u64) -> io::Result<(u64, u64)> {
+/// The same for a file that can only be read from its beginning: the last `count` beginnings of lines are remembered. One
+/// that is damaged ends there.
+fn forwards(file: &mut Opened, count: u64) -> (u64, u64) {
     let keep = usize::try_from(count).unwrap_or(usize::MAX);
     let mut starts = std::collections::VecDeque::new();
     let mut block = vec![0; BLOCK];
     let (mut offset, mut begins) = (0, true);
     loop {
-        let size = file.read(&mut block)?;
+        let size = file.read(&mut block).unwrap_or(0);
         if size == 0 {
-            return Ok((starts.len() as u64, starts.front().copied().unwrap_or(0)));
+            return (starts.len() as u64, starts.front().copied().unwrap_or(0));
         }
         let mut note = |start: u64| {
             if starts.len() == keep {

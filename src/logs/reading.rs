@@ -1,6 +1,5 @@
 //! Several streams in the order of time: first what was written, then what is being written.
 
-use std::io;
 use std::ops::Range;
 
 use super::cursor::Place;
@@ -44,32 +43,38 @@ impl Reading {
     }
 
     /// Gives all that was written to some of them, up to the moment when they were made. Unfinished lines count if
-    /// `finish`.
+    /// `finish`. What cannot be read is left out: see [`Reading::troubles`].
     ///
     /// # Errors
-    /// Those of reading, as `trouble` makes them, and those of `give`.
+    /// Those of `give`.
     pub fn history<E>(
         &mut self,
         which: Range<usize>,
         finish: bool,
         mut give: impl FnMut(Event<'_>) -> Result<(), E>,
-        mut trouble: impl FnMut(io::Error) -> E,
     ) -> Result<(), E> {
         let first = which.start;
-        let sources = &mut self.sources[which];
+        let Reading { sources, untold, .. } = self;
+        let sources = &mut sources[which];
         let mut order = Order::default();
         let mut unfinished = vec![finish; sources.len()];
+        let mut broken = vec![false; sources.len()];
         loop {
             let mut waiting = false;
-            for (source, unfinished) in sources.iter_mut().zip(&mut unfinished) {
-                if source.head().is_some() {
+            for ((source, unfinished), broken) in sources.iter_mut().zip(&mut unfinished).zip(&mut broken) {
+                if source.head().is_some() || *broken {
                     continue;
                 }
-                match source.fill().map_err(&mut trouble)? {
-                    Fill::Ready => {}
-                    Fill::Working => waiting = true,
-                    Fill::Dry if std::mem::take(unfinished) => source.finish(),
-                    Fill::Dry => {}
+                match source.fill() {
+                    Ok(Fill::Ready) => {}
+                    Ok(Fill::Working) => waiting = true,
+                    Ok(Fill::Dry) if std::mem::take(unfinished) => source.finish(),
+                    Ok(Fill::Dry) => {}
+                    // The others are there all the same.
+                    Err(error) => {
+                        untold.push(error.to_string());
+                        *broken = true;
+                    }
                 }
             }
             if waiting {
@@ -171,6 +176,11 @@ impl Reading {
     /// Whether lines wait for the next look.
     pub fn is_waiting(&self) -> bool {
         self.settled.iter().any(|count| *count > 0)
+    }
+
+    /// Whether it is to be looked at again although nothing is written.
+    pub fn is_displaced(&mut self) -> bool {
+        self.sources.iter_mut().any(|source| source.cursor().is_displaced())
     }
 
     /// The sources.

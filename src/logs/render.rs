@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Serialize;
 
 use super::sieve::{Line, Pattern};
+use crate::model::date_format::DateFormat;
 use crate::model::dress::Dress;
 use crate::wire::VERSION;
 use crate::wire::log_line::{self, LogLine, StreamName};
@@ -38,8 +40,19 @@ pub enum Shape {
     Text,
     /// One object a line ([`LogLine`]).
     Json,
-    /// `timestamp=… app=… type=… message=…`, as pm2 has it.
+    /// `timestamp=… app=… type=… message=…`, as pm2 has it; with `id=…` if there are [`Look::ids`].
     Pairs,
+    /// One object a line, with the keys that pm2 gives it.
+    Pm2Json,
+}
+
+/// How a time stands before a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// As strftime has it.
+    Strftime(String),
+    /// As pm2 has it.
+    Tokens(DateFormat),
 }
 
 /// What the lines look like.
@@ -48,13 +61,28 @@ pub struct Look {
     /// The shape.
     pub shape: Shape,
     /// Text: the time before each line, in this format.
-    pub time: Option<String>,
+    pub time: Option<TimeFormat>,
     /// Text: matches of this pattern are marked.
     pub matches: Option<Pattern>,
     /// Text: this too.
     pub highlight: Option<Pattern>,
     /// Text: `--` between lines that are not neighbours.
     pub groups: bool,
+    /// Text: no byte that was not written stands behind the last line.
+    pub raw: bool,
+    /// For pm2's users: the id of each source's service.
+    pub ids: Vec<usize>,
+}
+
+/// A line as `pm2 logs --json` has it.
+#[derive(Serialize)]
+struct Pm2Line<'a> {
+    message: &'a str,
+    timestamp: Option<String>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    process_id: Option<usize>,
+    app_name: &'a str,
 }
 
 /// Turns lines into bytes.
@@ -81,11 +109,18 @@ impl Renderer {
             Shape::Text => self.text(source, line, out),
             Shape::Json => self.json(source, line, out),
             Shape::Pairs => self.pairs(source, line, out),
+            Shape::Pm2Json => self.pm2_json(source, line, out),
         }
     }
 
-    /// Ends a line that has not ended.
+    /// Nothing comes any more, or not for a while: a line that has not ended ends, unless all is raw.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        if !self.look.raw {
+            self.end_line(out);
+        }
+    }
+
+    fn end_line(&mut self, out: &mut Vec<u8>) {
         if self.inside.take().is_some() {
             out.push(b'\n');
         }
@@ -93,7 +128,7 @@ impl Renderer {
 
     fn text(&mut self, source: usize, line: &Line, out: &mut Vec<u8>) {
         if self.inside != Some(source) {
-            self.finish(out);
+            self.end_line(out);
             let apart = line.gap || self.last != Some(source);
             if self.look.groups && self.last.is_some() && apart {
                 out.extend_from_slice(b"--\n");
@@ -121,8 +156,9 @@ impl Renderer {
                 out.extend_from_slice(&line.bytes[shown..]);
             }
         }
-        self.inside = (!line.ends).then_some(source);
-        if line.ends {
+        let ends = line.ends && !(line.unfinished && self.look.raw);
+        self.inside = (!ends).then_some(source);
+        if ends {
             out.push(b'\n');
         }
     }
@@ -165,7 +201,8 @@ impl Renderer {
             self.finish(out);
             let Label { service, stream, .. } = &self.labels[source];
             let time = line.at.and_then(stamp).unwrap_or_else(|| NO_TIME.to_owned());
-            let head = format!("timestamp={time} app={service} type={} message=", stream.word());
+            let id = self.look.ids.get(source).map(|id| format!(" id={id}")).unwrap_or_default();
+            let head = format!("timestamp={time} app={service}{id} type={} message=", stream.word());
             out.extend_from_slice(head.as_bytes());
         }
         out.extend_from_slice(&line.bytes);
@@ -175,9 +212,31 @@ impl Renderer {
         }
     }
 
-    fn local_time(&self, line: &Line, format: &str) -> String {
+    fn pm2_json(&self, source: usize, line: &Line, out: &mut Vec<u8>) {
+        let Label { service, stream, .. } = &self.labels[source];
+        let object = Pm2Line {
+            message: &String::from_utf8_lossy(&line.bytes),
+            timestamp: line.at.and_then(stamp),
+            kind: if *stream == StreamName::Error { "err" } else { stream.word() },
+            process_id: self.look.ids.get(source).copied(),
+            app_name: service,
+        };
+        serde_json::to_writer(&mut *out, &object)
+            .expect("a vector takes everything, and the object has strings and a number only");
+        out.push(b'\n');
+    }
+
+    fn local_time(&self, line: &Line, format: &TimeFormat) -> String {
         let at = line.at.and_then(timestamp).map(|at| at.to_zoned(self.zone.clone()));
-        let text = at.and_then(|at| jiff::fmt::strtime::format(format, &at).ok());
+        let text = at.and_then(|at| match format {
+            TimeFormat::Strftime(format) => jiff::fmt::strtime::format(format, &at).ok(),
+            TimeFormat::Tokens(format) => {
+                let mut text = Vec::new();
+                let unix_ms = u64::try_from(at.timestamp().as_millisecond()).ok()?;
+                format.write(&mut text, unix_ms, at.offset().seconds());
+                String::from_utf8(text).ok()
+            }
+        });
         text.unwrap_or_else(|| NO_TIME.to_owned())
     }
 }
@@ -205,7 +264,6 @@ fn stamp(unix_ns: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::date_format::DateFormat;
 
     fn line(bytes: &[u8], ends: bool) -> Line {
         let at = Some(1_795_373_591_120_000_000);
@@ -241,9 +299,12 @@ mod tests {
         ];
         let expected = "out | one\nerr | begun\nout | cut\nerr | x\nout | off\n";
         assert_eq!(shown(Look::default(), &lines), expected);
-        let look = Look { time: Some(TIME.to_owned()), ..Look::default() };
+        let look = Look { time: Some(TimeFormat::Strftime(TIME.to_owned())), ..Look::default() };
         assert_eq!(shown(look.clone(), &lines[..1]), "out | 2026-11-22 18:53:11.120 one\n");
         assert_eq!(shown(look, &[(0, Line { at: None, ..line(b"one", true) })]), "out | - one\n");
+        let unfinished = [(0, Line { unfinished: true, ..line(b"o", true) }), (1, line(b"x", false))];
+        assert_eq!(shown(Look::default(), &unfinished), "out | o\nerr | x\n");
+        assert_eq!(shown(Look { raw: true, ..Look::default() }, &unfinished), "out | o\nerr | x");
     }
 
     #[test]
@@ -280,6 +341,26 @@ mod tests {
     }
 
     #[test]
+    fn as_pm2_has_it() {
+        let ids = vec![4, 4];
+        let json = Look { shape: Shape::Pm2Json, ids: ids.clone(), ..Look::default() };
+        let expected = concat!(
+            r#"{"message":"a\"b","timestamp":"2026-11-22T18:53:11.120Z","type":"out","process_id":4,"app_name":"web"}"#,
+            "\n",
+            r#"{"message":"c","timestamp":null,"type":"err","process_id":4,"app_name":"web"}"#,
+            "\n"
+        );
+        let lines = [(0, line(b"a\"b", true)), (1, Line { at: None, ..line(b"c", true) })];
+        assert_eq!(shown(json, &lines), expected);
+        let pairs = Look { shape: Shape::Pairs, ids, ..Look::default() };
+        let expected = "timestamp=2026-11-22T18:53:11.120Z app=web id=4 type=out message=a b\n";
+        assert_eq!(shown(pairs, &[(0, line(b"a b", true))]), expected);
+        let format = DateFormat::parse("YYYY-MM-DD-HH:mm:ss").unwrap();
+        let timed = Look { time: Some(TimeFormat::Tokens(format)), ..Look::default() };
+        assert_eq!(shown(timed, &[(0, line(b"a", true))]), "out | 2026-11-22-18:53:11 a\n");
+    }
+
+    #[test]
     fn times_for_programs_sort_as_text() {
         for shape in [Shape::Json, Shape::Pairs] {
             let at = |ms: u64| Some((1_795_373_591_000 + ms) * 1_000_000);
@@ -300,7 +381,7 @@ mod tests {
         assert_eq!(near, text.replace("{\"a\":1}}", "{\"a\":1},\"context\":true}\n"));
         let other = shown(json, &[(1, line(object, true))]);
         assert!(other.contains(r#""stream":"error","line":"{\"v\":1,"#), "{other}");
-        let timed = Look { time: Some(TIME.to_owned()), ..Look::default() };
+        let timed = Look { time: Some(TimeFormat::Strftime(TIME.to_owned())), ..Look::default() };
         let lines = [(0, line(b"2026-11-22T18:53:11: one", true)), (0, line(object, true))];
         let lines = [lines[0].clone(), lines[1].clone(), (0, line(b"two", true))];
         let expected =

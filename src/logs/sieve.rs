@@ -71,8 +71,10 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// It begins a line.
     pub begins: bool,
-    /// A line feed follows.
+    /// A line feed follows, or its end is not waited for.
     pub ends: bool,
+    /// No line feed follows: its end has not been written.
+    pub unfinished: bool,
     /// It matches, and is not just a neighbour.
     pub hit: bool,
     /// There are lines between it and the one before that nobody wanted.

@@ -89,6 +89,14 @@ impl Source {
         Ok(Source::of(cursor, filter))
     }
 
+    /// The same. One that cannot be read now says so when it is read, and hides none of the others.
+    pub fn new_or_later(stream: Stream, filter: Filter, start: Start) -> Source {
+        Source::new(stream.clone(), filter.clone(), start).unwrap_or_else(|_| {
+            let from = if start == Start::Oldest { 0 } else { stream.newest() };
+            Source::of(Cursor::after(stream, from), filter)
+        })
+    }
+
     /// What comes after the place of a cursor.
     pub fn of(cursor: Cursor, filter: Filter) -> Source {
         let sieve = Sieve::new(filter.context);
@@ -170,7 +178,7 @@ impl Source {
         let place = cursor.place();
         if let Some((piece, when)) = cursor.rest() {
             let end = Place { offset: place.offset + piece.bytes.len() as u64, ..place };
-            take(filter, sieve, key, wanted, (Piece { ends: true, ..piece }, when, end));
+            take(filter, sieve, key, wanted, (Piece { ends: true, ..piece }, when, end), true);
         }
     }
 
@@ -188,7 +196,7 @@ impl Source {
         let mut place = cursor.place();
         while let Some((piece, when)) = cursor.piece() {
             place.offset += (piece.bytes.len() + usize::from(piece.ends)) as u64;
-            take(filter, sieve, key, wanted, (piece, when, place));
+            take(filter, sieve, key, wanted, (piece, when, place), false);
         }
         Ok(read)
     }
@@ -201,6 +209,7 @@ fn take(
     key: &mut u64,
     wanted: &mut bool,
     (piece, when, end): (Piece<'_>, When, Place),
+    unfinished: bool,
 ) {
     if piece.begins {
         *wanted = filter.wants_time(when);
@@ -215,6 +224,7 @@ fn take(
         key: *key,
         begins: piece.begins,
         ends: piece.ends,
+        unfinished,
         hit,
         end,
         ..Line::default()
@@ -261,6 +271,9 @@ fn nth_last(stream: Stream, filter: &Filter, count: u64) -> io::Result<Cursor> {
                 }
             }
         }
+    }
+    if hits.len() < keep && !cursor.troubles().is_empty() {
+        return oldest(stream, filter); // all is wanted, and what cannot be read is told by the reader that comes to it
     }
     match hits.front().filter(|_| keep > 0) {
         Some(place) => Cursor::at(stream, *place),

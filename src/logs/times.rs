@@ -1,7 +1,7 @@
 //! When the bytes of a log were written, from its index.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 
 use crate::os::file;
@@ -36,16 +36,33 @@ impl Times {
         times
     }
 
+    /// Opens what fits, if there is anything.
     fn open(&mut self) {
         let fitting = self.paths.iter().find_map(|path| {
             let file = file::open_log(path).ok()?;
-            let mut start = [0; HEADER];
-            file.read_exact_at(&mut start, 0).ok()?;
-            let header = Header::decode(&start)?;
-            self.inode.is_none_or(|inode| inode == header.inode).then_some((file, header))
+            let header = self.header_of(&file)?;
+            Some((file, header))
         });
         if let Some((file, header)) = fitting {
             (self.file, self.next) = (Some(file), header.size);
+        }
+    }
+
+    /// Its header; none if it is no index, or one of another log.
+    fn header_of(&self, file: &File) -> Option<Header> {
+        let mut start = [0; HEADER];
+        file.read_exact_at(&mut start, 0).ok()?;
+        Header::decode(&start).filter(|header| self.inode.is_none_or(|inode| inode == header.inode))
+    }
+
+    /// Somebody may have deleted or damaged it: then the keeper has begun another one, or soon will.
+    fn reopen_if_lost(&mut self) {
+        let Some(file) = &self.file else { return };
+        if self.header_of(file).is_none() {
+            self.file = None; // nothing in it is a time
+            self.open();
+        } else if file.metadata().is_ok_and(|about| about.nlink() == 0 || about.len() < self.next) {
+            self.open(); // until there is another one, what this one says is true
         }
     }
 
@@ -91,6 +108,7 @@ impl Times {
     fn load(&mut self) {
         (self.at, self.dry) = (0, true);
         self.batch.clear();
+        self.reopen_if_lost();
         let Some(file) = &self.file else { return };
         let mut bytes = [0; BATCH * RECORD];
         let Ok(read) = file.read_at(&mut bytes, self.next) else { return };
@@ -159,6 +177,27 @@ mod tests {
         assert_eq!(first(&[(0, 10), (10, 20)], 99), 10);
         assert_eq!(first(&[(0, 30), (10, 10), (20, 40)], 25), 0, "a clock that was set back");
         assert_eq!(Times::new(vec![], None).first_since(5), 0);
+    }
+
+    #[test]
+    fn one_that_is_lost_while_it_is_read_is_followed_by_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("idx");
+        let next_time = |times: &mut Times, offset| {
+            times.look_again();
+            times.when(offset)
+        };
+        fs::write(&path, index(&[(0, 100), (10, 200)])).unwrap();
+        let mut times = Times::new(vec![path.clone()], Some(7));
+        assert_eq!(times.when(10), Some(200));
+        fs::remove_file(&path).unwrap();
+        assert_eq!(next_time(&mut times, 15), Some(200), "it held until its keeper noticed");
+        fs::write(&path, index(&[(20, 300)])).unwrap();
+        assert_eq!(next_time(&mut times, 20), Some(300), "deleted");
+        fs::write(&path, "no index at all\n".repeat(99)).unwrap();
+        assert_eq!(next_time(&mut times, 25), Some(300), "nothing in it is taken for a time");
+        fs::write(&path, index(&[(30, 400)])).unwrap();
+        assert_eq!(next_time(&mut times, 30), Some(400), "overwritten");
     }
 
     #[test]

@@ -78,7 +78,11 @@ pub fn is_object(line: &[u8], service: &str, stream: StreamName) -> bool {
     write_owner(&mut owner, service, stream);
     let behind_time = || line.strip_prefix(BEGIN)?.get(RFC3339..);
     let rest = behind_time().and_then(|rest| rest.strip_prefix(&owner[..]));
-    let known = rest.is_some_and(|rest| rest.starts_with(b"\"line\":\"") || rest.starts_with(b"\"json\":{"));
+    // An object stands there as it was written, also what is blank before it.
+    let object = |rest: &[u8]| {
+        rest.strip_prefix(b"\"json\":").is_some_and(|it| it.trim_ascii_start().starts_with(b"{"))
+    };
+    let known = rest.is_some_and(|rest| rest.starts_with(b"\"line\":\"") || object(rest));
     known && str::from_utf8(line).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
@@ -116,6 +120,7 @@ mod tests {
         assert_eq!(str::from_utf8(&head), Ok(text));
         let is_one = |rest: &str| is_object(format!("{text}{rest}").as_bytes(), "web", StreamName::Merged);
         assert!(is_one(r#""line":"a"}"#) && is_one(r#""json":{"a":1}}"#));
+        assert!(is_one(r#""json": 	{"a":1} }"#), "an object with blanks around it");
         for other in
             ["", r#""line":1}"#, r#""line":"a""#, r#""line":"a"}}"#, r#""json":{}"#, r#""other":"a"}"#]
         {

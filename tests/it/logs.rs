@@ -119,6 +119,93 @@ fn following_is_byte_identical_over_rotations_and_deaths_of_every_process() {
 }
 
 #[test]
+fn following_misses_no_line_whatever_takes_the_place_of_the_file() {
+    let machine = Machine::new(
+        "[services.web]\ncommand = [\"UNRULY\", \"number\", \"5\", \"1\", \"hang\"]\nlog.on_full = \"block\"\n",
+    );
+    let seen = machine.dir().join("seen");
+    let _following = follow(&machine, &["web", "--out", "--raw"], File::create(&seen).unwrap());
+    machine.up();
+    let log = machine.dir().join("logs/web-out.log");
+    let numbers = || -> Vec<u64> {
+        let text = fs::read_to_string(&seen).unwrap();
+        text.lines().filter_map(|line| line.get(..10)?.parse().ok()).collect()
+    };
+    let last = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().rev().find_map(|line| line.get(..10)?.parse::<u64>().ok())
+    };
+    for number in 0..3 {
+        let there = until("a line", || last(&log), Option::is_some);
+        until("followed", || numbers().last().copied(), |seen| *seen >= there);
+        let aside = log.with_extension(format!("aside{number}"));
+        match number {
+            0 => {
+                fs::rename(&log, &aside).unwrap();
+                fs::write(&log, "a stranger's line\n").unwrap();
+            }
+            1 => {
+                fs::hard_link(&log, &aside).unwrap();
+                fs::copy(&log, log.with_extension("new")).unwrap(); // as `sed -i` does
+                fs::rename(log.with_extension("new"), &log).unwrap();
+            }
+            _ => {
+                fs::rename(&log, &aside).unwrap();
+                std::os::unix::fs::symlink(&aside, &log).unwrap();
+                until("noticed", || machine.ok(&["status"]), |said| said.contains("symbolic link"));
+                fs::remove_file(&log).unwrap();
+            }
+        }
+    }
+    until("lines", || last(&log), Option::is_some);
+    machine.ok(&["stop", "web"]);
+    let end = last(&log).unwrap();
+    until("the last line", || numbers().last().copied(), |last| *last == Some(end));
+    let mut next = 0;
+    for number in numbers() {
+        assert!(number <= next, "{next} is missing before {number}");
+        next = next.max(number + 1);
+    }
+}
+
+#[test]
+fn following_ends_with_its_reader() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"say\", \"one\", \"hang\"]\n");
+    machine.up();
+    until("a line", || machine.log("web", "out"), |log| log == "one\n");
+    let mut following = follow(&machine, &["web", "--raw"], Stdio::piped());
+    let mut reader = BufReader::new(following.0.stdout.take().unwrap());
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    assert_eq!(line, "one\n");
+    drop(reader); // as `head -1` does; nothing is written any more that would find it out
+    let code = until("the end", || following.0.try_wait().unwrap(), Option::is_some).unwrap();
+    assert!(code.success(), "{code}");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_hides_no_other() {
+    let machine = Machine::new(TWO);
+    write(&machine, "web-out.log", b"one\ntwo\n");
+    std::os::unix::fs::symlink("web-out.log", machine.dir().join("logs/db-out.log")).unwrap();
+    for more in [&["-n", "9"][..], &["--since", "2h"], &["-n", "9", "--grep", "."]] {
+        let outcome = machine.run(&[&["logs", "--nostream"], more].concat());
+        assert_eq!((outcome.code, outcome.out.as_str()), (1, "web | one\nweb | two\n"), "{more:?}");
+        assert!(outcome.err.contains("db-out.log: it is a symbolic link"), "{more:?}: {}", outcome.err);
+    }
+}
+
+#[test]
+fn raw_is_what_was_written_to_the_byte() {
+    let machine = Machine::new(TWO);
+    let bytes = b"one\n\xff\x00two\nno end".as_slice();
+    write(&machine, "web-out.log", bytes);
+    let raw = machine.command(&["logs", "web", "--raw", "--nostream"]).output().unwrap();
+    assert_eq!(raw.stdout, bytes);
+    assert_eq!(machine.ok(&["logs", "db", "web", "--nostream", "--grep", "no"]), "web | no end\n");
+}
+
+#[test]
 fn both_streams_come_in_the_order_of_time() {
     let machine = Machine::new("");
     let gate = |number: usize| machine.dir().join(format!("gate{number}"));
@@ -241,6 +328,38 @@ fn archives_are_read_and_searched_without_anybody() {
     }
     fs::remove_file(machine.dir().join("ecosystem.toml")).unwrap();
     assert_eq!(said(&[]).0, 4, "no file, and nothing ever ran");
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_no_success() {
+    let machine = Machine::new(TWO);
+    let lines: String = (0..2000).map(|number| format!("error {number:x} {}\n", number * 7919)).collect();
+    write(&machine, "archive/2026-10/web-out.20261031T235959.000Z.log.gz", lines.as_bytes());
+    write(&machine, "archive/2026-11/web-out.20261101T120000.000Z.log", b"error in between\n");
+    write(&machine, "web-out.log", b"an error here\n");
+    let archive = machine.dir().join("logs/archive/2026-10/web-out.20261031T235959.000Z.log.gz");
+    let whole = fs::read(&archive).unwrap();
+    for (damaged, rest) in [(&b"no archive at all"[..], false), (&whole[..whole.len() / 2], true)] {
+        fs::write(&archive, damaged).unwrap();
+        for args in [&["-g", "error"][..], &["-g", "error", "-n", "5000"], &["-n", "5000"]] {
+            let outcome = machine.run(&[&["logs", "--nostream", "web"], args].concat());
+            assert_eq!(outcome.code, 1, "{args:?} {outcome:#?}");
+            assert!(
+                outcome.err.starts_with("cannot read ") && outcome.err.lines().count() == 1,
+                "{outcome:#?}"
+            );
+            assert!(outcome.out.ends_with("error in between\nan error here\n"), "{args:?} {outcome:#?}");
+            assert_eq!(
+                outcome.out.starts_with("error 0 0\nerror 1 7919\n"),
+                rest,
+                "{args:?} {}",
+                outcome.out
+            );
+        }
+        // What is not asked for may be as it is.
+        assert_eq!(machine.ok(&["logs", "--nostream", "web", "-n", "1"]), "an error here\n");
+        assert_eq!(machine.ok(&["logs", "--nostream", "web", "-g", "error", "-n", "1"]), "an error here\n");
+    }
 }
 
 #[test]

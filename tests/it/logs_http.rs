@@ -66,12 +66,16 @@ fn lines_and_bytes() {
         ("/v1/services/web/logs?grep=(", "400"),
         ("/v1/services/web/logs?line=1", "400"),
         ("/v1/services/web/logs?lines=100001", "400"),
+        ("/v1/services/web/logs?lines=abc", "400"),
         ("/v1/services/web/logs?grep=x&before=101", "400"),
         ("/v1/services/web/logs/follow?until=1h", "400"),
         ("/v1/services/web/logs/other", "404"),
     ] {
         assert_eq!(code(path), expected, "{path}");
     }
+    let (_, refusal) = get(&machine, "/v1/services/web/logs/follow?lines=abc", "");
+    let refusal: Value = serde_json::from_slice(&refusal).unwrap();
+    assert_eq!(refusal["error"], "lines: it must be a number from 0 to 100000, not \"abc\"");
     let bytes = |range: &str| {
         let (head, body) = get(&machine, "/v1/services/web/logs/out", range);
         let told = head.lines().find_map(|line| line.strip_prefix("content-range: ")).unwrap_or("");

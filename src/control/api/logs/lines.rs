@@ -1,12 +1,10 @@
 //! Lines that were written.
 
-use std::io;
-
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
 use super::Wanted;
-use super::body::{Gone, of_pieces};
+use super::body::of_pieces;
 use crate::logs::reading::{Event, Reading};
 use crate::logs::source::{Source, Start};
 use crate::wire::api::Refusal;
@@ -29,14 +27,8 @@ pub fn answer(wanted: Wanted) -> Response {
     let Wanted { files, filter, place, .. } = wanted;
     let (pieces, body) = of_pieces(place);
     let work = move || {
-        let sources = files.into_iter().map(|(stream, _)| Source::new(stream, filter.clone(), start));
-        let sources = match sources.collect::<io::Result<Vec<Source>>>() {
-            Ok(sources) => sources,
-            Err(error) => {
-                let _ = pieces.send_now(trouble(&error)); // who has gone misses nothing
-                return;
-            }
-        };
+        let source = |(stream, _)| Source::new_or_later(stream, filter.clone(), start);
+        let sources: Vec<Source> = files.into_iter().map(source).collect();
         let mut reading = Reading::new(sources);
         let streams = reading.sources().len();
         let mut out = Vec::new();
@@ -50,14 +42,9 @@ pub fn answer(wanted: Wanted) -> Response {
                 false => Ok(()),
             }
         };
-        let mut troubles = Vec::new();
-        let told = reading.history(0..streams, true, give, |error| {
-            troubles = trouble(&error);
-            Gone
-        });
-        if told.is_ok() || !troubles.is_empty() {
-            out.append(&mut troubles);
-            let _ = pieces.send_now(out); // as above
+        if reading.history(0..streams, true, give).is_ok() {
+            out.extend(reading.troubles().into_iter().flat_map(trouble));
+            let _ = pieces.send_now(out); // who has gone misses nothing
         }
     };
     tokio::task::spawn_blocking(work);
@@ -65,8 +52,8 @@ pub fn answer(wanted: Wanted) -> Response {
 }
 
 /// The head of the answer is on its way: what cannot be read is told as an object of its own.
-fn trouble(error: &io::Error) -> Vec<u8> {
-    let refusal = Refusal { error: error.to_string(), hint: None };
+fn trouble(error: String) -> Vec<u8> {
+    let refusal = Refusal { error, hint: None };
     let mut bytes = serde_json::to_vec(&refusal).expect("it has only strings");
     bytes.push(b'\n');
     bytes

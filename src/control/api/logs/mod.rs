@@ -16,19 +16,16 @@ use axum::Router;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::routing::get;
-use jiff::Zoned;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::Refused;
 use crate::control::folder;
 use crate::control::plane::Plane;
 use crate::logs::files::Stream;
+use crate::logs::former;
 use crate::logs::render::{Label, Look, Renderer, Shape};
-use crate::logs::sieve::{Context, Pattern};
 use crate::logs::source::Filter;
-use crate::logs::{former, moments};
 use crate::model::name::ServiceName;
 use crate::wire::log_line::StreamName;
 use crate::wire::status::ServiceStatus;
@@ -37,37 +34,14 @@ mod body;
 mod bytes;
 mod follow;
 mod lines;
+mod query;
+
+use query::{Query, bad};
 
 /// Requests for logs that are served at once.
 const READERS: usize = 16;
-/// Lines of each stream, and neighbours of a match, that can be asked for: what is remembered of them is memory of the
-/// control plane.
-const MOST_LINES: u64 = 100_000;
-const MOST_NEIGHBOURS: usize = 100;
 /// A client that takes nothing for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What can be asked for.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Query {
-    /// Only this one.
-    stream: Option<StreamName>,
-    /// The last so many of each stream.
-    lines: Option<u64>,
-    /// Not older: as `logs --since` has it.
-    since: Option<String>,
-    /// Not younger.
-    until: Option<String>,
-    /// Only lines that match.
-    grep: Option<String>,
-    /// Upper and lower case are the same.
-    ignore_case: bool,
-    /// So many lines before each match.
-    before: usize,
-    /// So many lines after each match.
-    after: usize,
-}
 
 /// One request: what it asks for, and its place among the readers.
 struct Wanted {
@@ -123,9 +97,8 @@ pub fn refused() -> Router {
 impl Wanted {
     fn of(plane: &Plane, readers: &Arc<Semaphore>, name: &str, uri: &Uri) -> Result<Wanted, Refused> {
         let name = super::named(plane, name)?;
-        let query = axum::extract::Query::<Query>::try_from_uri(uri);
-        let query = query.map_err(|error| bad(error.body_text()))?.0;
-        let filter = filter(&query)?;
+        let query = Query::of(uri)?;
+        let filter = query.filter()?;
         let (files, former) = files(plane, &name, query.stream)?;
         let place = Arc::clone(readers).try_acquire_owned().map_err(|_| {
             Refused::new(
@@ -148,32 +121,6 @@ impl Wanted {
         let labels = self.files.iter().map(|(_, label)| label.clone()).collect();
         Renderer::new(labels, Look { shape: Shape::Json, ..Look::default() }, TimeZone::UTC)
     }
-}
-
-fn bad(why: impl Into<String>) -> Refused {
-    Refused::new(StatusCode::BAD_REQUEST, why)
-}
-
-fn filter(query: &Query) -> Result<Filter, Refused> {
-    let now = Zoned::now();
-    let moment = |what: &str, text: &Option<String>| {
-        let parsed = text.as_ref().map(|text| moments::parse(text, &now)).transpose();
-        parsed.map_err(|why| bad(format!("{what}: {why}")))
-    };
-    if query.lines.is_some_and(|lines| lines > MOST_LINES) {
-        let refused = bad(format!("lines: no more than {MOST_LINES} at once"));
-        return Err(refused.hint("ask for a time (since, until), or for the bytes (NAME/logs/out)"));
-    }
-    if query.before.max(query.after) > MOST_NEIGHBOURS {
-        return Err(bad(format!("before, after: no more than {MOST_NEIGHBOURS} lines")));
-    }
-    let pattern = query.grep.as_ref().map(|text| Pattern::new(text, query.ignore_case)).transpose();
-    Ok(Filter {
-        since: moment("since", &query.since)?,
-        until: moment("until", &query.until)?,
-        pattern: pattern.map_err(|why| bad(format!("grep: {why}")))?,
-        context: Context { before: query.before, after: query.after },
-    })
 }
 
 /// A log, and what its lines look like.
