@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use memchr::memchr_iter;
 
@@ -187,9 +188,10 @@ impl Follower {
         Ok(more)
     }
 
-    /// Whether a log cannot be read, and is to be tried again.
-    pub fn is_unreadable(&self) -> bool {
-        self.unreadable.iter().any(Option::is_some)
+    /// Whether a log is to be looked at again although nothing is written: it cannot be read, or something else has its
+    /// name.
+    pub fn looks_again(&mut self) -> bool {
+        self.unreadable.iter().any(Option::is_some) || self.reading.is_displaced()
     }
 
     /// Whether lines wait that may be overtaken by older ones, for a moment.
@@ -237,19 +239,33 @@ impl Follower {
     pub fn states(&mut self) -> [StreamState; 3] {
         let mut states = StreamState::nothing_of(&self.followed);
         for (number, state) in states.iter_mut().enumerate() {
-            let track = &self.tracks[number];
-            state.counts = track.file.saved.unwrap_or_default().counts;
+            state.counts = self.tracks[number].file.saved.unwrap_or_default().counts;
             state.waiting.clone_from(&self.unreadable[number]);
-            let source = &mut self.reading.sources()[number];
-            // What was sent and not confirmed counts as forwarded a moment later.
-            state.behind_bytes = source.behind();
-            if let Some(at_ms) = source.cursor().archive() {
-                let present = fs::symlink_metadata(self.streams[number].path());
-                state.behind_bytes += track.ledger.bytes_after(at_ms);
-                state.behind_bytes += present.map_or(0, |about| about.len());
-            }
+            state.behind_bytes = self.behind(number);
         }
         states
+    }
+
+    /// What of a stream is there and was not sent, bytes. What was sent and not confirmed counts as forwarded a moment
+    /// later.
+    fn behind(&mut self, number: usize) -> u64 {
+        let (stream, ledger) = (&self.streams[number], &self.tracks[number].ledger);
+        let source = &mut self.reading.sources()[number];
+        let (place, archive) = (source.cursor().place(), source.cursor().archive());
+        let of_open = source.behind();
+        let present = fs::symlink_metadata(stream.path()).ok().filter(fs::Metadata::is_file);
+        if archive.is_none() && present.as_ref().is_some_and(|about| about.ino() == place.inode) {
+            return of_open; // it has come to the present file, as nearly always
+        }
+        let mut later = stream.archives_after(archive.unwrap_or(place.after));
+        if later.first().is_some_and(|first| place.inode != 0 && first.was(place.inode) == Some(true)) {
+            later.remove(0); // the open file, under the name that it has now
+        }
+        let of_later: u64 = later
+            .iter()
+            .map(|archive| ledger.bytes_of(archive.at_ms).unwrap_or_else(|| archive.length()))
+            .sum();
+        of_open + of_later + present.map_or(0, |about| about.len())
     }
 
     /// What cannot be read is said once, and told for as long as it is so.

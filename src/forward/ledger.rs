@@ -75,9 +75,9 @@ impl Ledger {
         self.ahead.keys().next_back().copied().unwrap_or(0)
     }
 
-    /// Bytes of those after that moment.
-    pub fn bytes_after(&self, at_ms: u64) -> u64 {
-        self.ahead.range(at_ms + 1..).map(|(_, known)| known.bytes).sum()
+    /// How many bytes were written to the one of that moment, if it has been seen.
+    pub fn bytes_of(&self, at_ms: u64) -> Option<u64> {
+        self.ahead.get(&at_ms).map(|known| known.bytes)
     }
 
     /// After the archive of the moment `from` the one of the moment `to` was begun, or the present file. `sure`: the one
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(all.passed(10, Some(40), false), Lost { lines: 5, bytes: 200, at_least: false });
         assert_eq!(all.passed(10, None, false), Lost { lines: 5, bytes: 300, at_least: true });
         assert!(all.passed(40, None, false).is_nothing());
-        assert_eq!((all.bytes_after(20), all.newest()), (200, 40));
+        assert_eq!((all.bytes_of(20), all.bytes_of(50), all.newest()), (Some(100), None, 40));
         all.forget(20);
         assert!(!all.knows(20) && all.knows(30));
         assert!(all.passed(0, Some(30), false).is_nothing(), "it has had those");

@@ -8,7 +8,8 @@
 //! ```text
 //! worker     one thread for each sink: waits, delivers, tries again
 //! watch      knows which logs were written, and that one was rotated        ledger     which archives went unread
-//! follower   one service in one sink: its two streams in the order of time  position   how far they have come
+//! service    one service in one sink, if its logs can be read                position   how far they have come
+//! follower   its streams in the order of time
 //! outlet     what can be sent a line, and the kinds of it                   rfc5424    a line as a syslog message
 //! stop       tells all threads to end                                       state      tells everybody how a sink is
 //! ```
@@ -36,6 +37,7 @@ mod ledger;
 mod outlet;
 mod position;
 mod rfc5424;
+mod service;
 mod state;
 mod stop;
 mod watch;

@@ -33,10 +33,10 @@ impl PositionFile {
     /// # Errors
     /// Those of open(2) and read(2); a newer dogwatch has written it.
     pub fn open(path: &Path) -> io::Result<PositionFile> {
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
+        let (file, bytes) = read(path).map_err(|error| {
+            let path = path.display();
+            io::Error::new(error.kind(), format!("cannot open {path}, how far it has come: {error}"))
+        })?;
         let position = Position::decode(&bytes).map_err(|v| {
             let path = path.display();
             io::Error::other(format!(
@@ -64,6 +64,14 @@ impl PositionFile {
         (self.seq, self.saved) = (seq, Some(point));
         Ok(())
     }
+}
+
+fn read(path: &Path) -> io::Result<(File, Vec<u8>)> {
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((file, bytes))
 }
 
 #[cfg(test)]

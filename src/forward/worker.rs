@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::follower::{Follower, Held, STREAMS};
+use super::follower::{Held, STREAMS};
 use super::outlet::{self, Outlet};
+use super::service::Service;
 use super::state::Teller;
 use super::stop::Stop;
 use super::watch::LogWatch;
 use crate::logs::render::Label;
+use crate::model::failure::cause;
 use crate::model::sink::Target;
 use crate::os::lock::{self, Attempt};
 use crate::os::{clock, own};
@@ -31,18 +33,16 @@ const GATHER: Duration = Duration::from_millis(10);
 const SOON: Duration = Duration::from_millis(20);
 /// A sink that takes nothing for so long is said to wait.
 const STUCK: Duration = Duration::from_secs(1);
-/// A log that cannot be read is tried again after this time.
-const UNREADABLE: Duration = Duration::from_secs(1);
 /// A sink that cannot be waited on is tried again after this time.
 const BLIND: Duration = Duration::from_millis(5);
 /// How soon, and at last how seldom, it is asked what has reached the other side.
 const CONFIRM: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
-/// Forwards to one sink until all are to end. While its positions or logs cannot be read or written, it waits.
+/// Forwards to one sink until all are to end. While its folder or its lock cannot be had, it waits.
 pub fn run(paths: &Paths, planned: &PlannedSink, stop: &Stop) {
     let mut since_unix_ms = None;
     while let Err(error) = forward(paths, planned, stop) {
-        let why = format!("its positions or logs: {}", without_number(&error));
+        let why = format!("its folder: {}", cause(&error));
         own_log::line("forward", &format!("sink {} waits: {why}", planned.sink.name));
         let since_unix_ms = *since_unix_ms.get_or_insert_with(|| clock::now().unix_ms);
         let streams = planned.services.iter().flat_map(StreamState::nothing_of).collect();
@@ -69,8 +69,8 @@ fn forward(paths: &Paths, planned: &PlannedSink, stop: &Stop) -> io::Result<()> 
         own::make_folder(locks)?; // this may be the first process of all
     }
     let Some(_lock) = take_lock(&sink.lock, stop)? else { return Ok(()) };
-    let mut worker = Worker::new(paths, planned)?;
-    while worker.work(stop)? {
+    let mut worker = Worker::new(paths, planned);
+    while worker.work(stop) {
         worker.wait(stop)?;
     }
     Ok(())
@@ -91,7 +91,7 @@ fn take_lock(path: &std::path::Path, stop: &Stop) -> io::Result<Option<lock::Loc
 
 struct Worker<'a> {
     planned: &'a PlannedSink,
-    followers: Vec<Follower>,
+    services: Vec<Service>,
     /// Which of them may have something.
     due: Vec<bool>,
     watch: LogWatch,
@@ -122,7 +122,7 @@ struct Trouble {
 }
 
 impl<'a> Worker<'a> {
-    fn new(paths: &Paths, planned: &'a PlannedSink) -> io::Result<Worker<'a>> {
+    fn new(paths: &Paths, planned: &'a PlannedSink) -> Worker<'a> {
         let sink = paths.sink(&planned.sink.name);
         let mut labels = Vec::new();
         let width = planned.services.iter().map(|followed| followed.name.as_str().len()).max().unwrap_or(0);
@@ -140,21 +140,16 @@ impl<'a> Worker<'a> {
             })
         };
         // Watched first, so that nothing happens unseen.
-        let mut watch = LogWatch::new(planned.services.iter().flat_map(logs).collect());
-        let followers: io::Result<Vec<Follower>> = planned
-            .services
-            .iter()
-            .enumerate()
-            .map(|(number, followed)| Follower::new(followed.clone(), &sink, paths, STREAMS.len() * number))
+        let watch = LogWatch::new(planned.services.iter().flat_map(logs).collect());
+        let services: Vec<Service> = (0..)
+            .step_by(STREAMS.len())
+            .zip(&planned.services)
+            .map(|(label, followed)| Service::new(followed.clone(), &sink, paths, label))
             .collect();
-        let mut followers = followers?;
-        for (log, _) in watch.news().rotated {
-            followers[log / STREAMS.len()].rotated(log % STREAMS.len(), 0);
-        }
-        Ok(Worker {
+        Worker {
             planned,
-            due: vec![true; followers.len()],
-            followers,
+            due: vec![true; services.len()],
+            services,
             watch,
             outlet: outlet::to(&planned.sink.to, labels),
             teller: Teller::new(sink.state),
@@ -162,11 +157,34 @@ impl<'a> Worker<'a> {
             full: None,
             unsettled: false,
             confirm: None,
-        })
+        }
+    }
+
+    /// Begins with the services that could not be followed before, if it is time to try.
+    fn begin(&mut self) {
+        let begun: Vec<bool> = self.services.iter_mut().map(Service::begin).collect();
+        if begun.contains(&true) {
+            self.take_news(&begun);
+        }
+    }
+
+    /// What has happened to the logs. Those who have `begun` in this moment know the archives there are.
+    fn take_news(&mut self, begun: &[bool]) {
+        let news = self.watch.news();
+        news.written.iter().for_each(|log| self.due[log / STREAMS.len()] = true);
+        for (log, times) in news.rotated {
+            let (service, stream) = (log / STREAMS.len(), log % STREAMS.len());
+            let known = begun.get(service) == Some(&true);
+            self.services[service].rotated(stream, if known { 0 } else { times });
+        }
+        for (due, begun) in self.due.iter_mut().zip(begun) {
+            *due |= begun;
+        }
     }
 
     /// Delivers what there is. False if all are to end, and nothing more can be done.
-    fn work(&mut self, stop: &Stop) -> io::Result<bool> {
+    fn work(&mut self, stop: &Stop) -> bool {
+        self.begin();
         let ending = stop.deadline();
         if ending.is_some() {
             self.due.fill(true);
@@ -174,7 +192,7 @@ impl<'a> Worker<'a> {
         let tried = self.trouble.as_ref().is_none_or(|trouble| Instant::now() >= trouble.next);
         let held = if tried { self.deliver(stop).err() } else { None };
         match held {
-            Some(Held::Broken(error)) => self.lost(&error)?,
+            Some(Held::Broken(error)) => self.lost(&error),
             Some(Held::Full) => {
                 let (taken, now) = (self.outlet.taken(), Instant::now());
                 // One that takes a little each time is not stuck.
@@ -187,7 +205,7 @@ impl<'a> Worker<'a> {
         let done = self.trouble.is_some() || (!self.due.contains(&true) && self.confirm.is_none());
         let end = ending.is_some_and(|deadline| done || Instant::now() >= deadline);
         self.tell(end);
-        Ok(!end)
+        !end
     }
 
     /// Sends what all of them have, each in its turn, until nobody has any more.
@@ -203,13 +221,13 @@ impl<'a> Worker<'a> {
         self.unsettled = false;
         let begun = Instant::now();
         while self.due.contains(&true) {
-            for number in 0..self.followers.len() {
+            for number in 0..self.services.len() {
                 if !self.due[number] {
                     continue;
                 }
-                let follower = &mut self.followers[number];
-                self.due[number] = follower.turn(self.outlet.as_mut(), unix_ns(), ending)?;
-                self.unsettled |= follower.is_waiting();
+                let service = &mut self.services[number];
+                self.due[number] = service.turn(self.outlet.as_mut(), unix_ns(), ending)?;
+                self.unsettled |= service.is_waiting();
                 self.full = None;
             }
             self.settle()?;
@@ -226,9 +244,9 @@ impl<'a> Worker<'a> {
     fn settle(&mut self) -> Result<(), Held> {
         let confirmed = self.outlet.confirmed().map_err(Held::Broken)?;
         let mut unsettled = false;
-        for follower in &mut self.followers {
-            follower.settle(confirmed).map_err(Held::Broken)?;
-            unsettled |= follower.is_unsettled();
+        for service in &mut self.services {
+            service.settle(confirmed).map_err(Held::Broken)?;
+            unsettled |= service.is_unsettled();
         }
         let pause = self.confirm.map_or(CONFIRM.0, |(_, pause)| (2 * pause).min(CONFIRM.1));
         self.confirm = unsettled.then(|| (Instant::now() + pause, pause));
@@ -236,11 +254,9 @@ impl<'a> Worker<'a> {
     }
 
     /// The connection is no good any more.
-    fn lost(&mut self, error: &io::Error) -> io::Result<()> {
+    fn lost(&mut self, error: &io::Error) {
         self.outlet.close();
-        for follower in &mut self.followers {
-            follower.go_back()?;
-        }
+        self.services.iter_mut().for_each(Service::go_back);
         self.due.fill(true);
         (self.full, self.confirm, self.unsettled) = (None, None, false);
         let attempts = self.trouble.as_ref().map_or(0, |trouble| trouble.attempts) + 1;
@@ -253,7 +269,6 @@ impl<'a> Worker<'a> {
         let since_unix_ms = since_unix_ms.unwrap_or_else(|| clock::now().unix_ms);
         let waiting = Waiting { why, since_unix_ms };
         self.trouble = Some(Trouble { waiting, attempts, next: Instant::now() + pause });
-        Ok(())
     }
 
     fn is_well(&mut self) {
@@ -288,7 +303,7 @@ impl<'a> Worker<'a> {
             name: self.planned.sink.name.clone(),
             kind: self.planned.sink.to.kind().to_owned(),
             waiting: self.waiting(),
-            streams: self.followers.iter_mut().flat_map(Follower::states).collect(),
+            streams: self.services.iter_mut().flat_map(Service::states).collect(),
         };
         self.teller.tell(state, now);
     }
@@ -303,7 +318,7 @@ impl<'a> Worker<'a> {
             self.trouble.as_ref().map(|trouble| until(trouble.next)),
             (may_send && self.due.contains(&true)).then_some(Duration::ZERO),
             (may_send && self.unsettled).then_some(SOON),
-            (may_send && self.followers.iter().any(Follower::is_unreadable)).then_some(UNREADABLE),
+            self.services.iter_mut().filter_map(Service::again).min().filter(|_| may_send),
             self.full.as_ref().and_then(|_| self.outlet.fd().is_none().then_some(BLIND)),
             self.full.as_ref().and_then(|full| STUCK.checked_sub(full.since.elapsed())),
             self.confirm.filter(|_| may_send).map(|(at, _)| until(at)),
@@ -337,17 +352,13 @@ impl<'a> Worker<'a> {
         drop(fds);
         if has_news {
             pause(Some(GATHER), &mut [PollFd::new(stop.bell().as_fd(), PollFlags::POLLIN)])?;
-            let news = self.watch.news();
-            news.written.iter().for_each(|log| self.due[log / STREAMS.len()] = true);
-            for (log, times) in news.rotated {
-                self.followers[log / STREAMS.len()].rotated(log % STREAMS.len(), times);
-            }
+            self.take_news(&[]);
         }
         if self.unsettled {
             self.due.fill(true);
         }
-        for (due, follower) in self.due.iter_mut().zip(&self.followers) {
-            *due |= follower.is_unreadable();
+        for (due, service) in self.due.iter_mut().zip(&mut self.services) {
+            *due |= service.again().is_some();
         }
         Ok(())
     }
@@ -378,14 +389,8 @@ fn in_words(error: &io::Error) -> String {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
         io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => "it has gone away".to_owned(),
         io::ErrorKind::WouldBlock => "too many others wait for it".to_owned(),
-        _ => without_number(error).to_lowercase(),
+        _ => cause(error).to_lowercase(),
     }
-}
-
-/// The cause, without the number that only a programmer looks up.
-fn without_number(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 /// The wall clock, nanoseconds since 1970.

@@ -19,6 +19,12 @@ pub const UDP_MESSAGE: u64 = 2048;
 /// The same for the other transports.
 pub const MESSAGE: u64 = 64 << 10;
 
+/// The longest name of a unix socket in its folder, bytes. The folder may have any path: it is opened first, and the name
+/// stands behind `/proc/self/fd/N` in the 108 bytes that unix(7) has for both.
+const LONGEST_SOCKET_NAME: usize = 80;
+/// The longest path, bytes: PATH_MAX without its NUL.
+const LONGEST_PATH: usize = 4095;
+
 /// A place for lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
@@ -167,9 +173,20 @@ impl fmt::Display for Address {
 /// As [`Address::parse`].
 pub fn unix_path(text: &str) -> Result<PathBuf, String> {
     let path = text.strip_prefix("unix:").map(|rest| Path::new(rest.strip_prefix("//").unwrap_or(rest)));
-    match path {
-        Some(path) if path.is_absolute() && path.file_name().is_some() => Ok(path.to_owned()),
-        _ => Err(format!("{text:?} is no unix socket; write \"unix:/PATH\", with the whole path")),
+    let Some((path, name)) =
+        path.filter(|path| path.is_absolute()).and_then(|path| Some((path, path.file_name()?)))
+    else {
+        return Err(format!("{text:?} is no unix socket; write \"unix:/PATH\", with the whole path"));
+    };
+    let too_long = |what: &str, length: usize, most: usize| {
+        Err(format!(
+            "the {what} of this socket has {length} bytes, more than can be connected to; give it one of at most {most}"
+        ))
+    };
+    match (name.len(), path.as_os_str().len()) {
+        (length, _) if length > LONGEST_SOCKET_NAME => too_long("name", length, LONGEST_SOCKET_NAME),
+        (_, length) if length > LONGEST_PATH => too_long("path", length, LONGEST_PATH),
+        _ => Ok(path.to_owned()),
     }
 }
 
@@ -244,6 +261,19 @@ mod tests {
         }
         assert!(Address::parse("udp://10.0.0.1:514").unwrap().leaves_the_machine());
         assert!(!Address::parse("tcp://127.0.0.9:514").unwrap().leaves_the_machine());
+    }
+
+    #[test]
+    fn a_unix_socket_may_stand_deep_but_its_name_must_fit() {
+        let address =
+            |folder: usize, name: usize| format!("unix:/{}/{}", "f/".repeat(folder), "n".repeat(name));
+        assert!(unix_path(&address(200, 80)).is_ok());
+        let why = unix_path(&address(1, 81)).unwrap_err();
+        assert_eq!(
+            why,
+            "the name of this socket has 81 bytes, more than can be connected to; give it one of at most 80"
+        );
+        assert!(unix_path(&address(2100, 8)).unwrap_err().starts_with("the path of this socket has 42"));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use serde_json::Value;
 
 use crate::harness::{Machine, free_address, kill, send, until};
+use crate::logs_http::get;
 
 /// Somebody who takes messages, until he is dropped.
 struct Receiver {
@@ -425,6 +426,10 @@ fn a_sink_that_was_away_catches_up() {
                 },
             );
         }
+        let (_, metrics) = get(&machine, "/metrics", "");
+        let metrics = String::from_utf8(metrics).unwrap();
+        let waiting = "dogwatch_sink_waiting{sink=\"far\",service=\"web\"} 1\n";
+        assert!(metrics.contains(waiting), "{metrics}");
         let receivers = [Receiver::unix(&socket), Receiver::tcp(address), Receiver::udp(address)];
         let now = written(&machine, "web");
         for (receiver, got) in receivers.iter().zip(&got) {
@@ -500,6 +505,53 @@ fn a_log_that_cannot_be_read_is_said_and_goes_on_when_it_can() {
 }
 
 #[test]
+fn a_log_that_cannot_be_read_from_the_beginning_holds_up_no_neighbour() {
+    let machine = Machine::new("");
+    let gate = machine.dir().join("gate");
+    machine.write(&format!(
+        r#"
+        [sinks.near]
+        kind = "syslog"
+        address = "unix:SOCKET"
+        [services.web]
+        command = ["UNRULY", "say", "one", "hang"]
+        log = {{ sinks = ["file", "near"] }}
+        [services.api]
+        command = ["UNRULY", "say", "two", "while", "{}", "say", "three", "hang"]
+        log = {{ sinks = ["file", "near"] }}
+        "#,
+        gate.display()
+    ));
+    in_folder(&machine);
+    fs::write(&gate, "").unwrap();
+    let receiver = Receiver::unix(&machine.dir().join("socket"));
+    machine.up();
+    until("the first lines", || receiver.count(), |count| *count == 2);
+    until("written down", || sink_status(&machine, "web", "near"), |status| status["forwarded_lines"] == 1);
+    let log = machine.dir().join("logs/web-out.log");
+    let moved = log.with_extension("moved");
+    fs::rename(&log, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &log).unwrap(); // is read by nobody
+    let victim = forwarder(&machine, "near").unwrap();
+    kill(&victim);
+    fs::remove_file(&gate).unwrap();
+    until("the neighbour's next line", || receiver.count(), |count| *count == 3);
+    assert_ne!(forwarder(&machine, "near"), Some(victim));
+    let why = until(
+        "said",
+        || sink_status(&machine, "web", "near")["waiting"]["why"].clone(),
+        |why| !why.is_null(),
+    );
+    assert!(why.as_str().unwrap().starts_with(&format!("cannot read {}: ", log.display())), "{why}");
+    assert!(sink_status(&machine, "api", "near")["waiting"].is_null());
+    fs::rename(&moved, &log).unwrap();
+    until("well", || sink_status(&machine, "web", "near"), |status| status["waiting"].is_null());
+    let mut got = receiver.close().iter().map(|message| line(message)).collect::<Vec<_>>();
+    got.sort();
+    assert_eq!(got, [b"one".as_slice(), b"three", b"two"], "each line once");
+}
+
+#[test]
 fn what_was_deleted_before_a_sink_had_it_is_counted_to_the_line() {
     let machine = Machine::new(
         r#"
@@ -516,6 +568,9 @@ fn what_was_deleted_before_a_sink_had_it_is_counted_to_the_line() {
     let first = || machine.log_files("web", "out").first().cloned();
     until("archives that were deleted", || number_in(&first()), |number| number.is_some_and(|n| n > 3000));
     machine.ok(&["stop", "web"]);
+    let there = || written(&machine, "web") as u64 * 50;
+    let behind = || sink_status(&machine, "web", "near")["behind_bytes"].as_u64().unwrap();
+    until("all that is there waits", || (behind(), there()), |(behind, there)| behind == there);
     let receiver = Receiver::unix(&machine.dir().join("socket"));
     let status = until(
         "caught up",

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::model::phase::State;
 use crate::wire::PROGRAM;
 use crate::wire::api::Services;
+use crate::wire::sinks::SinkStatus;
 use crate::wire::status::ServiceStatus;
 
 /// The `Content-Type` of it.
@@ -72,6 +73,65 @@ const METRICS: [Metric; 13] = [
     ),
 ];
 
+/// One number of each sink of each service.
+struct SinkMetric {
+    name: &'static str,
+    kind: &'static str,
+    help: &'static str,
+    of: fn(&SinkStatus) -> f64,
+}
+
+const SINK_METRICS: [SinkMetric; 8] = [
+    SinkMetric {
+        name: "waiting",
+        kind: "gauge",
+        help: "1 while it takes nothing, or the log cannot be read.",
+        of: |sink| f64::from(u8::from(sink.waiting.is_some())),
+    },
+    SinkMetric {
+        name: "behind_bytes",
+        kind: "gauge",
+        help: "What was written and it has not got yet.",
+        of: |sink| sink.behind_bytes as f64,
+    },
+    SinkMetric {
+        name: "forwarded_lines_total",
+        kind: "counter",
+        help: "Lines that it has got.",
+        of: |sink| sink.counts.forwarded_lines as f64,
+    },
+    SinkMetric {
+        name: "forwarded_bytes_total",
+        kind: "counter",
+        help: "The same in bytes.",
+        of: |sink| sink.counts.forwarded_bytes as f64,
+    },
+    SinkMetric {
+        name: "lost_lines_total",
+        kind: "counter",
+        help: "Lines that were deleted from the archives before it had them.",
+        of: |sink| sink.counts.lost_lines as f64,
+    },
+    SinkMetric {
+        name: "lost_bytes_total",
+        kind: "counter",
+        help: "The same in bytes.",
+        of: |sink| sink.counts.lost_bytes as f64,
+    },
+    SinkMetric {
+        name: "lost_at_least",
+        kind: "gauge",
+        help: "1 if it may be more that was lost.",
+        of: |sink| f64::from(u8::from(sink.counts.lost_at_least)),
+    },
+    SinkMetric {
+        name: "cut_lines_total",
+        kind: "counter",
+        help: "Lines that were longer than it takes, and were cut.",
+        of: |sink| sink.counts.cut_lines as f64,
+    },
+];
+
 /// All of it.
 pub fn render(services: &Services) -> String {
     let mut text = String::new();
@@ -95,6 +155,20 @@ pub fn render(services: &Services) -> String {
             }
         }
     }
+    // A series without any line is not announced: most have no sink.
+    if services.services.iter().all(|service| service.sinks.is_empty()) {
+        return text;
+    }
+    for metric in &SINK_METRICS {
+        let name = format!("sink_{}", metric.name);
+        header(&mut text, &name, metric.kind, metric.help);
+        for service in &services.services {
+            for sink in &service.sinks {
+                let labels = [("sink", sink.name.as_str()), ("service", service.name.as_str())];
+                line(&mut text, &name, &labels, (metric.of)(sink));
+            }
+        }
+    }
     text
 }
 
@@ -102,7 +176,7 @@ fn header(text: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(text, "# HELP dogwatch_{name} {help}\n# TYPE dogwatch_{name} {kind}");
 }
 
-/// Names of services and states need no escapes: [`crate::model::name`].
+/// Names of services, sinks and states need no escapes: [`crate::model::name`].
 fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
     let labels: Vec<String> = labels.iter().map(|(label, value)| format!("{label}=\"{value}\"")).collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -113,6 +187,7 @@ fn line(text: &mut String, name: &str, labels: &[(&str, &str)], value: f64) {
 mod tests {
     use super::*;
     use crate::wire::log_state::LogState;
+    use crate::wire::sinks::{Counts, Waiting};
     use crate::wire::status::tests::status;
 
     #[test]
@@ -125,6 +200,14 @@ mod tests {
             dropped_lines: 12_345,
             ..LogState::default()
         };
+        let counts = Counts { forwarded_lines: 7, lost_lines: 3, lost_at_least: true, ..Counts::default() };
+        web.sinks = vec![SinkStatus {
+            name: "far".to_owned(),
+            kind: "syslog".to_owned(),
+            waiting: Some(Waiting::default()),
+            behind_bytes: 4096,
+            counts,
+        }];
         let text = render(&Services { v: 1, services: vec![web], problems: vec!["one".to_owned()] });
         for wanted in [
             "# TYPE dogwatch_service_restarts_total counter\ndogwatch_service_restarts_total{service=\"web\"} 2\n",
@@ -135,6 +218,12 @@ mod tests {
             "dogwatch_service_log_dropping{service=\"web\"} 1\n",
             "dogwatch_service_log_dropped_lines_total{service=\"web\"} 12345\n",
             "dogwatch_problems 1\n",
+            "dogwatch_sink_waiting{sink=\"far\",service=\"web\"} 1\n",
+            "dogwatch_sink_behind_bytes{sink=\"far\",service=\"web\"} 4096\n",
+            "# TYPE dogwatch_sink_forwarded_lines_total counter\n",
+            "dogwatch_sink_forwarded_lines_total{sink=\"far\",service=\"web\"} 7\n",
+            "dogwatch_sink_lost_lines_total{sink=\"far\",service=\"web\"} 3\n",
+            "dogwatch_sink_lost_at_least{sink=\"far\",service=\"web\"} 1\n",
         ] {
             assert!(text.contains(wanted), "{wanted} is not in:\n{text}");
         }
