@@ -190,8 +190,8 @@ Archives are read, too, compressed or not. Nothing of dogwatch has to run.
 /// `flush` and `reopen`.
 #[derive(Debug, Arguments)]
 pub struct Names {
-    /// Which services, or `all`
-    #[arg(value_name = "NAME", required = true)]
+    /// Which services [default: all]
+    #[arg(value_name = "NAME")]
     pub names: Vec<String>,
 }
 

@@ -14,6 +14,8 @@ use crate::wire::status::ServiceStatus;
 
 /// What is said on stderr when the keepers are asked.
 const ABSENT: &str = "the control plane is not running";
+/// The word for all services.
+const ALL: &str = "all";
 
 /// All services.
 ///
@@ -63,10 +65,8 @@ pub fn reason_to_go_on(error: CallError) -> Outcome<String> {
 /// A name that there is not, with the ones that there are.
 pub fn select<'a>(services: &'a [ServiceStatus], words: &[String]) -> Outcome<Vec<&'a ServiceStatus>> {
     let mut chosen: Vec<&ServiceStatus> = Vec::new();
-    if words.is_empty() || words.iter().any(|word| word == "all") {
-        return Ok(services.iter().collect());
-    }
-    for word in words {
+    // A name beside `all` adds nothing, but one that there is not is a mistake all the same.
+    for word in words.iter().filter(|word| *word != ALL) {
         let found = services.iter().find(|service| service.name.as_str() == word);
         let Some(service) = found else {
             let names: Vec<&str> = services.iter().map(|service| service.name.as_str()).collect();
@@ -76,7 +76,12 @@ pub fn select<'a>(services: &'a [ServiceStatus], words: &[String]) -> Outcome<Ve
             chosen.push(service);
         }
     }
-    Ok(chosen)
+    Ok(if means_all(words) { services.iter().collect() } else { chosen })
+}
+
+/// Whether the words mean all services, whatever else they name.
+pub fn means_all(words: &[String]) -> bool {
+    words.is_empty() || words.iter().any(|word| word == ALL)
 }
 
 /// The words as names, `all` left out.
@@ -84,7 +89,7 @@ pub fn select<'a>(services: &'a [ServiceStatus], words: &[String]) -> Outcome<Ve
 /// # Errors
 /// A word that no service can have as its name.
 pub fn names(words: &[String]) -> Outcome<Vec<ServiceName>> {
-    let words = words.iter().filter(|word| *word != "all");
+    let words = words.iter().filter(|word| *word != ALL);
     words.map(|word| ServiceName::new(word).map_err(|_| Failure::unknown(word, &[]))).collect()
 }
 
@@ -96,13 +101,18 @@ mod tests {
 
     #[test]
     fn names_all_and_nothing() {
-        let services = [status(State::Online, 1, None)];
+        let mut services = [status(State::Online, 1, None), status(State::Online, 1, None)];
+        services[1].name = ServiceName::new("worker").unwrap();
         let count = |words: &[&str]| {
             let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
             select(&services, &words).map(|chosen| chosen.len())
         };
-        assert_eq!((count(&[]), count(&["all"]), count(&["web", "web"])), (Ok(1), Ok(1), Ok(1)));
-        let failure = count(&["wbe"]).unwrap_err();
-        assert_eq!(failure.to_string(), "there is no service wbe\n  did you mean web? services: web");
+        assert_eq!((count(&[]), count(&["all"]), count(&["web", "web"])), (Ok(2), Ok(2), Ok(1)));
+        assert_eq!(count(&["web", "all"]), Ok(2));
+        for words in [&["wbe"][..], &["all", "wbe"], &["wbe", "all"], &["web", "wbe"]] {
+            let failure = count(words).unwrap_err();
+            let expected = "there is no service wbe\n  did you mean web? services: web, worker";
+            assert_eq!(failure.to_string(), expected, "{words:?}");
+        }
     }
 }

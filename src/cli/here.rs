@@ -1,11 +1,12 @@
 //! Which dogwatch a command is about: its folders, its file, its socket.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::fail::{Failure, Outcome};
 use crate::config;
 use crate::exit_code;
-use crate::os::own;
+use crate::os::{own, users};
 use crate::paths::{self, Paths, Surroundings};
 
 /// One dogwatch, running or not.
@@ -53,6 +54,28 @@ impl Here {
             named: file.map(|file| cwd.join(file).components().collect()),
             cwd,
         })
+    }
+
+    /// Whether this user may have to do with it at all. To be asked first: who may not look would find nothing running.
+    ///
+    /// # Errors
+    /// It is another user's.
+    pub fn need_access(&self) -> Outcome {
+        let run = &self.paths.run;
+        match std::fs::read_dir(run) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                // What can be seen of the way there belongs to the same user.
+                let owner =
+                    run.ancestors().find_map(|path| std::fs::metadata(path).ok()).map(|about| about.uid());
+                let owner = owner.and_then(users::name_of).unwrap_or_else(|| "another user".to_owned());
+                let text = format!(
+                    "the dogwatch in {} is {owner}'s: this user may neither see nor control it",
+                    run.display()
+                );
+                Err(Failure::failed(text).hint(format!("run it as {owner}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The current folder.

@@ -170,13 +170,6 @@ async fn absence(here: &Here) -> Outcome<Option<String>> {
 /// may be new in the file, so the control plane is asked about it all the same.
 async fn names(here: &Here, words: &[String]) -> Outcome<(Vec<ServiceName>, Option<String>)> {
     let why = absence(here).await?;
-    if words.iter().any(|word| word == "all") {
-        let services = match why {
-            Some(_) => direct::services(&here.paths)?,
-            None => ask::services(&here.paths).await?,
-        };
-        return Ok((services.services.into_iter().map(|service| service.name).collect(), why));
-    }
     // Half a command is worse than none: one unknown name, and nothing is done. (A service that only the file
     // has yet is known to the control plane.)
     let services = match why {

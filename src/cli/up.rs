@@ -47,6 +47,8 @@ pub fn run(here: &Here, options: &Options) -> Outcome {
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(Failure::unknown(name.as_str(), &known));
     }
+    // For who does the work, no names mean all.
+    let names = if ask::means_all(&options.names) { Vec::new() } else { names };
     let screen = Screen::of_stdout();
     if options.detach {
         let answers = block_on(bring_up(here, &file, names))??;

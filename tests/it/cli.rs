@@ -330,15 +330,49 @@ fn dogwatch_itself_may_open_many_files_and_services_get_what_was_there_before() 
 
 #[test]
 fn half_a_command_is_not_carried_out_and_a_name_twice_counts_once() {
-    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let machine = Machine::new(
+        "[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n\
+         [services.worker]\ncommand = [\"UNRULY\", \"hang\"]\n",
+    );
     machine.ok(&["up", "-d", "web", "web"]);
     let before = machine.until_state("web", "online");
-    for command in ["restart", "stop"] {
-        let outcome = machine.run(&[command, "web", "nosuch"]);
-        assert_eq!(outcome.code, i32::from(exit_code::UNKNOWN_SERVICE), "{outcome:#?}");
+    for command in ["restart", "stop", "flush", "reopen", "logs"] {
+        for others in ["web", "all"] {
+            let outcome = machine.run(&[command, others, "nosuch"]);
+            assert_eq!(
+                outcome.code,
+                i32::from(exit_code::UNKNOWN_SERVICE),
+                "{command} {others} {outcome:#?}"
+            );
+            assert!(
+                outcome.out.is_empty() && outcome.err.starts_with("there is no service nosuch"),
+                "{outcome:#?}"
+            );
+        }
     }
     let after = machine.status("web");
     assert_eq!((&after["pid"], &after["state"]), (&before["pid"], &"online".into()));
+    assert_eq!(machine.status("worker")["state"], "stopped");
+    machine.ok(&["up", "-d", "web", "all"]);
+    machine.until_state("worker", "online");
+}
+
+#[test]
+fn flush_and_reopen_without_a_name_mean_all_services() {
+    let machine = Machine::new(
+        "[services.web]\ncommand = [\"UNRULY\", \"say\", \"one\", \"hang\"]\n\
+         [services.worker]\ncommand = [\"UNRULY\", \"say\", \"two\", \"hang\"]\n",
+    );
+    machine.up();
+    for (name, line) in [("web", "one\n"), ("worker", "two\n")] {
+        until("its line", || machine.log(name, "out"), |text| text == line);
+    }
+    let of_both = |done: &str| format!("web: {done}\nworker: {done}\n");
+    assert_eq!(machine.ok(&["flush"]), of_both("log files archived and emptied"));
+    assert_eq!((machine.log("web", "out"), machine.log("worker", "out")), (String::new(), String::new()));
+    assert_eq!(machine.ok(&["reopen"]), of_both("log files opened again"));
+    kill(&machine.control().unwrap());
+    assert_eq!(machine.ok(&["flush"]), of_both("log files archived and emptied"));
 }
 
 #[test]

@@ -50,6 +50,18 @@ fn answers_for_scripts() {
     assert_eq!((&list[1]["name"], &list[1]["pm2_env"]["status"]), (&"worker".into(), &"online".into()));
     let outcome = shell.run("pm2 logs web --nostream --raw --lines 1");
     assert_eq!((outcome.code, outcome.out.as_str()), (0, "hello\n"));
+    let outcome = shell.run("pm2 logs /^we/ --json --nostream");
+    let object: Value = serde_json::from_str(&outcome.out).unwrap();
+    assert!(object["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{object}");
+    let seen = ["message", "type", "process_id", "app_name"].map(|key| object[key].clone());
+    assert_eq!(seen, [Value::from("hello"), "out".into(), 0.into(), "web".into()]);
+    let outcome = shell.run("pm2 logs web -n 1 --format --nostream");
+    assert!(outcome.out.ends_with(" app=web id=0 type=out message=hello\n"), "{outcome:#?}");
+    let outcome = shell.run("pm2 logs web --nostream --timestamp '[at] YYYY' --highlight hell");
+    assert!(outcome.out.contains("0|web | at 2") && outcome.out.contains(" hello\n"), "{outcome:#?}");
+    let outcome = shell.run("pm2 logs --help");
+    assert_eq!((outcome.code, outcome.out), (0, shell.run("pm2 help").out));
+    assert_eq!(shell.run("pm2 logs /nosuch/ --nostream").code, 1);
     assert_eq!(shell.run("pm2 stop 0 -s").out, "");
     assert_eq!(machine.status("web")["state"], "stopped");
     let outcome = shell.run("pm2 list | head -1");

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::later;
+use super::{later, target};
 use crate::config::pm2_file::parse_memory;
+use crate::model::date_format::DateFormat;
 
 /// A command of pm2's that dogwatch obeys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,10 +102,27 @@ pub struct Logs {
     pub lines: usize,
     /// Go on with what is written from now on.
     pub follow: bool,
-    /// Lines without a prefix.
-    pub raw: bool,
+    /// What the lines look like.
+    pub shape: LogShape,
+    /// `--timestamp`: the time before each line.
+    pub timestamp: Option<DateFormat>,
+    /// `--highlight`: this text is marked, on a terminal.
+    pub highlight: Option<String>,
     /// Which of the two files.
     pub streams: Streams,
+}
+
+/// What the lines of `logs` look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogShape {
+    /// With a prefix, under headings.
+    Usual,
+    /// `--raw`: without a prefix.
+    Raw,
+    /// `--json`: one object a line.
+    Json,
+    /// `--format`: pairs of key and value.
+    Pairs,
 }
 
 /// Which output of a service.
@@ -121,15 +139,30 @@ pub enum Streams {
 /// pm2's own default of `--lines`.
 const LINES: usize = 15;
 
-/// An option: its long name, its short one, and an example if it takes a value.
-type Flag = (&'static str, &'static str, Option<&'static str>);
+/// pm2's own default of `--timestamp`.
+const TIME: &str = "YYYY-MM-DD-HH:mm:ss";
 
-const SILENT: Flag = ("--silent", "-s", None);
-const NO_COLOUR: Flag = ("--no-color", "", None);
-const MINI: Flag = ("--mini-list", "-m", None);
+/// An option: its long name, its short one, and whether it takes a value.
+type Flag = (&'static str, &'static str, Takes);
+
+/// The value of an option.
+#[derive(Debug, Clone, Copy)]
+enum Takes {
+    /// None.
+    Nothing,
+    /// One, like this one.
+    Value(&'static str),
+    /// The next word, unless that is an option; else this.
+    Perhaps(&'static str),
+}
+use Takes::{Nothing, Perhaps, Value};
+
+const SILENT: Flag = ("--silent", "-s", Nothing);
+const NO_COLOUR: Flag = ("--no-color", "", Nothing);
+const MINI: Flag = ("--mini-list", "-m", Nothing);
 const EVERYWHERE: [Flag; 3] = [SILENT, NO_COLOUR, MINI];
-const MEMORY: Flag = ("--max-memory-restart", "", Some("1G"));
-const UPDATE_ENV: Flag = ("--update-env", "-a", None);
+const MEMORY: Flag = ("--max-memory-restart", "", Value("1G"));
+const UPDATE_ENV: Flag = ("--update-env", "-a", Nothing);
 
 /// The options of [`EVERYWHERE`] among the words after `pm2`.
 pub fn manner(args: &[String]) -> Manner {
@@ -147,13 +180,17 @@ pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
     let Some((command, rest)) = args[flags_before..].split_first() else {
         return Err("pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".to_owned());
     };
+    // As in pm2: who asks for help gets it, whatever else stands there.
+    if rest.iter().take_while(|word| *word != "--").any(|word| word == "--help" || word == "-h") {
+        return Ok(Pm2Command::Help);
+    }
     let line = |flags: &[Flag]| Line::read(command, rest, flags);
     match command.as_str() {
         "start" => start(line(&[
             MEMORY,
             UPDATE_ENV,
-            ("--name", "-n", Some("web")),
-            ("--only", "", Some("web,api")),
+            ("--name", "-n", Value("web")),
+            ("--only", "", Value("web,api")),
         ])?),
         "stop" => line(&[])?.targets().map(Pm2Command::Stop),
         "restart" => restart(line(&[MEMORY, UPDATE_ENV])?).map(Pm2Command::Restart),
@@ -161,11 +198,15 @@ pub fn parse(args: &[String]) -> Result<Pm2Command, String> {
         "list" | "ls" | "l" | "ps" | "status" => line(&[])?.none().map(|()| Pm2Command::List),
         "show" | "describe" | "desc" | "info" => line(&[])?.one().map(Pm2Command::Show),
         "logs" | "log" => logs(line(&[
-            ("--lines", "", Some("50")),
-            ("--nostream", "", None),
-            ("--raw", "", None),
-            ("--err", "", None),
-            ("--out", "", None),
+            ("--lines", "-n", Value("50")),
+            ("--nostream", "", Nothing),
+            ("--raw", "", Nothing),
+            ("--json", "", Nothing),
+            ("--format", "", Nothing),
+            ("--timestamp", "", Perhaps(TIME)),
+            ("--highlight", "", Value("error")),
+            ("--err", "", Nothing),
+            ("--out", "", Nothing),
         ])?),
         "reloadLogs" => line(&[])?.none().map(|()| Pm2Command::ReloadLogs),
         "flush" => Ok(Pm2Command::Flush(line(&[])?.words)),
@@ -222,11 +263,20 @@ fn logs(line: Line<'_>) -> Result<Pm2Command, String> {
         (false, true) => Streams::Err,
         (true, true) | (false, false) => Streams::Both,
     };
+    let shapes = [("--json", LogShape::Json), ("--format", LogShape::Pairs), ("--raw", LogShape::Raw)];
+    let shape = shapes.iter().find(|(flag, _)| line.has(flag)).map_or(LogShape::Usual, |(_, shape)| *shape);
+    // As in pm2 the word behind it is its format, even if it was meant as a name.
+    let timestamp = line.value("--timestamp").map(DateFormat::parse).transpose();
+    let timestamp = timestamp.map_err(|why| {
+        format!("pm2 logs --timestamp: {why}; a service is named before: pm2 logs NAME --timestamp")
+    })?;
     Ok(Pm2Command::Logs(Logs {
         lines,
         streams,
+        shape,
+        timestamp,
+        highlight: line.value("--highlight").map(str::to_owned),
         follow: !line.has("--nostream"),
-        raw: line.has("--raw"),
         target: line.one_or_none()?.filter(|target| target != "all"),
     }))
 }
@@ -247,10 +297,13 @@ struct Line<'a> {
 impl<'a> Line<'a> {
     fn read(command: &'a str, args: &[String], allowed: &[Flag]) -> Result<Line<'a>, String> {
         let mut line = Line { command, words: Vec::new(), flags: BTreeMap::new() };
-        let mut args = args.iter();
+        let mut args = args.iter().peekable();
         while let Some(arg) = args.next() {
             if !arg.starts_with('-') || arg == "-" {
                 line.words.push(arg.clone());
+                if let Some(Err(why)) = target::pattern(arg) {
+                    return Err(format!("pm2 {command} {}: {why}", arg.escape_debug()));
+                }
                 continue;
             }
             let (name, inline) = match arg.split_once('=') {
@@ -258,14 +311,18 @@ impl<'a> Line<'a> {
                 None => (arg.as_str(), None),
             };
             let known = allowed.iter().chain(&EVERYWHERE);
-            let Some((long, _, example)) =
+            let Some((long, _, takes)) =
                 known.into_iter().find(|(long, short, _)| name == *long || name == *short)
             else {
                 return Err(later::form(command, name));
             };
-            let value = match example {
-                None => None,
-                Some(example) => {
+            let value = match takes {
+                Nothing => None,
+                Perhaps(usual) => {
+                    let next = || args.next_if(|next| !next.starts_with('-')).cloned();
+                    Some(inline.or_else(next).unwrap_or_else(|| (*usual).to_owned()))
+                }
+                Value(example) => {
                     let value = inline.or_else(|| args.next().cloned());
                     Some(value.ok_or_else(|| {
                         format!("pm2 {command} {long}: needs a value; try: {long} {example}")
@@ -303,7 +360,8 @@ impl<'a> Line<'a> {
         if words.is_empty() {
             return Err(format!("pm2 {command}: name a service, its id, or all"));
         }
-        let later = |word: &&String| is_file(word) || word.starts_with('/') || *word == "-";
+        let is_path = |word: &str| word.starts_with('/') && target::pattern(word).is_none();
+        let later = |word: &&String| is_file(word) || is_path(word) || *word == "-";
         match words.iter().find(later) {
             Some(word) => Err(later::form(command, word)),
             None => Ok(words),

@@ -33,7 +33,15 @@ fn restart(targets: &[&str], update_env: bool) -> Pm2Command {
 }
 
 fn logs(target: Option<&str>, lines: usize) -> Logs {
-    Logs { target: target.map(str::to_owned), lines, follow: true, raw: false, streams: Streams::Both }
+    Logs {
+        target: target.map(str::to_owned),
+        lines,
+        follow: true,
+        shape: LogShape::Usual,
+        timestamp: None,
+        highlight: None,
+        streams: Streams::Both,
+    }
 }
 
 /// As they stand in the maintenance guide.
@@ -136,11 +144,33 @@ fn every_other_form() {
             "pm2 log web --nostream --raw --err",
             Pm2Command::Logs(Logs {
                 follow: false,
-                raw: true,
+                shape: LogShape::Raw,
                 streams: Streams::Err,
                 ..logs(Some("web"), 15)
             }),
         ),
+        ("pm2 logs -n 5 --json", Pm2Command::Logs(Logs { shape: LogShape::Json, ..logs(None, 5) })),
+        ("pm2 logs --format", Pm2Command::Logs(Logs { shape: LogShape::Pairs, ..logs(None, 15) })),
+        ("pm2 logs /web/", Pm2Command::Logs(logs(Some("/web/"), 15))),
+        (
+            "pm2 logs web --highlight ERR --timestamp",
+            Pm2Command::Logs(Logs {
+                highlight: Some("ERR".into()),
+                timestamp: Some(DateFormat::parse("YYYY-MM-DD-HH:mm:ss").unwrap()),
+                ..logs(Some("web"), 15)
+            }),
+        ),
+        (
+            "pm2 logs --timestamp HH:mm --nostream web",
+            Pm2Command::Logs(Logs {
+                timestamp: Some(DateFormat::parse("HH:mm").unwrap()),
+                follow: false,
+                ..logs(Some("web"), 15)
+            }),
+        ),
+        ("pm2 logs --help", Pm2Command::Help),
+        ("pm2 restart web -h", Pm2Command::Help),
+        ("pm2 restart /web/", restart(&["/web/"], false)),
         ("pm2 logs --out --lines=0", Pm2Command::Logs(Logs { streams: Streams::Out, ..logs(None, 0) })),
         ("pm2 flush", Pm2Command::Flush(vec![])),
         ("pm2 reloadLogs", Pm2Command::ReloadLogs),
@@ -167,10 +197,18 @@ fn what_is_refused_and_how() {
         ("pm2 start web --watch=src", not_yet("start --watch")),
         ("pm2 list --sort cpu", not_yet("list --sort")),
         ("pm2 list web", not_yet("list web")),
-        ("pm2 restart /web/", not_yet("restart /web/")),
+        ("pm2 restart /srv/web.js", not_yet("restart /srv/web.js")),
         ("pm2 restart ecosystem.config.js", not_yet("restart ecosystem.config.js")),
         ("pm2 start -", not_yet("start -")),
-        ("pm2 logs --json", not_yet("logs --json")),
+        ("pm2 logs --follow", not_yet("logs --follow")),
+        (
+            "pm2 logs --timestamp web",
+            "pm2 logs --timestamp: \"web\": dogwatch has no token 'w'; as a letter, write [w]; a service is named before: pm2 logs NAME --timestamp"
+                .into(),
+        ),
+        ("pm2 restart /web(/", "pm2 restart /web(/: regex parse error:\n    web(\n       ^\nerror: unclosed group".into()),
+        ("pm2 start web -- --help", not_yet("start --")),
+        ("pm2 logs --highlight", "pm2 logs --highlight: needs a value; try: --highlight error".into()),
         ("pm2 start web -- --port 1", not_yet("start --")),
         ("pm2", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".into()),
         ("pm2 -s", "pm2: no command; try: pm2 list, pm2 logs NAME, pm2 restart NAME, pm2 help".into()),

@@ -29,6 +29,9 @@ fn dispatch(words: &[String]) -> Outcome {
     let command = args::parse(words).map_err(|text| Failure::new(exit_code::USAGE, text))?;
     let home = std::env::var_os("DOGWATCH_HOME").map(Into::into);
     let here = Here::new(home, None)?;
+    if !matches!(command, Pm2Command::Help | Pm2Command::Version) {
+        here.need_access()?;
+    }
     let voice = Voice::new(&here, args::manner(words));
     match command {
         Pm2Command::Help => print(&later::help()),

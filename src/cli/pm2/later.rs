@@ -73,7 +73,8 @@ pub fn help() -> String {
 }
 
 const HELP: &str = "\
-pm2's words, answered by dogwatch. NAME is a service of ecosystem.toml, its id, its compartment, or all.
+pm2's words, answered by dogwatch. NAME is a service of ecosystem.toml, its id, its compartment,
+all, or /REGEX/ for all whose name matches.
 
   pm2 start NAME…            start and wait until it is up; one that runs is left alone
       --max-memory-restart SIZE  give it another memory limit, without a restart
@@ -85,7 +86,8 @@ pm2's words, answered by dogwatch. NAME is a service of ecosystem.toml, its id, 
   pm2 list                   all services (also: ls, l, ps, status)
   pm2 show NAME              all about one (also: describe, desc, info)
   pm2 logs [NAME]            the latest lines, then what comes
-      --lines N  --nostream  --raw  --out  --err
+      --lines N  --nostream  --raw  --out  --err  --json  --format
+      --timestamp [FORMAT]  --highlight TEXT
   pm2 flush [NAME…]          archive and empty the log files
   pm2 reloadLogs             open log files again that another tool has moved away
   pm2 jlist | pid [NAME] | id NAME | ping

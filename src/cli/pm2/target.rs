@@ -1,11 +1,12 @@
 //! Which services a word of the command line means.
 
+use crate::logs::sieve::Pattern;
 use crate::wire::status::ServiceStatus;
 
 /// The positions of the services that `words` mean, each once, in the order of the words.
 ///
-/// As in pm2, a word is `all`, a name or a namespace (here: a compartment), and a number that is neither is
-/// an id. Unlike pm2, which acts on the words before an unknown one, nothing is done if one is unknown.
+/// As in pm2, a word is `all`, a name or a namespace (here: a compartment), a number that is neither is
+/// an id, and `/…/` means all whose name matches. Unlike pm2, which acts on the words before an unknown one, nothing is done if one is unknown.
 ///
 /// # Errors
 /// The first unknown word.
@@ -28,6 +29,12 @@ pub fn unknown(word: &str) -> String {
     format!("Process or Namespace {} not found", word.escape_debug())
 }
 
+/// The regular expression that a word is, if it is one: `/…/`. No name has a slash, so neither has the pattern.
+pub fn pattern(word: &str) -> Option<Result<Pattern, String>> {
+    let text = word.strip_prefix('/')?.strip_suffix('/')?;
+    (!text.is_empty() && !text.contains('/')).then(|| Pattern::new(text, false))
+}
+
 /// The positions of what one word means; none if it is unknown.
 pub fn meant(word: &str, services: &[ServiceStatus]) -> Vec<usize> {
     if word == "all" {
@@ -37,6 +44,9 @@ pub fn meant(word: &str, services: &[ServiceStatus]) -> Vec<usize> {
         let all = services.iter().enumerate();
         all.filter(|(_, service)| test(service)).map(|(position, _)| position).collect()
     };
+    if let Some(Ok(pattern)) = pattern(word) {
+        return matching(&|service| pattern.matches(service.name.as_str().as_bytes()));
+    }
     let named = matching(&|service| service.name.as_str() == word);
     if !named.is_empty() {
         return named;
@@ -61,13 +71,15 @@ mod tests {
     #[test]
     fn names_ids_compartments_and_all() {
         let mut services = services();
-        let table: [(&[&str], &[usize]); 7] = [
+        let table: [(&[&str], &[usize]); 9] = [
             (&["all"], &[0, 1, 2]),
             (&["webhook-button-handler"], &[0]),
             (&["2", "0"], &[2, 0]),
             (&["websocket-server", "2"], &[2]),
             (&["dashboard"], &[1, 2]),
             (&["dashboard", "all"], &[1, 2, 0]),
+            (&["/-server$/"], &[1, 2]),
+            (&["/^web/", "1"], &[0, 2, 1]),
             (&[], &[]),
         ];
         for (targets, expected) in table {
@@ -81,7 +93,7 @@ mod tests {
 
     #[test]
     fn one_unknown_word_refuses_all() {
-        for unknown in ["nosuch", "3", "-1", "webhook", ""] {
+        for unknown in ["nosuch", "3", "-1", "webhook", "", "/nosuch/", "/", "//", "/a/b/"] {
             assert_eq!(resolve(&words(&["0", unknown, "1"]), &services()), Err(unknown.to_owned()));
         }
     }
