@@ -11,6 +11,9 @@ use crate::model::units::parse_size;
 
 /// Processors that can be named.
 const MOST_CPUS: u32 = 1024;
+/// Fewer open files than this let no program start: three are its standard streams.
+const LEAST_FILES: u32 = 4;
+const COUNT_HELP: &str = "write a number, like 4096";
 /// RLIM_INFINITY of the kernel.
 const UNLIMITED: u64 = u64::MAX;
 
@@ -18,10 +21,10 @@ const UNLIMITED: u64 = u64::MAX;
 pub(super) fn read(table: &Table<'_>, found: &mut Found) -> Attributes {
     let limits =
         table.get("limits").and_then(|key| key.table("a table", "{ nofile = 4096 }", &keys::LIMITS, found));
-    let mut limit =
-        |name| limits.as_ref()?.get(name)?.count("write a number, like 4096", found).map(u64::from);
-    let (nofile, nproc) = (limit("nofile"), limit("nproc"));
-    let core = limits.as_ref().and_then(|limits| limits.get("core")).and_then(|key| core(&key, found));
+    let limit = |name| limits.as_ref().and_then(|limits| limits.get(name));
+    let nofile = limit("nofile").and_then(|key| nofile(&key, found));
+    let nproc = limit("nproc").and_then(|key| key.count(COUNT_HELP, found)).map(u64::from);
+    let core = limit("core").and_then(|key| core(&key, found));
     Attributes {
         group: table.get("group").and_then(|key| group(&key, found)),
         umask: table.get("umask").and_then(|key| umask(&key, found)),
@@ -112,6 +115,19 @@ fn ionice(key: &Value<'_>, found: &mut Found) -> Option<IoClass> {
     }
 }
 
+fn nofile(key: &Value<'_>, found: &mut Found) -> Option<u64> {
+    let most = key.count(COUNT_HELP, found)?;
+    if most < LEAST_FILES {
+        return refuse(
+            key,
+            "at least 4",
+            "three are its standard streams, and a program opens more to start",
+            found,
+        );
+    }
+    Some(u64::from(most))
+}
+
 /// `"0-2,5"`, as taskset(1) takes it.
 fn cpus(key: &Value<'_>, found: &mut Found) -> Option<Vec<u32>> {
     let text = key.text("\"0-2,5\"", found)?;
@@ -121,7 +137,8 @@ fn cpus(key: &Value<'_>, found: &mut Found) -> Option<Vec<u32>> {
     })
 }
 
-fn cpu_list(text: &str) -> Option<Vec<u32>> {
+/// A list of processors as taskset(1) takes it and sysfs gives it; none if it is not one.
+pub fn cpu_list(text: &str) -> Option<Vec<u32>> {
     let number =
         |text: &str| text.parse::<u32>().ok().filter(|cpu| *cpu < MOST_CPUS && !text.starts_with('+'));
     let mut cpus = Vec::new();

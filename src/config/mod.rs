@@ -54,6 +54,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use attributes::cpu_list;
 use mistake::Kind;
 pub use render::{Located, Mistakes};
 use table::Found;

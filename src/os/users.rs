@@ -15,6 +15,9 @@ pub struct User {
     pub ids: Ids,
 }
 
+/// The number that means "leave as it is" where one is set (setresuid(2)): nobody has it.
+const NOBODY_AT_ALL: u32 = u32::MAX;
+
 /// Finds a user by name or number. A number without an entry is a user too, with the group of that number.
 ///
 /// # Errors
@@ -36,7 +39,8 @@ pub fn find_group(group: &str) -> Result<u32, String> {
         .map(|line| line.split(':').collect::<Vec<_>>())
         .find(|fields| fields.len() >= 3 && fields[0] == group);
     let number = named.map_or(group, |fields| fields[2]);
-    number.parse().map_err(|_| "no such group in /etc/group".to_owned())
+    let number = number.parse().ok().filter(|gid| *gid != NOBODY_AT_ALL);
+    number.ok_or_else(|| "no such group in /etc/group".to_owned())
 }
 
 /// The login name of a number, if it has one.
@@ -46,7 +50,7 @@ pub fn name_of(uid: u32) -> Option<String> {
 }
 
 fn find_in(user: &str, passwd: &str, group: &str) -> Option<User> {
-    let number = user.parse::<u32>().ok();
+    let number = user.parse::<u32>().ok().filter(|uid| *uid != NOBODY_AT_ALL);
     let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| {
         fields.len() >= 6 && (fields[0] == user || number.is_some_and(|uid| fields[2] == uid.to_string()))
     });
@@ -79,5 +83,7 @@ mod tests {
         assert_eq!(find_in("33", passwd, group).unwrap().name, "web");
         assert_eq!(find_in("4711", passwd, group).unwrap().ids.uid, 4711);
         assert_eq!(find_in("nobody-here", passwd, group), None);
+        assert_eq!(find_in("4294967295", passwd, group), None);
+        assert!(find_group("4294967295").is_err());
     }
 }

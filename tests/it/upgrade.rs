@@ -395,7 +395,7 @@ fn what_must_not_take_over_is_refused_in_words_and_nothing_is_touched() {
     sh("printf '#!/bin/sh\\nexec sleep 1000\\n' > file && chmod 755 file");
     refused("it is not a program: it does not begin like one\n", "");
     sh("cp /bin/true file");
-    refused("it is no dogwatch that can take over: asked to check itself, it exited with code 0\n", "");
+    refused("it is no dogwatch that can take over (self-check: exited with code 0)\n", "");
     copy(&binary(), &file, "another build");
     let newer = machine.paths().service(&ServiceName::new("newer").unwrap());
     fs::create_dir(&newer.dir).unwrap();

@@ -43,9 +43,7 @@ impl Candidate {
             return Err(no(format!("it did not finish its self-check within {} s", PATIENCE.as_secs())));
         };
         let Ok(check) = serde_json::from_slice::<SelfCheck>(&said.out) else {
-            return Err(no(format!(
-                "it is no dogwatch that can take over: asked to check itself, it {exit}"
-            )));
+            return Err(no(format!("it is no dogwatch that can take over (self-check: {exit})")));
         };
         if check.speaks < VERSION {
             let theirs = check.speaks;

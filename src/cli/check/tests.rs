@@ -1,4 +1,5 @@
 use std::fs::{Permissions, set_permissions, write};
+use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
@@ -80,7 +81,7 @@ fn mistakes() {
 #[test]
 fn what_is_likely_to_go_wrong() {
     let folder = Folder::new(
-        r#"
+        &r#"
         [services.gone]
         command = ["./gone"]
         cwd = "nowhere"
@@ -95,8 +96,14 @@ fn what_is_likely_to_go_wrong() {
         command = ["no-such-program-anywhere"]
         [services.open]
         command = ["./open"]
-        user = "12345"
-        "#,
+        [services.bounds]
+        command = ["sh"]
+        user = "OWN"
+        group = "no-such-group"
+        cpus = "0,1000"
+        writable = [".", "no-such-folder"]
+        "#
+        .replace("OWN", &crate::os::own::effective_uid().to_string()),
     );
     folder.write(
         "ecosystem.toml",
@@ -107,7 +114,7 @@ fn what_is_likely_to_go_wrong() {
     folder.write("open", "", 0o757);
     folder.write("open.env", "SECRET=hunter2\n", 0o644);
     let (out, err, code) = folder.check(false);
-    assert!(out.starts_with("/srv/ecosystem.toml: 5 services, no mistakes, 10 warnings\n"), "{out}");
+    assert!(out.starts_with("/srv/ecosystem.toml: 6 services, no mistakes, 13 warnings\n"), "{out}");
     let expected = "warning: /srv/ecosystem.toml can be changed by every user
   run: chmod o-w /srv/ecosystem.toml
 warning: /srv/open.env can be read by every user
@@ -128,8 +135,16 @@ warning: bare: no-such-program-anywhere is in no folder of its PATH
   write its path in `command`, or set PATH in `env`
 warning: open: /srv/open can be changed by every user
   run: chmod o-w /srv/open
+warning: bounds: there is no group no-such-group on this machine
+  see: /etc/group
+warning: bounds: not all of its `cpus` are there: 1000 missing
+  this machine has ONLINE
+warning: bounds: /srv/no-such-folder, which is to be writable, does not exist
+  run: mkdir -p /srv/no-such-folder
 ";
-    assert_eq!((err.as_str(), code), (expected, exit_code::OK));
+    let online = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap();
+    let expected = expected.replace("ONLINE", online.trim());
+    assert_eq!((err.as_str(), code), (expected.as_str(), exit_code::OK));
 }
 
 #[test]
