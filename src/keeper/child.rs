@@ -211,6 +211,8 @@ pub struct RunAs {
     pub ids: Option<Ids>,
     /// Owner of FIFOs and the notify socket; none: the keeper's own user.
     pub owner: Option<(u32, u32)>,
+    /// The same in words: `user web`, `group adm`.
+    pub what: String,
     /// HOME and USER, when it is another user.
     home: Option<(String, String)>,
 }
@@ -222,15 +224,21 @@ impl RunAs {
     /// A [`StartFailure`] at step `User`.
     pub fn find(spec: &ServiceSpec) -> Result<RunAs, StartFailure> {
         let group = spec.attributes.group.as_deref().map(find_group).transpose()?;
+        let as_own_user = || RunAs {
+            ids: group.map(with_own_user),
+            owner: None,
+            what: format!("group {}", spec.attributes.group.as_deref().unwrap_or_default()),
+            home: None,
+        };
         let Some(name) = &spec.user else {
-            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
+            return Ok(as_own_user());
         };
         let user = users::find(name).map_err(|cause| {
             let hint = "check `user` in ecosystem.toml; see: getent passwd";
             StartFailure::new(Step::User, name, cause, Some(hint.to_owned()))
         })?;
         if user.ids.uid == nix::unistd::geteuid().as_raw() {
-            return Ok(RunAs { ids: group.map(with_own_user), owner: None, home: None });
+            return Ok(as_own_user());
         }
         let mut ids = user.ids;
         if let Some(group) = group {
@@ -240,7 +248,8 @@ impl RunAs {
             }
         }
         let owner = Some((ids.uid, ids.gid));
-        Ok(RunAs { ids: Some(ids), owner, home: Some((user.home, user.name)) })
+        let what = format!("user {name}");
+        Ok(RunAs { ids: Some(ids), owner, what, home: Some((user.home, user.name)) })
     }
 }
 

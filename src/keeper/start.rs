@@ -161,8 +161,7 @@ impl Keeper {
             return Err(StartFailure::from_io(Step::Record, &self.own.record(0).to_string_lossy(), &error));
         }
         fault::point("between record and go");
-        let user = self.spec.user.clone().unwrap_or_default();
-        match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &user) {
+        match held.let_go(&program.to_string_lossy(), &self.spec.cwd.to_string_lossy(), &run_as.what) {
             Ok(pidfd) => {
                 fault::point("between go and record");
                 self.children.push(Child::started(run, pidfd, cgroup.take()));
@@ -265,6 +264,10 @@ impl Keeper {
         let (merge, critical) = (self.spec.log.merge, self.spec.critical);
         let channels =
             Channels::prepare(&self.own, number, merge, run_as.owner, critical).map_err(|error| {
+                // Its FIFOs are to be its user's.
+                if run_as.owner.is_some() && error.raw_os_error() == Some(libc::EPERM) {
+                    return StartFailure::from_io(Step::Become, &run_as.what, &error);
+                }
                 StartFailure::from_io(Step::Log, &self.own.run_dir(number).to_string_lossy(), &error)
             })?;
         Ok((channels, self.make_cgroup(number)))

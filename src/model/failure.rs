@@ -138,8 +138,8 @@ impl StartFailure {
                 (plain, Some("the service's user needs the right to enter it".to_owned()))
             }
             (Step::Become, libc_errno::EPERM) => (
-                "only root may start services as another user".to_owned(),
-                Some("run dogwatch as root, or remove `user` from ecosystem.toml".to_owned()),
+                "only root may start services as another user or in another group".to_owned(),
+                Some("run dogwatch as root, or remove `user` and `group` from ecosystem.toml".to_owned()),
             ),
             (Step::Attributes, libc_errno::EPERM | libc_errno::EACCES) => (
                 "not permitted".to_owned(),
@@ -192,7 +192,7 @@ impl fmt::Display for StartFailure {
             Step::Log => write!(f, "prepare the log {object}: {cause}"),
             Step::Fork => write!(f, "create a process: {cause}"),
             Step::Group => write!(f, "set up the process: {cause}"),
-            Step::Become => write!(f, "become user {object}: {cause}"),
+            Step::Become => write!(f, "become {object}: {cause}"),
             Step::Chdir => write!(f, "enter the folder {object}: {cause}"),
             Step::Descriptors => write!(f, "set up file descriptors: {cause}"),
             Step::Exec => write!(f, "exec {object}: {cause}"),

@@ -13,6 +13,12 @@ pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// Whether it is in this group, as its own or as one more.
+pub fn is_in_group(gid: u32) -> bool {
+    let more = nix::unistd::getgroups().unwrap_or_default();
+    gid == effective_gid() || more.iter().any(|group| group.as_raw() == gid)
+}
+
 /// The effective group id.
 pub fn effective_gid() -> u32 {
     nix::unistd::getegid().as_raw()

@@ -167,7 +167,7 @@ impl Held {
     ///
     /// # Errors
     /// The step at which it failed; the child ends by itself then, and must be reaped.
-    pub fn let_go(self, program: &str, cwd: &str, user: &str) -> Result<PidFd, (PidFd, StartFailure)> {
+    pub fn let_go(self, program: &str, cwd: &str, who: &str) -> Result<PidFd, (PidFd, StartFailure)> {
         let Held { pidfd, go, status, .. } = self;
         if let Err(error) = nix::unistd::write(&go, b"g") {
             return Err((pidfd, StartFailure::from_io(Step::Group, program, &error.into())));
@@ -180,7 +180,7 @@ impl Held {
                 let errno = i32::from_ne_bytes([report[1], report[2], report[3], report[4]]);
                 let object = match step {
                     Step::Chdir => cwd,
-                    Step::Become => user,
+                    Step::Become => who,
                     _ => program,
                 };
                 Err((pidfd, StartFailure::from_errno(step, object, errno)))

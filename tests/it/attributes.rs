@@ -1,5 +1,8 @@
 //! What a service's process is born with, as it sees itself.
 
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+
 use crate::harness::{Machine, until};
 
 const TELL: &str = r#"
@@ -44,6 +47,50 @@ fn a_group_of_its_own() {
     let machine = machine("group = \"nogroup\"");
     machine.up();
     until("its words", || machine.log("web", "out"), |log| log.contains(" 0022 0 65534\n"));
+}
+
+#[test]
+fn what_only_root_may_is_said_to_others() {
+    if nix::unistd::geteuid().as_raw() != 0 {
+        eprintln!("left out: only root can start a dogwatch of another user");
+        return;
+    }
+    let user = 500_000 + std::process::id();
+    let machine = Machine::new(
+        r#"
+        [services.root]
+        command = ["UNRULY", "hang"]
+        user = "root"
+        [services.web]
+        command = ["UNRULY", "hang"]
+        group = "nogroup"
+        "#,
+    );
+    for path in [machine.dir().to_owned(), machine.dir().join("ecosystem.toml")] {
+        chown(path, Some(user), Some(user)).unwrap();
+    }
+    let as_user = |args: &[&str]| {
+        machine.command(args).uid(user).gid(user).env("HOME", machine.dir()).output().unwrap()
+    };
+    let checked = as_user(&["check"]);
+    let expected = format!(
+        "warning: root: user {user} cannot start anything as root
+  run dogwatch as root, or remove `user`
+warning: web: user {user} cannot start anything in group nogroup
+  run dogwatch as root, or remove `group`
+"
+    );
+    assert_eq!(String::from_utf8_lossy(&checked.stderr), expected);
+    let started = as_user(&["up", "-d"]);
+    let said = String::from_utf8_lossy(&started.stderr);
+    for what in ["root: become user root", "web: become group nogroup"] {
+        let sentence = format!(
+            "cannot start {what}: only root may start services as another user or in another group
+  run dogwatch as root, or remove `user` and `group` from ecosystem.toml
+"
+        );
+        assert!(said.contains(&sentence), "{said}");
+    }
 }
 
 const WRITE: &str = r#"

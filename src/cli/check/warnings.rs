@@ -130,19 +130,23 @@ fn user(spec: &ServiceSpec) -> Option<(String, String)> {
         return Some((message, "see: /etc/passwd".to_owned()));
     };
     let own = own::effective_uid();
-    (own != ROOT && own != found.ids.uid).then(|| {
-        let who = users::name_of(own).unwrap_or_else(|| format!("uid {own}"));
-        let message = format!("{who} cannot start anything as {user}");
-        (message, "run dogwatch as root, or remove `user`".to_owned())
-    })
+    (own != ROOT && own != found.ids.uid).then(|| needs_root(&format!("as {user}"), "user"))
 }
 
 fn group(spec: &ServiceSpec) -> Option<(String, String)> {
     let group = spec.attributes.group.as_ref()?;
-    users::find_group(group).is_err().then(|| {
+    let Ok(gid) = users::find_group(group) else {
         let message = format!("there is no group {group} on this machine");
-        (message, "see: /etc/group".to_owned())
-    })
+        return Some((message, "see: /etc/group".to_owned()));
+    };
+    let may = own::effective_uid() == ROOT || own::is_in_group(gid);
+    (!may).then(|| needs_root(&format!("in group {group}"), "group"))
+}
+
+fn needs_root(how: &str, key: &str) -> (String, String) {
+    let own = own::effective_uid();
+    let who = users::name_of(own).unwrap_or_else(|| format!("uid {own}"));
+    (format!("user {who} cannot start anything {how}"), format!("run dogwatch as root, or remove `{key}`"))
 }
 
 /// The kernel leaves out processors that there are not, as long as one is left (sched_setaffinity(2)).
