@@ -6,6 +6,7 @@
 use std::io;
 use std::path::Path;
 
+use crate::model::shares::at_most;
 use crate::model::spec::ServiceSpec;
 use crate::os::cgroup::{Cgroup, enable_controllers};
 
@@ -20,24 +21,26 @@ pub fn make(all: &Path, spec: &ServiceSpec, number: u64) -> io::Result<Cgroup> {
     enable_controllers(all);
     enable_controllers(compartment.path());
     for (file, value) in spec.together.files() {
-        compartment.limit(file, value);
+        compartment.limit(file, &value);
     }
     let service = Cgroup::create(&compartment.path().join(spec.name.as_str()))?;
     enable_controllers(service.path());
     for (file, value) in spec.shares.files() {
-        service.limit(file, value);
+        service.limit(file, &value);
     }
     let run = Cgroup::create(&service.path().join(format!("0.{number}")))?;
-    if let Some(memory) = spec.memory {
-        run.limit("memory.max", memory.max);
-        if spec.critical {
-            // The kernel takes from the neighbours first.
-            run.limit("memory.low", memory.limit);
-        }
-    }
+    limit_memory(&run, spec);
     // Half a service is none: the out-of-memory killer takes all of it, and it is started again.
-    run.limit("memory.oom.group", 1);
+    run.limit("memory.oom.group", "1");
     Ok(run)
+}
+
+/// Gives a run the memory of its entry.
+pub fn limit_memory(run: &Cgroup, spec: &ServiceSpec) {
+    run.limit("memory.max", &at_most(spec.memory.map(|memory| memory.max)));
+    // The kernel takes from the neighbours first.
+    let kept = spec.memory.filter(|_| spec.critical).map_or(0, |memory| memory.limit);
+    run.limit("memory.low", &kept.to_string());
 }
 
 #[cfg(test)]
@@ -69,11 +72,24 @@ mod tests {
         let written = |path: &str, name: &str| fs::read_to_string(file(path, name)).unwrap();
         assert_eq!(written("dashboard", "memory.max"), "99");
         assert_eq!(written("dashboard", "cpu.weight"), "20");
-        assert_eq!(written("dashboard", "pids.max"), "as it was");
+        assert_eq!(written("dashboard", "pids.max"), "max");
         assert_eq!(written("dashboard/web", "pids.max"), "7");
         assert_eq!(written("dashboard/web", "memory.max"), "as it was");
         assert_eq!(written("dashboard/web/0.3", "memory.max"), "12");
         assert_eq!(written("dashboard/web/0.3", "memory.oom.group"), "1");
-        assert_eq!(written("dashboard/web/0.3", "memory.low"), "as it was");
+        assert_eq!(written("dashboard/web/0.3", "memory.low"), "0");
+        // What is asked for no more ends.
+        spec.memory = None;
+        (spec.shares, spec.together) = Default::default();
+        make(dir.path(), &spec, 3).unwrap();
+        assert_eq!(written("dashboard", "memory.max"), "max");
+        assert_eq!(written("dashboard", "cpu.weight"), "100");
+        assert_eq!(written("dashboard/web", "pids.max"), "max");
+        assert_eq!(written("dashboard/web/0.3", "memory.max"), "max");
+        spec.memory = Some(MemoryLimit { limit: 10, max: 12 });
+        spec.critical = true;
+        limit_memory(&run, &spec);
+        assert_eq!(written("dashboard/web/0.3", "memory.max"), "12");
+        assert_eq!(written("dashboard/web/0.3", "memory.low"), "10");
     }
 }

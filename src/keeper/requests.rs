@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cell;
 use super::event_loop::Keeper;
 use super::log::channels::Channels;
 use super::log::pump::Command;
@@ -109,12 +110,12 @@ impl Keeper {
                 if file.spec.log_policy() != self.spec.log_policy() {
                     self.pump.tell(Command::Policy(file.spec.log_policy()));
                 }
-                if file.spec.user != self.spec.user || file.spec.log.merge != self.spec.log.merge {
-                    self.forget_next(); // its FIFOs belong to another user, or there are too many, or too few
-                }
-                if let Some(memory) = file.spec.memory {
+                if file.spec != self.spec {
+                    // Its FIFOs may belong to another user, or be too many or too few; its cgroup may stand in another
+                    // compartment, or have other limits.
+                    self.forget_next();
                     for cgroup in self.children.iter().filter_map(|child| child.cgroup.as_ref()) {
-                        cgroup.limit("memory.max", memory.max);
+                        cell::limit_memory(cgroup, &file.spec);
                     }
                 }
                 self.spec = file.spec;

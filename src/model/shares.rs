@@ -3,8 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What critical work gets for each 1 of the others, unless written (cgroup-v2.rst: the usual weight is 100).
+/// What critical work gets for each 1 of the others, unless written.
 pub const CRITICAL_WEIGHT: u32 = 1000;
+
+/// What everybody gets unless written (cgroup-v2.rst).
+const USUAL_WEIGHT: u32 = 100;
+
+/// A limit as the kernel wants it written (cgroup-v2.rst).
+pub fn at_most<T: ToString>(limit: Option<T>) -> String {
+    limit.map_or_else(|| "max".to_owned(), |limit| limit.to_string())
+}
 
 /// Absent: as the kernel does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,11 +46,14 @@ impl Shares {
         Shares { cpu_weight: self.cpu_weight.or(weight), io_weight: self.io_weight.or(weight), ..self }
     }
 
-    /// File and value of each rule.
-    pub fn files(self) -> impl Iterator<Item = (&'static str, u64)> {
-        let files =
-            [("cpu.weight", self.cpu_weight), ("io.weight", self.io_weight), ("pids.max", self.pids_max)];
-        files.into_iter().filter_map(|(file, value)| Some((file, value?.into())))
+    /// File and value of each rule; what is not asked for is as the kernel does it, so that a rule ends with its entry.
+    pub fn files(self) -> [(&'static str, String); 3] {
+        let weight = |share: Option<u32>| share.unwrap_or(USUAL_WEIGHT).to_string();
+        [
+            ("cpu.weight", weight(self.cpu_weight)),
+            ("io.weight", weight(self.io_weight)),
+            ("pids.max", at_most(self.pids_max)),
+        ]
     }
 
     /// Whether nothing is asked for.
@@ -52,9 +63,9 @@ impl Shares {
 }
 
 impl Together {
-    /// File and value of each rule.
-    pub fn files(self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.memory.map(|memory| ("memory.max", memory)).into_iter().chain(self.shares.files())
+    /// As [`Shares::files`].
+    pub fn files(self) -> impl Iterator<Item = (&'static str, String)> {
+        [("memory.max", at_most(self.memory))].into_iter().chain(self.shares.files())
     }
 
     /// Whether nothing is asked for.
@@ -70,10 +81,19 @@ mod tests {
     #[test]
     fn critical_work_comes_first_unless_written() {
         let written = Shares { cpu_weight: Some(50), ..Shares::default() };
-        let files: Vec<_> = written.or_critical(true).files().collect();
-        assert_eq!(files, [("cpu.weight", 50), ("io.weight", 1000)]);
+        let files =
+            |cpu: &str, io: &str| [("cpu.weight", cpu), ("io.weight", io), ("pids.max", "max")].map(owned);
+        assert_eq!(written.or_critical(true).files(), files("50", "1000"));
+        assert_eq!(Shares::default().files(), files("100", "100"));
         assert!(Shares::default().or_critical(false).is_default());
-        let together = Together { memory: Some(5), shares: written };
-        assert_eq!(together.files().collect::<Vec<_>>(), [("memory.max", 5), ("cpu.weight", 50)]);
+        let together = Together { memory: Some(5), shares: Shares { pids_max: Some(9), ..written } };
+        let files: Vec<_> = together.files().collect();
+        let expected = [("memory.max", "5"), ("cpu.weight", "50"), ("io.weight", "100"), ("pids.max", "9")];
+        assert_eq!(files, expected.map(owned));
+        assert_eq!(Together::default().files().next(), Some(owned(("memory.max", "max"))));
+    }
+
+    fn owned((file, value): (&'static str, &str)) -> (&'static str, String) {
+        (file, value.to_owned())
     }
 }

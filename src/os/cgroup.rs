@@ -60,9 +60,9 @@ impl Cgroup {
     }
 
     /// Sets a limit where the controller is enabled; tells whether it is.
-    pub fn limit(&self, file: &str, value: u64) -> bool {
+    pub fn limit(&self, file: &str, value: &str) -> bool {
         let path = self.path.join(file);
-        path.exists() && fs::write(path, value.to_string()).is_ok()
+        path.exists() && fs::write(path, value).is_ok()
     }
 
     /// Whether the kernel counts its processes, so that pids.max holds in it and above.

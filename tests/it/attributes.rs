@@ -49,6 +49,43 @@ fn a_group_of_its_own() {
     until("its words", || machine.log("web", "out"), |log| log.contains(" 0022 0 65534\n"));
 }
 
+/// Below which folder of dogwatch's a service's cgroup is; none without cgroups.
+fn cell(machine: &Machine) -> Option<String> {
+    let pid = &machine.until_state("web", "online")["pid"];
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(own.split_once("/svc/")?.1.to_owned())
+}
+
+#[test]
+fn a_service_that_moves_to_another_compartment_is_there_from_its_next_run_on() {
+    let text = |compartment: &str| {
+        format!(
+            r#"
+            [compartments.one]
+            [compartments.two]
+            [services.web]
+            compartment = "{compartment}"
+            command = ["UNRULY", "hang"]
+            "#
+        )
+    };
+    let machine = Machine::new(&text("one"));
+    machine.up();
+    let Some(first) = cell(&machine) else {
+        eprintln!("left out: no cgroup can be made here");
+        return;
+    };
+    assert_eq!(first, "one/web/0.1");
+    machine.write(&text("two"));
+    machine.ok(&["restart", "web"]);
+    assert_eq!(cell(&machine).unwrap(), "two/web/0.2");
+    machine.write(&text("one"));
+    machine.ok(&["stop", "web"]);
+    machine.ok(&["start", "web"]);
+    assert_eq!(cell(&machine).unwrap(), "one/web/0.3");
+}
+
 #[test]
 fn what_only_root_may_is_said_to_others() {
     if nix::unistd::geteuid().as_raw() != 0 {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Folder, good, moved};
+use crate::model::shares::{Shares, Together};
 use crate::model::signal::Signal;
 use crate::model::spec::{Access, MemoryLimit, Ready, RestartPolicy, RestartWhen, StopPolicy};
 
@@ -161,14 +162,12 @@ fn what_a_process_is_born_with() {
     assert_eq!(ecosystem.service("a").unwrap().attributes.in_words(), words);
     let plain = ecosystem.service("b").unwrap();
     assert!(plain.attributes.is_default());
-    let files = |name: &str| ecosystem.service(name).unwrap().shares.files().collect::<Vec<_>>();
-    assert_eq!(files("a"), [("cpu.weight", 20), ("io.weight", 1000)]);
-    assert_eq!(files("c"), [("cpu.weight", 1000), ("io.weight", 1000)]);
-    let together: Vec<_> = ecosystem.service("c").unwrap().together.files().collect();
-    assert_eq!(
-        together,
-        [("memory.max", 1 << 30), ("cpu.weight", 1000), ("io.weight", 1000), ("pids.max", 300)]
-    );
+    let shares = |name: &str| ecosystem.service(name).unwrap().shares;
+    let critical = Shares { cpu_weight: Some(1000), io_weight: Some(1000), pids_max: None };
+    assert_eq!(shares("a"), Shares { cpu_weight: Some(20), ..critical });
+    assert_eq!(shares("c"), critical);
+    let together = Together { memory: Some(1 << 30), shares: Shares { pids_max: Some(300), ..critical } };
+    assert_eq!(ecosystem.service("c").unwrap().together, together);
     // A spec without them is written as it always was: no running service counts as changed.
     assert!(!serde_json::to_string(plain).unwrap().contains("attributes"));
     assert!(!serde_json::to_string(plain).unwrap().contains("weight"));
