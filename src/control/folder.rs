@@ -54,6 +54,19 @@ pub fn of_this_boot(paths: &ServicePaths) -> bool {
     matches!(Record::newest([&slots[0], &slots[1]]), Ok(Some(record)) if record.boot_id == boot)
 }
 
+/// Lets the service be started from now on, by whoever is the control plane then: it has a folder.
+///
+/// # Errors
+/// Those of mkdir(2).
+pub fn admit(paths: &ServicePaths) -> io::Result<()> {
+    own::make_folder(&paths.dir)
+}
+
+/// Whether the service may be started. One that is new in a file that was running already waits until it is asked for.
+pub fn is_admitted(paths: &ServicePaths) -> bool {
+    paths.dir.is_dir()
+}
+
 /// What the service's keeper wrote down last, in this boot.
 pub fn read_instance(paths: &ServicePaths) -> Option<Instance> {
     let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());

@@ -228,8 +228,14 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
     let adopted = Arc::new(Notify::new());
     own_log::speak(&plane.paths);
     let mut parts = JoinSet::new();
-    if lock::named(&plane.paths.warden_lock()).is_none() {
+    let no_warden = lock::named(&plane.paths.warden_lock()).is_none();
+    if no_warden {
         reconcile::clear_leftovers(plane);
+    }
+    let fresh = !only_down && no_warden && !reconcile::anything_lives(plane);
+    if fresh {
+        // Before there is a warden, so that a successor finds it done. What fails is tried again.
+        let _ = reconcile::admit_all(plane);
     }
     parts.spawn(warden_link::watch(Arc::clone(plane)));
     parts.spawn(sentinel::run(Arc::clone(plane)));
@@ -244,7 +250,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
             plane.end(Ending::Down);
         });
     } else {
-        parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted)));
+        parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted), fresh));
         parts.spawn(watch::run(Arc::clone(plane)));
         parts.spawn(alerts::run(Arc::clone(plane)));
         parts.spawn(forwarder::run(Arc::clone(plane)));

@@ -1,5 +1,5 @@
-//! Every service of the file gets a keeper, in the order that `after` asks for, and those that run already
-//! are adopted.
+//! Every service that was in the file when dogwatch began, or was asked for since, gets a keeper, in the order that
+//! `after` asks for, and those that run already are adopted.
 //!
 //! The control plane only ever asks the warden to keep a service. The keeper finds its spec and its goal on
 //! disk and does the rest alone. A keeper that exists is never held back.
@@ -23,8 +23,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The topic of problems about it.
 const TOPIC: &str = "keep";
 
-/// Works for ever; `adopted` is told when all that can be done at the start has been done.
-pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>) {
+/// Works for ever; `adopted` is told when all that can be done at the start has been done. If dogwatch has just begun
+/// (`fresh`), all that is in the file is admitted.
+pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>, mut fresh: bool) {
     let mut bell = plane.roster.subscribe();
     loop {
         bell.mark_unchanged();
@@ -32,6 +33,10 @@ pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>) {
             return;
         }
         let mut failed = None;
+        if fresh {
+            failed = admit_all(&plane).err();
+            fresh = failed.is_some();
+        }
         if plane.warden_pid().is_some() {
             for name in wanted(&plane) {
                 if let Err(error) = see_to(&plane, &name).await {
@@ -53,6 +58,18 @@ pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>) {
             () = sleep(AGAIN), if retry => {}
         }
     }
+}
+
+/// Lets everything that is in the file be started.
+///
+/// # Errors
+/// A sentence about the first that cannot be; the others are.
+pub fn admit_all(plane: &Plane) -> Result<(), String> {
+    let admit = |name: ServiceName| {
+        let result = folder::admit(&plane.paths.service(&name));
+        result.map_err(|error| format!("{name} has no folder: {error}"))
+    };
+    plane.book.names().into_iter().map(admit).fold(Ok(()), Result::and)
 }
 
 /// The services of the file in the order of their start, then those that only have a folder.
@@ -117,6 +134,7 @@ async fn see_to(plane: &Arc<Plane>, name: &ServiceName) -> Result<(), String> {
     match plane.book.entry(name) {
         // What runs keeps the entry it runs with.
         _ if alive => {}
+        Some(_) if !folder::is_admitted(&paths) => return Ok(()),
         Some(spec) => {
             let goal = folder::read_goal(&paths);
             if goal == Goal::Up && plane.blocker(&spec).is_some() {

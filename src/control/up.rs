@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
 use super::api::error::Refused;
+use super::folder;
 use super::orders::{self, Given};
 use super::plane::Plane;
 use super::view;
@@ -40,6 +41,10 @@ pub async fn up(plane: &Arc<Plane>, order: Up) -> Result<Answers, Refused> {
     let names: Vec<ServiceName> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
     for name in &names {
         view::known(plane, name)?;
+    }
+    for name in &names {
+        // Who waits for another one is started by the next control plane, too. What fails is said by the start.
+        let _ = folder::admit(&plane.paths.service(name));
     }
     let (report, reports) = mpsc::unbounded_channel();
     for name in &names {

@@ -15,6 +15,7 @@ use super::folder;
 use super::link::Link;
 use super::plane::Plane;
 use crate::model::name::ServiceName;
+use crate::model::phase::Goal;
 use crate::model::spec::ServiceSpec;
 use crate::model::units::group_digits;
 use crate::os::clock;
@@ -127,6 +128,10 @@ pub fn completed(plane: &Plane, mut status: ServiceStatus) -> ServiceStatus {
 fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     let paths = plane.paths.service(name);
     let spec = plane.book.entry(name).or_else(|| Some(folder::read_spec(&paths)?.spec))?;
+    if is_new(plane, name) {
+        let reason = Some("new in ecosystem.toml".to_owned());
+        return Some(ServiceStatus { goal: Goal::Down, reason, ..ServiceStatus::of_spec(&spec) });
+    }
     let goal = folder::read_goal(&paths);
     if folder::keeper_lives(&paths)
         && let Some(instance) = folder::read_instance(&paths)
@@ -153,6 +158,12 @@ fn from_entry(plane: &Plane, name: &ServiceName) -> Option<ServiceStatus> {
     })
 }
 
+/// Whether the file has it since dogwatch began, and nobody has said yet what is to become of it.
+fn is_new(plane: &Plane, name: &ServiceName) -> bool {
+    let paths = plane.paths.service(name);
+    !folder::is_admitted(&paths) && folder::read_goal(&paths) == Goal::Up
+}
+
 /// What is not as it should be.
 pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
     let mut problems = plane.problems();
@@ -173,10 +184,17 @@ pub fn problems(plane: &Plane, services: &[ServiceStatus]) -> Vec<String> {
             .push(format!("the entry in ecosystem.toml has changed; take it over: dogwatch restart {list}"));
     }
     let in_file = plane.book.names();
-    let gone = names(services.iter().filter(|service| !in_file.contains(&service.name)));
+    let new: Vec<&str> = in_file.iter().filter(|name| is_new(plane, name)).map(ServiceName::as_str).collect();
+    if !new.is_empty() {
+        problems.push(format!("new in ecosystem.toml; start it: dogwatch start {}", new.join(" ")));
+    }
+    let is_over = |service: &ServiceStatus| service.goal == Goal::Down && service.pid.is_none();
+    let gone = services.iter().filter(|service| !in_file.contains(&service.name) && !is_over(service));
+    let gone = names(gone);
     if !gone.is_empty() {
-        let list = gone.join(", ");
-        problems.push(format!("not in ecosystem.toml any more, but still here: {list}"));
+        let list = gone.join(" ");
+        problems
+            .push(format!("not in ecosystem.toml any more, but still here; end it: dogwatch stop {list}"));
     }
     problems
 }

@@ -85,6 +85,40 @@ fn up_of_one_leaves_the_others_for_later() {
 }
 
 #[test]
+fn what_is_new_in_the_file_waits_until_it_is_asked_for() {
+    let one = "[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n";
+    let two = format!("{one}[services.new]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    let machine = Machine::new(one);
+    machine.up();
+    machine.write(&two);
+    let told = "new in ecosystem.toml; start it: dogwatch start new\n";
+    until("it is told", || machine.ok(&["status"]), |text| text.ends_with(told));
+    // Neither an order for another one starts it, nor a successor of anybody.
+    machine.ok(&["restart", "web"]);
+    let (control, warden) = (machine.control().unwrap(), machine.warden().unwrap());
+    kill(&control);
+    let is_new = |now: &Option<_>, old: &_| now.as_ref().is_some_and(|now| now != old);
+    until("a new control plane", || machine.control(), |now| is_new(now, &control));
+    kill(&warden);
+    until("a new warden", || machine.warden(), |now| is_new(now, &warden));
+    machine.ok(&["restart", "web"]);
+    assert_eq!(machine.status("new")["state"], "stopped");
+    assert!(!machine.paths().services().join("new").exists());
+    assert!(machine.ok(&["status"]).ends_with(told));
+    assert_eq!(machine.ok(&["up", "-d"]).matches("online").count(), 2);
+
+    machine.write(one);
+    let told = "not in ecosystem.toml any more, but still here; end it: dogwatch stop new\n";
+    until("it is told", || machine.ok(&["status"]), |text| text.ends_with(told));
+    machine.ok(&["stop", "new"]);
+    assert!(!machine.ok(&["status"]).contains("any more"));
+    // Once it was stopped it stays so, in the file or not.
+    machine.write(&two);
+    assert!(machine.ok(&["restart", "web"]).contains("online"));
+    assert_eq!(machine.status("new")["state"], "stopped");
+}
+
+#[test]
 fn orders_wait_for_their_outcome_and_tell_it() {
     let machine = Machine::new(TWO);
     machine.up();

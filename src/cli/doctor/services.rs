@@ -71,9 +71,12 @@ pub fn processes(control: Option<&Process>, warden: Option<&Process>, keepers: &
 pub fn states(services: &[ServiceStatus], problems: &[String]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = services.iter().filter_map(not_online).collect();
     findings.extend(problems.iter().map(|problem| {
+        // Where there is something to be done, the sentence ends with it.
+        let command =
+            problem.rsplit_once(": ").map(|(_, end)| end).filter(|end| end.starts_with("dogwatch "));
         Finding::warning("services", problem.clone())
             .because("the control plane says so")
-            .fix("dogwatch status")
+            .fix(command.unwrap_or("dogwatch status"))
     }));
     if findings.is_empty() {
         let wanted = services.iter().filter(|service| service.goal == Goal::Up).count();
@@ -204,6 +207,9 @@ mod tests {
         assert_eq!(of(State::Starting, Goal::Up), [Level::Warning]);
         assert_eq!(of(State::CrashLoop, Goal::Up), [Level::Error]);
         assert_eq!(levels(&states(&[], &["something".to_owned()])), [Level::Warning]);
+        let fix = |problem: &str| states(&[], &[problem.to_owned()]).remove(0).fix;
+        assert_eq!(fix("the disk of web hangs: its output waits"), "dogwatch status");
+        assert_eq!(fix("still here; end it: dogwatch stop web"), "dogwatch stop web");
     }
 
     #[test]
