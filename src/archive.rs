@@ -18,8 +18,11 @@ use crate::wire::log_index::{FLAGS_AT, FLUSHED, HEADER, Header};
 /// Those of [`Folder`]: what stands in the way is named by the path of the error's sentence.
 pub fn put(logs: &Folder, log_dir: &Path, stem: &str, unix_ms: u64) -> io::Result<PathBuf> {
     let archive = logs.inner(FOLDER, Missing::Make)?;
-    // Two in one millisecond: the later one takes the next free one, so that names still sort by time.
-    for at_ms in unix_ms.. {
+    // The newest name sorts last, also of two in one millisecond, and when the clock was ahead before: what sorts first is
+    // deleted first.
+    let newest = Archives::find(logs, &[stem]).all().map(|archive| archive.at_ms).max();
+    let free_ms = newest.map_or(0, |newest| newest.saturating_add(1));
+    for at_ms in unix_ms.max(free_ms).. {
         let name = ArchiveName { stem: stem.to_owned(), at_ms, form: Form::Plain };
         let month = name.month();
         let folder = archive.inner(&month, Missing::Make)?;
@@ -114,16 +117,17 @@ pub fn prune(logs: &Folder, stems: &[&str], rules: &Rules, now_ms: u64) -> Optio
     let live = stems.iter().filter_map(|stem| logs.size_of(&log(stem))).sum();
     let archives: Vec<Archive> = all.kept.iter().map(|kept| kept.archive).collect();
     let gone = excess(&archives, live, rules, now_ms);
-    gone.iter().for_each(|at| all.remove(&all.kept[*at], stems));
+    for at in &gone {
+        all.remove(&all.kept[*at], stems);
+    }
     let stay = archives.iter().enumerate().filter(|(at, _)| !gone.contains(at));
     stay.filter_map(|(_, archive)| rules.expires(archive.at_ms)).min()
 }
 
-/// Deletes the oldest archive of a service's logs. Returns its name and size; none if there is none.
+/// Deletes the oldest archive of a service's logs that can be deleted. Returns its name and size; none if there is none.
 pub fn remove_oldest(logs: &Folder, stems: &[&str]) -> Option<(String, u64)> {
     let all = Archives::find(logs, stems);
-    let oldest = all.kept.iter().find(|kept| kept.has_log())?;
-    all.remove(oldest, stems);
+    let oldest = all.kept.iter().find(|kept| kept.has_log() && all.remove(kept, stems))?;
     let stem = stems[oldest.archive.log].to_owned();
     let name = ArchiveName { stem, at_ms: oldest.archive.at_ms, form: Form::Plain };
     Some((name.to_string(), oldest.archive.bytes))
@@ -197,15 +201,20 @@ impl Archives {
         self.remove(&self.kept[at], stems);
     }
 
-    /// The index first: one without its log would be taken for a rotation that is half done.
-    fn remove(&self, kept: &Kept, stems: &[&str]) {
+    /// The index first: one without its log would be taken for a rotation that is half done. Tells whether the log is gone.
+    fn remove(&self, kept: &Kept, stems: &[&str]) -> bool {
+        let folder = &self.months[kept.month];
+        let name = |form| {
+            let stem = stems[kept.archive.log].to_owned();
+            ArchiveName { stem, at_ms: kept.archive.at_ms, form }.to_string()
+        };
         for form in [Form::Index, Form::Plain, Form::Gzip] {
-            let (stem, at_ms) = (stems[kept.archive.log].to_owned(), kept.archive.at_ms);
-            let name = ArchiveName { stem, at_ms, form }.to_string();
+            let name = name(form);
             // Compressed under another name meanwhile: next time. And what a helper that was killed has left of it.
-            let _ = self.months[kept.month].remove(&name);
-            let _ = self.months[kept.month].remove(&half_made(&name));
+            let _ = folder.remove(&name);
+            let _ = folder.remove(&half_made(&name));
         }
+        [Form::Plain, Form::Gzip].into_iter().all(|form| folder.id_of(&name(form)).is_none())
     }
 }
 
@@ -249,6 +258,36 @@ mod tests {
         let (found, name) = folder_of(&names[11]).unwrap();
         assert!(found.is_at(folder) && names[11].ends_with(name));
         assert!(folder_of(&dir.path().join("web-out.log")).is_err());
+    }
+
+    #[test]
+    fn the_newest_stays_also_when_the_clock_was_ahead() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Folder::open(dir.path(), Missing::Fail).unwrap();
+        let put_at = |unix_ms| {
+            fs::write(dir.path().join("web-out.log"), "x").unwrap();
+            put(&logs, dir.path(), "web-out", unix_ms).unwrap()
+        };
+        let (day, now) = (86_400_000, 1_000_000_000_000);
+        let ahead = put_at(now + 40 * day);
+        let later = [put_at(now), put_at(now + 1)];
+        assert_eq!(list(dir.path(), "web-out"), [&[ahead][..], &later].concat());
+        prune(&logs, &["web-out"], &rules(2), now + 1);
+        assert_eq!(list(dir.path(), "web-out"), later);
+    }
+
+    #[test]
+    fn what_cannot_be_deleted_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let logs = Folder::open(dir.path(), Missing::Fail).unwrap();
+        let month = dir.path().join("archive/2001-09");
+        let (stuck, other) = ("web-out.20010909T014640.000Z.log", "web-out.20010909T014641.000Z.log");
+        // A folder cannot be unlinked, whoever tries.
+        fs::create_dir_all(month.join(stuck)).unwrap();
+        fs::write(month.join(other), "x").unwrap();
+        assert_eq!(remove_oldest(&logs, &["web-out"]).unwrap().0, other);
+        assert_eq!(remove_oldest(&logs, &["web-out"]), None);
+        assert!(month.join(stuck).exists());
     }
 
     #[test]
