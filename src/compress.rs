@@ -1,6 +1,7 @@
 //! `dogwatch compress FILE`: the helper that turns an archive into a `.gz`, when nobody else wants the
 //! processor or the disk.
 
+use std::fs::TryLockError;
 use std::io::{self, BufReader};
 use std::path::Path;
 
@@ -32,8 +33,13 @@ fn compress(path: &Path) -> io::Result<()> {
     let target = format!("{name}.gz");
     let half = archive::half_made(&target);
     let (source, _) = folder.open_file(&name, Missing::Fail)?;
+    // The helper of a keeper that has just died may still be at it: two would write into one file, and one of them take it
+    // for whole.
+    if matches!(source.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(());
+    }
     let mut encoder = GzEncoder::new(folder.make_file(&half)?, Compression::default());
-    let copied = io::copy(&mut BufReader::with_capacity(64 * 1024, source), &mut encoder);
+    let copied = io::copy(&mut BufReader::with_capacity(64 * 1024, &source), &mut encoder);
     fault::point("a half compressed file");
     // On the disk before the original goes, so that a power cut loses neither.
     if let Err(error) = copied.and_then(|_| encoder.finish()?.sync_all()) {
@@ -67,6 +73,22 @@ mod tests {
         flate2::read::GzDecoder::new(packed).read_to_string(&mut unpacked).unwrap();
         assert!(unpacked == text && !path.exists());
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_another_helper_is_at_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("archive/2026-01");
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("web-out.20260101T000000.000Z.log");
+        fs::write(&path, "a line\n").unwrap();
+        let other = File::open(&path).unwrap();
+        other.try_lock().unwrap();
+        compress(&path).unwrap();
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        drop(other);
+        compress(&path).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
