@@ -272,7 +272,7 @@ impl Stream {
                 (self.half_line, changes) = (None, 0);
                 self.share += (moved - before) as u64;
                 if self.share >= SHARE && self.sources.another_waits() && self.come_to_line_end(now)? {
-                    self.change_turns()?;
+                    self.change_turns();
                 }
                 if moved >= TURN {
                     turn.more = true;
@@ -317,7 +317,7 @@ impl Stream {
                 }
                 self.end_line(now)?;
             }
-            self.change_turns()?;
+            self.change_turns();
             changes += 1;
         }
     }
@@ -361,10 +361,9 @@ impl Stream {
         self.allowance.is_some() || self.dressing.is_some()
     }
 
-    fn change_turns(&mut self) -> io::Result<()> {
-        self.sources.change()?;
+    fn change_turns(&mut self) {
+        self.sources.change();
         (self.share, self.half_line) = (0, None);
-        Ok(())
     }
 
     /// Moves what is staged up to the end of the line that is being written. False if that is not there yet; a line
