@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::model::failure::{StartFailure, Step};
 use crate::os::notify::{Notice, Notify};
 use crate::os::packet::Connection;
-use crate::os::{port, socket, unix};
+use crate::os::{own, port, socket, unix};
 use crate::wire::keeper::{run_of_view, view_key};
 
 /// The sockets of one service.
@@ -83,7 +84,10 @@ impl Sockets {
     /// # Errors
     /// Those of bind(2).
     pub fn ensure_notify(&mut self, path: &Path, owner: Option<(u32, u32)>) -> io::Result<bool> {
-        if self.notify.is_some() && path.exists() {
+        let uid = owner.map_or_else(own::effective_uid, |(uid, _)| uid);
+        // The one of another user, whom the entry named before, the service could not write to.
+        let is_there = path.symlink_metadata().is_ok_and(|about| about.uid() == uid);
+        if self.notify.is_some() && is_there {
             return Ok(false);
         }
         self.notify = Some(Notify::bind(path, owner)?);

@@ -262,7 +262,7 @@ fn a_service_of_another_user_says_that_it_is_ready() {
         eprintln!("only root may start services as another user: nothing to see");
         return;
     }
-    let machine = Machine::new(&service(
+    let text = service(
         r#"
         command = ["/usr/bin/python3", "-c", """
 import os, socket, sys
@@ -275,12 +275,17 @@ socket.socket().accept() if len(sys.argv) > 9 else __import__("signal").pause()
         env = { USER = "me" }
         ready = "notify"
         "#,
-    ));
+    );
+    let machine = Machine::new(&text);
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(machine.dir(), std::fs::Permissions::from_mode(0o755)).unwrap();
     machine.up();
     machine.until_state("web", "online");
     until("its words", || machine.log("web", "out"), |log| log == "65534 /nonexistent me\nby path\n");
+    // Its successor is somebody else, who may not use what was theirs.
+    machine.write(&text.replace("\"nobody\"", "\"daemon\""));
+    machine.ok(&["restart", "web"]);
+    until("its words", || machine.log("web", "out"), |log| log.contains("\n1 "));
 }
 
 #[test]
