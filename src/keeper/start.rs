@@ -1,5 +1,6 @@
 //! Starting a run: prepare, create, record, let go.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
@@ -279,8 +280,13 @@ impl Keeper {
         match cell::make(&all, &self.spec, number) {
             Ok(cgroup) => Some(cgroup),
             Err(error) => {
-                self.log(&format!("no cgroup in {}: {error}; going on without", all.display()));
-                self.cgroup_root = None;
+                self.log(&format!("no cgroup in {}: {error}; run {number} goes on without", all.display()));
+                // What is only full, or short of memory, may be better at the next run.
+                let for_good =
+                    [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem];
+                if for_good.contains(&error.kind()) {
+                    self.cgroup_root = None;
+                }
                 None
             }
         }
