@@ -35,6 +35,8 @@ const LATE: Duration = Duration::from_millis(200);
 const BETWEEN_KILLS: Duration = Duration::from_secs(1);
 /// Between two kills of the same one's successors.
 const BETWEEN_SAME: Duration = Duration::from_secs(60);
+/// The same if it is stopped: no machine is too busy for that to be over by itself.
+const BETWEEN_STOPPED: Duration = Duration::from_secs(5);
 
 /// What makes a process suspicious.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +200,7 @@ pub fn step(mut suspect: Suspect, mut quota: Quota, event: Event, now: Moment) -
         (Stage::Suspected { sign, since, unanswered }, Event::Silent { late, sure, stopped }) => {
             let counts = sure && late < LATE;
             let unanswered = unanswered.saturating_add(u8::from(counts));
-            if counts && unanswered >= PINGS && quota.allows(suspect.killed, now) {
+            if counts && unanswered >= PINGS && quota.allows(suspect.killed, stopped, now) {
                 quota.last = Some(now);
                 suspect.killed = Some(now);
                 suspect.stage = Stage::Condemned { sign, since };
@@ -232,9 +234,10 @@ impl Suspect {
 }
 
 impl Quota {
-    fn allows(self, same: Option<Moment>, now: Moment) -> bool {
+    fn allows(self, same: Option<Moment>, stopped: bool, now: Moment) -> bool {
+        let between = if stopped { BETWEEN_STOPPED } else { BETWEEN_SAME };
         let past = |last: Option<Moment>, time| last.is_none_or(|last| now.since(last) >= time);
-        past(self.last, BETWEEN_KILLS) && past(same, BETWEEN_SAME)
+        past(self.last, BETWEEN_KILLS) && past(same, between)
     }
 }
 
@@ -286,6 +289,23 @@ mod tests {
         assert_eq!(go(&mut suspect, &mut quota, 1500, &[looked, silent]), Step::Leave);
         assert_eq!(go(&mut suspect, &mut quota, 1600, &[Event::Replaced]), Step::Leave);
         assert_eq!(suspect.suspicion(), None);
+    }
+
+    #[test]
+    fn a_successor_that_is_stopped_as_well_is_ended_soon() {
+        let (mut suspect, mut quota) = Default::default();
+        let looked = Event::Looked(Look { stopped: true, ..CALM });
+        let silent = Event::Silent { late: Duration::ZERO, sure: true, stopped: true };
+        assert_eq!(
+            go(&mut suspect, &mut quota, 0, &[looked, silent, silent, silent]),
+            Step::Kill(Sign::Stopped)
+        );
+        let again = [Event::Replaced, looked, silent, silent, silent];
+        assert_eq!(go(&mut suspect, &mut quota, 1000, &again), Step::Ping(PATIENCE_STOPPED));
+        assert_eq!(go(&mut suspect, &mut quota, 5300, &[silent]), Step::Kill(Sign::Stopped));
+        // One that only says nothing may have a machine that is too busy.
+        let again = [Event::Replaced, looked, SILENT, SILENT, SILENT];
+        assert_eq!(go(&mut suspect, &mut quota, 11_000, &again), Step::Ping(PATIENCE));
     }
 
     #[test]
@@ -365,7 +385,8 @@ mod tests {
 
     proptest! {
         /// Whatever happens to a few processes: a kill needs a suspicion and three silences in a row that
-        /// count; kills come one a second, and one a minute for each; who is trusted is not asked without a sign.
+        /// count; kills come one a second, and one a minute for each that is not
+        /// stopped; who is trusted is not asked without a sign.
         #[test]
         fn kills_are_earned_and_rare(
             events in proptest::collection::vec((0..3usize, 0..800u64, any_event()), 0..400)
@@ -391,7 +412,9 @@ mod tests {
                         prop_assert!(matches!(before.suspicion(), Some((_, _, false))));
                         prop_assert!(kills.iter().all(|(_, then)| now.since(*then) >= BETWEEN_KILLS));
                         let same = kills.iter().filter(|(other, _)| *other == who);
-                        prop_assert!(same.into_iter().all(|(_, then)| now.since(*then) >= BETWEEN_SAME));
+                        let stopped = matches!(event, Event::Silent { stopped: true, .. });
+                        let between = if stopped { BETWEEN_STOPPED } else { BETWEEN_SAME };
+                        prop_assert!(same.into_iter().all(|(_, then)| now.since(*then) >= between));
                         kills.push((who, now));
                     }
                     Step::Ping(_) => prop_assert!(matches!(after.suspicion(), Some((_, _, false)))),
