@@ -509,6 +509,9 @@ fn a_keeper_that_hangs_is_replaced() {
         let steps = summary["steps"].as_array().unwrap();
         let step = steps.iter().find(|step| step["who"] == "keeper web").unwrap();
         assert_eq!(step["change"], "replaced", "{step:#}");
+        // That somebody else has replaced it who watches it learns at its next look.
+        let told = || machine.run(&["status"]).out;
+        until("it is trusted again", told, |text| !text.contains("stalled"));
         all_run_the_installed(machine, &["web", "hook"]);
     });
     load.count();
