@@ -87,6 +87,28 @@ fn a_service_that_moves_to_another_compartment_is_there_from_its_next_run_on() {
 }
 
 #[test]
+fn where_no_cgroup_could_be_made_the_next_run_has_one_again() {
+    let machine = Machine::new("[services.web]\ncommand = [\"UNRULY\", \"hang\"]\n");
+    machine.up();
+    if cell(&machine).is_none() {
+        eprintln!("left out: no cgroup can be made here");
+        return;
+    }
+    let doctor = machine.run(&["doctor"]).out;
+    let own = doctor.split(['(', ')']).find(|part| part.contains("/svc/default/web/")).unwrap();
+    let limit = std::path::Path::new(own).with_file_name("cgroup.max.descendants");
+    // That of the next run is made ahead of time, each time.
+    let restart = || {
+        machine.ok(&["restart", "web"]);
+        cell(&machine)
+    };
+    std::fs::write(&limit, "0").unwrap();
+    assert_eq!((restart().as_deref(), restart()), (Some("default/web/0.2"), None));
+    std::fs::write(&limit, "max").unwrap();
+    assert_eq!((restart(), restart().as_deref()), (None, Some("default/web/0.5")));
+}
+
+#[test]
 fn what_only_root_may_is_said_to_others() {
     if nix::unistd::geteuid().as_raw() != 0 {
         eprintln!("left out: only root can start a dogwatch of another user");
