@@ -58,13 +58,19 @@ mod tests {
     use super::*;
     use std::fs::{self, File};
     use std::io::Read;
+    use std::path::PathBuf;
+
+    /// Where an archive may stand, and its folder.
+    fn place(dir: &tempfile::TempDir) -> (PathBuf, PathBuf) {
+        let folder = dir.path().join("archive/2026-01");
+        fs::create_dir_all(&folder).unwrap();
+        (folder.join("web-out.20260101T000000.000Z.log"), folder)
+    }
 
     #[test]
     fn the_content_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("archive/2026-01");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("web-out.20260101T000000.000Z.log");
+        let (path, folder) = place(&dir);
         let text = "a line\n".repeat(100_000);
         fs::write(&path, &text).unwrap();
         compress(&path).unwrap();
@@ -78,9 +84,7 @@ mod tests {
     #[test]
     fn what_another_helper_is_at_is_left_to_it() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("archive/2026-01");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("web-out.20260101T000000.000Z.log");
+        let (path, folder) = place(&dir);
         fs::write(&path, "a line\n").unwrap();
         let other = File::open(&path).unwrap();
         other.try_lock().unwrap();
@@ -94,11 +98,9 @@ mod tests {
     #[test]
     fn a_link_is_neither_read_nor_written() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("archive/2026-01");
-        fs::create_dir_all(&folder).unwrap();
+        let (path, _) = place(&dir);
         let victim = dir.path().join("victim");
         fs::write(&victim, "untouched").unwrap();
-        let path = folder.join("web-out.20260101T000000.000Z.log");
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         compress(&path).unwrap_err();
         fs::remove_file(&path).unwrap();

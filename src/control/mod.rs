@@ -232,11 +232,9 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
     if no_warden {
         reconcile::clear_leftovers(plane);
     }
-    let fresh = !only_down && no_warden && !reconcile::anything_lives(plane);
-    if fresh {
-        // Before there is a warden, so that a successor finds it done. What fails is tried again.
-        let _ = reconcile::admit_all(plane);
-    }
+    // Before there is a warden, so that a successor finds it done.
+    let begins = !only_down && no_warden && !reconcile::anything_lives(plane);
+    let unadmitted = begins && reconcile::admit_all(plane).is_err();
     parts.spawn(warden_link::watch(Arc::clone(plane)));
     parts.spawn(sentinel::run(Arc::clone(plane)));
     if only_down {
@@ -250,7 +248,7 @@ async fn live(plane: &Arc<Plane>, only_down: bool) -> std::io::Result<End> {
             plane.end(Ending::Down);
         });
     } else {
-        parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted), fresh));
+        parts.spawn(reconcile::run(Arc::clone(plane), Arc::clone(&adopted), unadmitted));
         parts.spawn(watch::run(Arc::clone(plane)));
         parts.spawn(alerts::run(Arc::clone(plane)));
         parts.spawn(forwarder::run(Arc::clone(plane)));

@@ -23,9 +23,9 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// The topic of problems about it.
 const TOPIC: &str = "keep";
 
-/// Works for ever; `adopted` is told when all that can be done at the start has been done. If dogwatch has just begun
-/// (`fresh`), all that is in the file is admitted.
-pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>, mut fresh: bool) {
+/// Works for ever; `adopted` is told when all that can be done at the start has been done. What is `unadmitted`, all that
+/// is in the file, is admitted first.
+pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>, mut unadmitted: bool) {
     let mut bell = plane.roster.subscribe();
     loop {
         bell.mark_unchanged();
@@ -33,9 +33,9 @@ pub async fn run(plane: Arc<Plane>, adopted: Arc<Notify>, mut fresh: bool) {
             return;
         }
         let mut failed = None;
-        if fresh {
+        if unadmitted {
             failed = admit_all(&plane).err();
-            fresh = failed.is_some();
+            unadmitted = failed.is_some();
         }
         if plane.warden_pid().is_some() {
             for name in wanted(&plane) {

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -209,7 +209,7 @@ fn forwarder(machine: &Machine, sink: &str) -> Option<Identity> {
 /// Lines in all files of a log.
 fn written(machine: &Machine, name: &str) -> usize {
     let files = machine.log_files(name, "out");
-    let lines = |path: &std::path::PathBuf| {
+    let lines = |path: &PathBuf| {
         let bytes = fs::read(path).unwrap_or_default();
         let mut text = Vec::new();
         match path.extension().is_some_and(|end| end == "gz") {
@@ -458,6 +458,15 @@ fn a_sink_that_was_away_catches_up() {
     }
 }
 
+/// Puts a link in the place of the log of web, which is read by nobody. Returns its name, and where the log is now.
+fn make_unreadable(machine: &Machine) -> (PathBuf, PathBuf) {
+    let log = machine.dir().join("logs/web-out.log");
+    let moved = log.with_extension("moved");
+    fs::rename(&log, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &log).unwrap();
+    (log, moved)
+}
+
 #[test]
 fn a_log_that_cannot_be_read_is_said_and_goes_on_when_it_can() {
     let machine = Machine::new("");
@@ -482,9 +491,7 @@ fn a_log_that_cannot_be_read_is_said_and_goes_on_when_it_can() {
     let mut follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut shown = BufReader::new(follower.stdout.take().unwrap()).lines();
     assert_eq!(shown.next().unwrap().unwrap(), "web | one");
-    let log = machine.dir().join("logs/web-out.log");
-    fs::rename(&log, log.with_extension("moved")).unwrap();
-    std::os::unix::fs::symlink(log.with_extension("moved"), &log).unwrap(); // is read by nobody
+    let (log, _) = make_unreadable(&machine);
     let expected = format!("cannot read {}: ", log.display());
     let status =
         until("said", || sink_status(&machine, "web", "near"), |status| !status["waiting"].is_null());
@@ -528,10 +535,7 @@ fn a_log_that_cannot_be_read_from_the_beginning_holds_up_no_neighbour() {
     machine.up();
     until("the first lines", || receiver.count(), |count| *count == 2);
     until("written down", || sink_status(&machine, "web", "near"), |status| status["forwarded_lines"] == 1);
-    let log = machine.dir().join("logs/web-out.log");
-    let moved = log.with_extension("moved");
-    fs::rename(&log, &moved).unwrap();
-    std::os::unix::fs::symlink(&moved, &log).unwrap(); // is read by nobody
+    let (log, moved) = make_unreadable(&machine);
     let victim = forwarder(&machine, "near").unwrap();
     kill(&victim);
     fs::remove_file(&gate).unwrap();
