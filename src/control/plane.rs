@@ -12,7 +12,6 @@ use tokio::sync::watch;
 
 use super::alarm::{Alarm, Whom};
 use super::book::Book;
-use super::builds::Builds;
 use super::forwarder::Forwarder;
 use super::roster::Roster;
 use super::say::say;
@@ -22,6 +21,7 @@ use crate::model::moment::Moment;
 use crate::model::name::ServiceName;
 use crate::model::phase::Goal;
 use crate::model::spec::ServiceSpec;
+use crate::os::builds::Builds;
 use crate::os::clock;
 use crate::os::switch::Switch;
 use crate::os::wait::Ended;

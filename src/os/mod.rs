@@ -5,6 +5,7 @@
 
 pub mod attributes;
 pub mod bell;
+pub mod builds;
 pub mod capture;
 pub mod cgroup;
 pub mod clock;

@@ -3,6 +3,7 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -16,6 +17,11 @@ fn doctor(machine: &Machine) -> Findings {
     let report: Value = serde_json::from_str(&outcome.out).unwrap_or_else(|_| panic!("{outcome:?}"));
     let levels = ["ok", "warning", "error"];
     assert_eq!(report["level"], levels[usize::try_from(outcome.code).unwrap()], "{report}");
+    findings(outcome.out.as_bytes())
+}
+
+fn findings(report: &[u8]) -> Findings {
+    let report: Value = serde_json::from_slice(report).unwrap();
     Findings(report["findings"].as_array().unwrap().clone())
 }
 
@@ -81,6 +87,14 @@ fn it_tells_what_runs_where_and_what_does_not() {
     let found = doctor(&machine);
     assert_eq!(found.levels("processes"), ["ok", "ok"]);
     assert_eq!(found.levels("versions"), ["ok"]);
+    // Installed once more, it is another file, not another program.
+    let command = machine.command(&["doctor", "--json"]);
+    let copy = machine.dir().join("dogwatch");
+    fs::copy(command.get_program(), &copy).unwrap();
+    let mut again = Command::new(copy);
+    again.args(command.get_args()).current_dir(machine.dir());
+    again.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    assert_eq!(findings(&again.output().unwrap().stdout).levels("versions"), ["ok"]);
     assert_eq!(found.found("services"), "1 service shall run, all are well\n");
     assert_eq!(found.levels("ports"), ["ok"]);
     let rung = found.found("rung");

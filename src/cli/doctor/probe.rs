@@ -14,7 +14,8 @@ use crate::config::Ecosystem;
 use crate::model::name::ServiceName;
 use crate::model::phase::State;
 use crate::model::spec::ServiceSpec;
-use crate::os::{cgroup, file, lock, own, port, process, users};
+use crate::os::builds::Builds;
+use crate::os::{cgroup, file, lock, own, port, process, program, users};
 use crate::paths::Paths;
 use crate::wire::archive_name;
 use crate::wire::record::Record;
@@ -42,14 +43,12 @@ impl Living {
 
 /// Who holds the locks.
 pub fn living(paths: &Paths) -> Living {
-    let own = fs::metadata("/proc/self/exe").ok().map(|about| (about.dev(), about.ino()));
+    let builds = Builds::default();
     // A look that takes no lock is never in the way of a process that is just starting.
     let found = |name: String, path: &Path| {
         let pid = lock::named(path)?.pid;
-        let program = PathBuf::from(format!("/proc/{pid}/exe"));
-        let about = fs::metadata(&program).ok().map(|about| (about.dev(), about.ino()));
-        let same = about.is_some() && about == own;
-        let version = if same { Some(version_of_this()) } else { version(&program) };
+        let same = program::of(pid).is_ok() && !builds.differs(pid);
+        let version = if same { Some(version_of_this()) } else { version(&program::link(pid)) };
         Some(Process { name, pid, version, same })
     };
     let is_keeper =
