@@ -31,6 +31,7 @@ pub mod model;
 pub mod os;
 pub mod own_log;
 pub mod paths;
+pub mod records;
 pub mod sinks;
 pub mod start;
 pub mod warden;

@@ -14,7 +14,10 @@ const ALLOWED: [(&str, &[&str]); 12] = [
     ("config", &["model"]),
     ("logs", &["wire", "os", "model"]),
     ("forward", &["logs", "wire", "os", "model", "paths", "exit_code", "own_log"]),
-    ("keeper", &["archive", "goals", "incidents", "wire", "os", "model", "paths", "exit_code", "own_log"]),
+    (
+        "keeper",
+        &["archive", "goals", "incidents", "records", "wire", "os", "model", "paths", "exit_code", "own_log"],
+    ),
     ("warden", &["wire", "os", "model", "paths", "exit_code", "own_log", "holder"]),
     (
         "control",
@@ -23,6 +26,7 @@ const ALLOWED: [(&str, &[&str]); 12] = [
             "config",
             "forward",
             "goals",
+            "records",
             "incidents",
             "logs",
             "wire",

@@ -7,11 +7,11 @@ use crate::goals;
 use crate::model::phase::{Goal, Instance};
 use crate::model::spec::ServiceSpec;
 use crate::os::lock::{self, Attempt};
-use crate::os::process::{self, Identity};
+use crate::os::process;
 use crate::os::{clock, file, own};
 use crate::paths::ServicePaths;
+use crate::records;
 use crate::wire::VERSION;
-use crate::wire::record::Record;
 use crate::wire::spec::SpecFile;
 
 /// Whether the service has a living keeper. This process may have held the lock itself ([`write_goal`]).
@@ -22,36 +22,21 @@ pub fn keeper_lives(paths: &ServicePaths) -> bool {
 
 /// Whether a run of the service is alive, with a keeper or without.
 pub fn service_lives(paths: &ServicePaths) -> bool {
-    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
-    let Ok(Some(record)) = Record::newest([&slots[0], &slots[1]]) else {
-        return false;
-    };
-    record.instances.iter().any(|instance| {
-        instance.instance.living().any(|run| {
-            process::is_alive(&Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() })
-        })
-    })
+    records::newest(paths).is_some_and(|record| records::runs(&record).any(|run| process::is_alive(&run)))
 }
 
 /// The number of a record that says that the service runs, although its process has ended: its keeper has not
 /// taken note yet.
 pub fn unnoted_end(paths: &ServicePaths) -> Option<u64> {
-    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
-    let record = Record::newest([&slots[0], &slots[1]]).ok()??;
-    let ended = record.instances.iter().any(|instance| {
-        instance.instance.living().any(|run| {
-            let identity = Identity { pid: run.pid, ticks: run.ticks, boot_id: record.boot_id.clone() };
-            !process::is_alive(&identity)
-        })
-    });
+    let record = records::newest(paths)?;
+    let ended = records::runs(&record).any(|run| !process::is_alive(&run));
     ended.then_some(record.seq)
 }
 
 /// Whether what stands in the folder was written in this boot.
 pub fn of_this_boot(paths: &ServicePaths) -> bool {
-    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
     let boot = clock::boot_id().unwrap_or_default();
-    matches!(Record::newest([&slots[0], &slots[1]]), Ok(Some(record)) if record.boot_id == boot)
+    records::newest(paths).is_some_and(|record| record.boot_id == boot)
 }
 
 /// Lets the service be started from now on, by whoever is the control plane then: it has a folder.
@@ -69,8 +54,7 @@ pub fn is_admitted(paths: &ServicePaths) -> bool {
 
 /// What the service's keeper wrote down last, in this boot.
 pub fn read_instance(paths: &ServicePaths) -> Option<Instance> {
-    let slots = [0, 1].map(|slot| std::fs::read(paths.record(slot)).unwrap_or_default());
-    let record = Record::newest([&slots[0], &slots[1]]).ok()??;
+    let record = records::newest(paths)?;
     let boot = clock::boot_id().ok()?;
     record.instances.into_iter().next().filter(|_| record.boot_id == boot).map(|record| record.instance)
 }

@@ -123,8 +123,15 @@ impl Child {
         matches!(self.ending, Ending::Asking { .. })
     }
 
-    /// Looks whether it has ended, finds out how, and clears up after it. `spared` is the main process of another run.
-    pub fn look(&mut self, service: &str, spared: Option<i32>, now: Moment) -> Look {
+    /// Looks whether it has ended, finds out how, and clears up after it. `spared` is the main process of another run,
+    /// `neighbours` finds those of other services.
+    pub fn look(
+        &mut self,
+        service: &str,
+        spared: Option<i32>,
+        neighbours: impl Fn() -> Vec<i32>,
+        now: Moment,
+    ) -> Look {
         if self.ending == Ending::No {
             if self.is_alive() {
                 return Look::Alive;
@@ -149,7 +156,8 @@ impl Child {
         };
         // An unreaped child's number is its own. One that was reaped by somebody else may be anybody's by now.
         let certain = wait::peek(Some(self.run.pid)).is_some();
-        let whose = Whose { service, run: self.run.number, spared };
+        let neighbours = if self.cgroup.is_none() { neighbours() } else { Vec::new() };
+        let whose = Whose { service, run: self.run.number, spared, neighbours: &neighbours };
         let clear = tree::kill_rest(self.cgroup.as_ref(), self.run.pid, certain, whose);
         if !clear && now < until {
             return Look::Ending;

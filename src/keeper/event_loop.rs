@@ -32,6 +32,7 @@ use crate::os::lock::Lock;
 use crate::os::notify::{Notice, Notify};
 use crate::os::{clock, fault, heap, spawn, wait};
 use crate::paths::{Paths, ServicePaths};
+use crate::records;
 use crate::wire::keeper::Reply;
 use crate::wire::log_state::LogState;
 use crate::wire::record::{InstanceRecord, Second};
@@ -296,7 +297,8 @@ impl Keeper {
             let Some(child) = self.children.iter_mut().find(|child| child.run.number == run) else {
                 continue;
             };
-            match child.look(self.spec.name.as_str(), spared, clock::mono()) {
+            let neighbours = || records::neighbours(&self.paths, &self.spec.name);
+            match child.look(self.spec.name.as_str(), spared, neighbours, clock::mono()) {
                 Look::Alive | Look::Ending => {}
                 Look::AskWarden => {
                     let pid = child.run.pid;

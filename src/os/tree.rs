@@ -97,6 +97,8 @@ pub struct Whose<'a> {
     pub run: u64,
     /// The main process of another run of the service, which must be spared.
     pub spared: Option<i32>,
+    /// Those of other services, which are spared with all that descends from them.
+    pub neighbours: &'a [i32],
 }
 
 /// SIGKILLs what is left of a run: its cgroup; without one, its process group and every descendant that
@@ -136,7 +138,8 @@ pub fn kill_rest(cgroup: Option<&Cgroup>, group: i32, certain: bool, whose: Whos
 
 /// SIGKILLs `pid` and what descends from it, as far as it belongs to the service. True if there was nothing.
 fn kill_orphans(pid: i32, whose: Whose<'_>) -> bool {
-    if Some(pid) == whose.spared || is_zombie(pid) || !belongs(pid, whose) {
+    let is_other_run = Some(pid) == whose.spared || whose.neighbours.contains(&pid);
+    if is_other_run || is_zombie(pid) || !belongs(pid, whose) {
         return true;
     }
     children(pid).into_iter().for_each(|child| {
@@ -148,7 +151,8 @@ fn kill_orphans(pid: i32, whose: Whose<'_>) -> bool {
 
 /// Whether a descendant of a keeper is that run's. dogwatch's own processes, and services of other keepers,
 /// can be its descendants too: after it has started a warden. Their environment says so. A process that has
-/// cleared its environment is taken for the service's, unless it may be that of another run.
+/// cleared its environment is taken for the service's, unless it may be that of another run; the main ones of other
+/// services are known ([`Whose::neighbours`]).
 fn belongs(pid: i32, whose: Whose<'_>) -> bool {
     let alone = whose.spared.is_none();
     let of_run = || variable(pid, RUN).is_some_and(|run| run == whose.run.to_string().as_bytes());
@@ -251,5 +255,17 @@ mod tests {
         let here = threads_of(own);
         assert!(here >= 1 && tasks_of(nix::unistd::geteuid().as_raw()) >= here);
         assert!(signal_group(0, Signal::TERM).is_err(), "never our own group");
+    }
+
+    #[test]
+    fn a_neighbour_that_says_nothing_of_itself_is_spared_if_it_is_known() {
+        let mut command = std::process::Command::new("/bin/sleep");
+        let mut child = command.arg("1000").env_clear().spawn().unwrap();
+        let pid = child.id() as i32;
+        let known = [pid];
+        let whose = Whose { service: "web", run: 1, spared: None, neighbours: &known };
+        assert!(kill_orphans(pid, whose) && !is_zombie(pid));
+        assert!(!kill_orphans(pid, Whose { neighbours: &[], ..whose }));
+        child.wait().unwrap();
     }
 }
